@@ -1,0 +1,224 @@
+"""The configuration as everything else reads it: resolved, frozen, and free of files.
+
+`config.files` says what may be written, `config.load` turns that into these types. Nothing here is optional because a
+file left it out: every default is already in place, every profile is already merged.
+
+Units: every name that ends in `_s` is seconds, in `_bytes` bytes. Measurement units are UCUM codes (`Cel`, `kPa`, `kW.h`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from config.files import AddressSpec, LineSpec, PointSpec
+    from config.secrets import Secret
+
+Colour = Literal["red", "orange", "yellow", "blue"]
+"""Four-colour grading, `domain.md` 4.6; red is the highest."""
+
+COLOURS: tuple[Colour, ...] = ("red", "orange", "yellow", "blue")
+
+PointType = Literal["number", "integer", "bool", "enum", "string"]
+LevelName = Literal["HH", "H", "L", "LL"]
+Stream = Literal["critical", "alarm", "state", "audit", "telemetry"]
+
+STREAMS: tuple[Stream, ...] = ("critical", "alarm", "state", "audit", "telemetry")
+"""In the order in which they are sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A name or sentence in both languages; where only one was written, both are that one."""
+
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a device stands. `risk` is the risk grade of the space, if it has one."""
+
+    building: str = ""
+    floor: str = ""
+    space: str = ""
+    risk: Colour | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """One value of one device. Compared by identity: a point is made once, at load.
+
+    `spec` is the driver's own settings type for a point (register, object, NodeId): only the driver looks into it.
+    `states` names the codes of an enumeration. `low` and `high` are the plausible range in the point's unit; a value
+    outside is `uncertain/range_suspect`. `deadband` (unit of the point) and `heartbeat_s` thin telemetry, never rules.
+    """
+
+    id: str
+    device: str
+    system: str
+    name: Text
+    type: PointType
+    unit: str
+    poll_s: float
+    spec: PointSpec
+    scale: float = 1.0
+    offset: float = 0.0
+    states: Mapping[int, str] = field(default_factory=dict)
+    low: float | None = None
+    high: float | None = None
+    deadband: float = 0.0
+    heartbeat_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of a limit alarm. `HH` and `H` are active at or above `limit`, `L` and `LL` at or below."""
+
+    name: LevelName
+    limit: float
+    colour: Colour
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Levels of one alarm over a number, with a deadband in the unit of the point."""
+
+    levels: tuple[Level, ...]
+    deadband: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Active while the value is one of `values` (booleans, state names or integers)."""
+
+    values: tuple[bool | int | str, ...]
+    colour: Colour
+
+
+Condition = Limit | State
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm on one point. `id` is stable: `{system}/{device}/{point}#{key}`."""
+
+    id: str
+    key: str
+    device: str
+    system: str
+    point: str
+    condition: Condition
+    text: Text
+    advice: Text
+    place: Place = Place()
+    on_delay_s: float = 0.0
+    off_delay_s: float = 0.0
+    life_safety: bool = False
+    ack_required: bool = True
+    latching: bool = False
+    shelvable: bool = True
+
+    @property
+    def colours(self) -> tuple[Colour, ...]:
+        """Every colour that this alarm can reach."""
+        if isinstance(self.condition, Limit):
+            return tuple(level.colour for level in self.condition.levels)
+        return (self.condition.colour,)
+
+    @property
+    def stream(self) -> Stream:
+        """By configuration, never by one event, so all events of one alarm share a stream."""
+        return "critical" if self.life_safety or "red" in self.colours else "alarm"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Device:
+    """One device on one line. `address` is the driver's own settings type (unit, device instance, endpoint part)."""
+
+    id: str
+    name: Text
+    system: str
+    line: str
+    address: AddressSpec
+    place: Place
+    points: tuple[Point, ...]
+    alarms: tuple[Alarm, ...]
+    profile: str | None = None
+    maker: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """One connection: a serial port, one TCP endpoint, the one UDP socket of BACnet/IP.
+
+    `timeout_s` bounds one request, `concurrency` is how many devices may be asked at once, `spec` is the driver's own
+    settings type for a line.
+    """
+
+    id: str
+    name: Text
+    protocol: str
+    spec: LineSpec
+    devices: tuple[Device, ...]
+    timeout_s: float
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Where the journal lives and its limits. `telemetry_window_s` is the most telemetry that a power cut may cost."""
+
+    path: Path
+    size_max_bytes: int
+    keep_s: float
+    telemetry_window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """One MQTT broker: `mqtt://host:port`, or `mqtts://host:port` with TLS."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """One way to the platform. `window` is how many messages may wait for their PUBACK."""
+
+    id: str
+    brokers: tuple[Broker, ...]
+    mqtt: Literal["5", "3.1.1"]
+    client_id: str
+    user: str | None
+    password: Secret | None
+    keep_alive_s: int
+    window: int
+    backlog_records_per_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Config:
+    """One whole, valid configuration."""
+
+    site: str
+    gateway: str
+    name: Text
+    time_zone: str
+    topic_root: str
+    type_prefix: str
+    version: str
+    control_socket: Path
+    journal: Journal
+    uplinks: tuple[Uplink, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        return tuple(device for line in self.lines for device in line.devices)

@@ -1,0 +1,36 @@
+"""Secrets by reference: where a secret is, never what it is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A systemd credential, a file or an environment variable. Its text appears nowhere but in what `reveal` gives."""
+
+    source: Literal["credential", "file", "env"]
+    name: str
+
+    def reveal(self) -> str:
+        """The secret itself, without a trailing line end. Raises `LookupError` that says where it was looked for."""
+        if self.source == "env":
+            if self.name not in os.environ:
+                raise LookupError(f"environment variable {self.name} is not set")
+            return os.environ[self.name]
+        path = self._path()
+        try:
+            return path.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise LookupError(f"cannot read {path}: {error.strerror}") from error
+
+    def _path(self) -> Path:
+        if self.source == "file":
+            return Path(self.name)
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        if folder is None:
+            raise LookupError(f"no systemd credentials here (wanted {self.name}); add LoadCredential={self.name}:PATH")
+        return Path(folder) / self.name
