@@ -1,0 +1,265 @@
+"""The bodies of events, typed: what a consumer of the platform sees inside `data`.
+
+Fields are those of the domain's event list; a name ending in `_ms` is milliseconds, `_s` seconds; a time is RFC 3339 in
+UTC with milliseconds. The JSON Schemas are generated from these types, so a change here is a change of the contract.
+What is known only later (sent, acknowledged) is not in an event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from config.model import Colour, Stream
+
+Value = float | int | bool | str | None
+QualityName = Literal["good", "uncertain", "bad"]
+Why = Literal["change", "interval", "trigger", "boundary"]
+ClockState = Literal["synced", "holdover", "unsynced"]
+AlarmState = Literal["NORM", "UNACK", "ACKED", "RTNUN", "LTUNK", "LTACK"]
+DeviceCondition = Literal["online", "degraded", "offline", "disabled", "unknown"]
+Action = Literal[
+    "raise",
+    "ack",
+    "clear",
+    "clear_latched",
+    "retrigger",
+    "reset",
+    "escalate",
+    "deescalate",
+    "ack_overdue",
+    "realarm",
+    "overlay",
+    "unhide_raise",
+    "unhide",
+    "unhide_latched",
+    "cause_changed",
+    "source_fault",
+]
+
+
+def rfc3339(wall_s: float) -> str:
+    """Epoch seconds as `2026-11-21T03:15:07.412Z`."""
+    return datetime.fromtimestamp(wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every body."""
+
+
+class Names(Body, frozen=True, kw_only=True):
+    zh: str
+    en: str
+
+
+class PlaceRef(Body, frozen=True, kw_only=True):
+    site: str
+    building: str = ""
+    floor: str = ""
+    space: str = ""
+
+
+class Sample(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One value. `dt` is milliseconds after the batch's `t0`; `q`, `qr` and `qraw` are left out while the value is good."""
+
+    p: str
+    dt: int
+    v: Value
+    why: Why
+    q: QualityName = "good"
+    qr: str = "ok"
+    qraw: str = ""
+    ts: str | None = None
+
+
+class TelemetryBatch(Body, frozen=True, kw_only=True):
+    """Samples of one device, oldest first; at most 500 samples and 64 KiB."""
+
+    device: str
+    system: str
+    meta_ver: str
+    t0: str
+    samples: list[Sample]
+
+
+class Ack(Body, frozen=True, kw_only=True):
+    required: bool
+    by: str | None = None
+    at: str | None = None
+    scope: str | None = None
+    comment: str | None = None
+
+
+class Evidence(Body, frozen=True, kw_only=True):
+    pre_s: int
+    post_s: int
+    ref: str | None = None
+
+
+class AlarmTransition(Body, frozen=True, kw_only=True):
+    """One transition of one occurrence of an alarm.
+
+    `n` counts from 1 within the occurrence, and a consumer applies only a newer one. `ended` is true on the one event
+    that ends the occurrence. `colour` is the colour of the present level, `peak_colour` the highest that the occurrence
+    has reached.
+    """
+
+    alarm_id: str
+    occurrence_id: str
+    n: int
+    durable: bool
+    action: Action
+    ended: bool
+    prev_state: AlarmState
+    state: AlarmState
+    overlay: list[str]
+    hidden: bool
+    condition_known: bool
+    colour: Colour
+    peak_colour: Colour
+    priority: int
+    severity: int
+    response_level: str
+    kind: str
+    signal: str
+    level: str | None
+    place: PlaceRef
+    system: str
+    device: str
+    point: str
+    value: Value
+    unit: str
+    limit: float | None
+    deadband: float | None
+    q: QualityName
+    qr: str
+    ts_source: str | None
+    ts_gateway: str
+    ts_cond: str
+    ts_decided: str
+    on_delay_ms: int
+    retrigger_count: int
+    chatter_count: int
+    flood: bool
+    ack: Ack
+    latched: bool
+    shelvable: bool
+    text: Names
+    advice: Names
+    rule_ver: str
+    cfg_ver: str
+    evidence: Evidence | None = None
+    source_raw: str | None = None
+
+
+class DeviceState(Body, frozen=True, kw_only=True):
+    """A device came, went or got worse; `since` is when it entered `state`."""
+
+    device: str
+    system: str
+    place: PlaceRef
+    state: DeviceCondition
+    prev_state: DeviceCondition
+    reason: str
+    since: str
+    last_ok: str | None
+    protocol: str
+    rtt_ms: float | None
+    err_rate_pct: float
+    points_good: int
+    points_bad: int
+    profile: str | None
+
+
+class PointMeta(Body, frozen=True, kw_only=True):
+    id: str
+    name: Names
+    unit: str
+    type: str
+    poll_s: float
+    states: dict[str, str]
+
+
+class DeviceMeta(Body, frozen=True, kw_only=True):
+    """What does not change while a configuration stands: names, place, points with their units."""
+
+    device: str
+    system: str
+    name: Names
+    place: PlaceRef
+    maker: str
+    model: str
+    profile: str | None
+    protocol: str
+    meta_ver: str
+    points: list[PointMeta]
+
+
+class GatewayStatus(Body, frozen=True, kw_only=True):
+    """Birth, will and state of the gateway. `last_seq` is the newest sequence of each stream; `live_from` the first
+    telemetry sequence that is sent live while older ones drain beside it.
+    """
+
+    state: Literal["online", "offline"]
+    epoch: str
+    since: str
+    sw: str
+    cfg_ver: str
+    connection: int
+    last_seq: dict[str, int]
+    live_from: int | None
+
+
+class StreamBegin(Body, frozen=True, kw_only=True):
+    """First record of each stream in a new epoch; names the epoch before and that one's last sequence, when known."""
+
+    stream: str
+    epoch: str
+    prev_epoch: str | None
+    prev_last_seq: int | None
+    reason: str
+
+
+class Actor(Body, frozen=True, kw_only=True):
+    type: Literal["user", "platform", "system"]
+    id: str
+    role: str
+
+
+class Audit(Body, frozen=True, kw_only=True):
+    """Who did what, with what result. The hash chain covers every audit event of the gateway."""
+
+    actor: Actor
+    verb: str
+    target: str
+    before: str | None
+    after: str | None
+    reason: str
+    result: Literal["done", "refused"]
+    code: str | None
+    prev_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened, before it is a record. `time` is epoch seconds of the occurrence; `subject` names it."""
+
+    type: str
+    stream: Stream
+    time: float
+    subject: str
+    body: Body
+    test: bool = False
+
+
+ALARM_TRANSITION = "alarm.transition.v1"
+TELEMETRY_BATCH = "telemetry.batch.v1"
+DEVICE_STATE = "device.state.v1"
+DEVICE_META = "device.meta.v1"
+GATEWAY_STATUS = "gateway.status.v1"
+STREAM_BEGIN = "stream.begin.v1"
+AUDIT = "audit.v1"

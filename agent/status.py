@@ -1,0 +1,155 @@
+"""What an operator may see: one frozen snapshot, the same for CLI, live view and page. Its JSON shape is a promise.
+
+Times are RFC 3339 in UTC; a name ending in `_s` is seconds, `_ms` milliseconds, `_bytes` bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from agent.events import AlarmState, ClockState, DeviceCondition, Names, QualityName, Value
+from config.model import Colour
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything shown."""
+
+
+class StreamView(View, frozen=True, kw_only=True):
+    """`next_seq` is the sequence that the next record will get; `first_kept_seq` the oldest still in the journal."""
+
+    next_seq: int
+    first_kept_seq: int
+    records: int
+    size_bytes: int
+    dropped: int
+
+
+class JournalView(View, frozen=True, kw_only=True):
+    epoch: str
+    streams: dict[str, StreamView]
+    size_bytes: int
+    pending_records: int
+    last_commit_ms: float
+    error: str | None
+
+
+class UplinkView(View, frozen=True, kw_only=True):
+    """`waiting` counts records per stream that the broker has not acknowledged yet."""
+
+    id: str
+    state: Literal["connected", "connecting", "waiting", "refused"]
+    broker: str
+    since: str
+    error: str | None
+    todo: str | None
+    in_flight: int
+    acknowledged: int
+    rejected: int
+    waiting: dict[str, int]
+
+
+class LineView(View, frozen=True, kw_only=True):
+    id: str
+    name: Names
+    protocol: str
+    endpoint: str
+    state: Literal["up", "connecting", "down", "refused", "fault"]
+    since: str
+    error: str | None
+    todo: str | None
+    devices: list[str]
+
+
+class DeviceView(View, frozen=True, kw_only=True):
+    id: str
+    name: Names
+    system: str
+    line: str
+    protocol: str
+    state: DeviceCondition
+    since: str
+    reason: str
+    last_ok: str | None
+    rtt_ms: float | None
+    err_rate_pct: float
+    polls: int
+    failures: int
+    late_polls: int
+    points_good: int
+    points_uncertain: int
+    points_bad: int
+
+
+class PointView(View, frozen=True, kw_only=True):
+    """One value as it stands. `age_s` is how long ago it was last confirmed, `qraw` what the source said of it."""
+
+    device: str
+    point: str
+    name: Names
+    value: Value
+    unit: str
+    q: QualityName
+    qr: str
+    qraw: str
+    time: str | None
+    age_s: float | None
+    address: str
+
+
+class AlarmView(View, frozen=True, kw_only=True):
+    """One alarm that is not NORM."""
+
+    alarm_id: str
+    occurrence_id: str
+    state: AlarmState
+    colour: Colour
+    level: str | None
+    system: str
+    device: str
+    point: str
+    value: Value
+    unit: str
+    limit: float | None
+    q: QualityName
+    raised: str
+    changed: str
+    text: Names
+    advice: Names
+    condition_known: bool
+    hidden: bool
+    ack_by: str | None
+
+
+class HealthView(View, frozen=True, kw_only=True):
+    """A health condition that holds now."""
+
+    code: str
+    severity: Literal["error", "warning", "info"]
+    target: str
+    since: str
+    title: Names
+    detail: str
+    todo: Names
+
+
+class Status(View, frozen=True, kw_only=True):
+    """One screen. `rates` are averages over the last ten seconds."""
+
+    site: str
+    gateway: str
+    name: Names
+    version: str
+    cfg_ver: str
+    started: str
+    now: str
+    clock: ClockState
+    uplinks: list[UplinkView]
+    lines: list[LineView]
+    devices: list[DeviceView]
+    alarms: list[AlarmView]
+    journal: JournalView
+    health: list[HealthView]
+    rates: dict[str, float]
