@@ -1,0 +1,152 @@
+"""The other end of the control API, for every verb and the live view.
+
+Blocking, and nothing but the standard library and msgspec: a verb that asks the daemon should be as quick as `ls`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from agent.status import AlarmView, PointView, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+ANSWER_S_MAX = 15.0
+"""Longer than any single device may take to be read."""
+
+_T = TypeVar("_T")
+
+
+class ControlError(Exception):
+    """What went wrong and what to do, as the operator reads it."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what + (f"; {hint}" if hint else ""))
+        self.what = what
+        self.hint = hint
+
+
+class DaemonUnreachable(ControlError):
+    """Nobody answers on the control socket."""
+
+
+class UnknownName(ControlError):
+    """The daemon does not know the device, point, stream or alarm."""
+
+
+class NotDone(ControlError):
+    """The daemon answered that it cannot or may not."""
+
+
+class _ErrorBody(msgspec.Struct):
+    error: str = ""
+    hint: str = ""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path, timeout_s: float | None) -> None:
+        super().__init__("wardgate", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Client:
+    """Every method raises `DaemonUnreachable`, `UnknownName` or `NotDone`."""
+
+    def __init__(self, path: Path, timeout_s: float = ANSWER_S_MAX) -> None:
+        self.path = path
+        self._timeout_s = timeout_s
+
+    def status(self) -> Status:
+        return self._ask("GET", "/v1/status", Status)
+
+    def points(self, device: str | None = None) -> list[PointView]:
+        query = "?" + urlencode({"device": device}) if device is not None else ""
+        return self._ask("GET", f"/v1/points{query}", list[PointView])
+
+    def read(self, device: str, points: Sequence[str]) -> list[PointView]:
+        """Ask the device itself, now."""
+        return self._ask("POST", "/v1/read", list[PointView], {"device": device, "points": list(points)})
+
+    def acknowledge(self, alarm_id: str, comment: str = "") -> AlarmView:
+        body = {"alarm_id": alarm_id, "comment": comment}
+        return self._ask("POST", "/v1/alarms/acknowledge", AlarmView, body)
+
+    def watch(self, points: Sequence[str] = ()) -> Iterator[list[PointView]]:
+        """Points as they stand, then as they change; ends when the daemon does."""
+        for line in self._lines("/v1/watch?" + urlencode([("point", point) for point in points])):
+            yield _decode(line, list[PointView])
+
+    def tail(self, streams: Sequence[str] = ()) -> Iterator[bytes]:
+        """Events as they are stored, one JSON line each without its end; ends when the daemon does."""
+        yield from self._lines("/v1/tail?" + urlencode([("stream", stream) for stream in streams]))
+
+    def _ask(self, method: str, target: str, kind: type[_T], body: object = None) -> _T:
+        connection = _UnixConnection(self.path, self._timeout_s)
+        try:
+            return _decode(self._open(connection, method, target, body).read(), kind)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+
+    def _lines(self, target: str) -> Iterator[bytes]:
+        connection = _UnixConnection(self.path, None)
+        try:
+            response = self._open(connection, "GET", target, None)
+            while line := response.readline():
+                yield line.rstrip(b"\n")
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+
+    def _open(self, connection: _UnixConnection, method: str, target: str, body: object) -> http.client.HTTPResponse:
+        connection.request(method, target, None if body is None else msgspec.json.encode(body))
+        response = connection.getresponse()
+        if response.status != http.HTTPStatus.OK:
+            raise _explain(response.status, response.read())
+        return response
+
+    def _unreachable(self, error: Exception) -> DaemonUnreachable:
+        hints: dict[type[Exception], str] = {
+            FileNotFoundError: "start it (`wardgate run`, `systemctl start wardgate`) or name its --config folder",
+            ConnectionRefusedError: "it has stopped; start it (`wardgate run`, `systemctl start wardgate`)",
+            PermissionError: "join the group that owns the socket, or use sudo",
+            TimeoutError: "it may be stuck; look at `systemctl status wardgate` and its log",
+        }
+        hint = hints.get(type(error), "it stopped while it answered; look at its log")
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return DaemonUnreachable(f"no wardgate daemon answers on {self.path} ({reason})", hint)
+
+
+def _decode(body: bytes, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise NotDone(
+            f"the daemon's answer is not understood: {error}", "use the wardgate of the same version"
+        ) from error
+
+
+def _explain(status: int, body: bytes) -> ControlError:
+    try:
+        said = msgspec.json.decode(body, type=_ErrorBody)
+    except msgspec.DecodeError:
+        said = _ErrorBody()
+    if status == http.HTTPStatus.NOT_FOUND:
+        return UnknownName(said.error or "not found", said.hint)
+    return NotDone(said.error or f"the daemon failed at this request (HTTP {status})", said.hint or "see its log")

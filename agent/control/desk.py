@@ -1,0 +1,51 @@
+"""What the daemon offers to operators, whoever asks: the command line, the live view, the page.
+
+The daemon implements `Desk`; the control server puts it on a socket. Nothing here opens anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from agent.events import Actor
+    from agent.status import AlarmView, PointView, Status
+
+
+class Refusal(Exception):
+    """What was asked may not be done now; `hint` says what would help."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what + (f"; {hint}" if hint else ""))
+        self.what = what
+        self.hint = hint
+
+
+class Desk(Protocol):
+    """A plain `LookupError` says that a name is unknown, with the nearest names: `no device 'x'; did you mean 'y'?`.
+
+    `watch` and `tail` check their arguments when they are called, not at the first item, and end when they are closed.
+    A reader that is too slow must not hold up the daemon: what it misses is left out, newest kept.
+    """
+
+    def status(self) -> Status:
+        """The present, cheap enough to be asked ten times a second."""
+
+    def points(self, device: str | None) -> list[PointView]:
+        """All points of one device, or of all. Raises `LookupError`."""
+
+    async def read(self, device: str, points: Sequence[str]) -> list[PointView]:
+        """Ask the device now, through the daemon's line; no `points` means all. Raises `LookupError`, `DriverError`."""
+
+    def watch(self, points: Sequence[str]) -> AsyncGenerator[list[PointView], None]:
+        """First all of `points` (`device/point`, or `device` for all of its points; none means everything) as they
+        stand, then batches of those that changed. Raises `LookupError`.
+        """
+
+    def tail(self, streams: Sequence[str]) -> AsyncGenerator[bytes, None]:
+        """Envelopes stored from now on, one JSON line each; no `streams` means all. Raises `LookupError`."""
+
+    async def acknowledge(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
+        """The alarm afterwards, stored. Raises `LookupError`, or `Refusal` where nothing is left to acknowledge."""

@@ -1,0 +1,253 @@
+"""A desk made by hand, and the real control server in front of it: what the tests of API and command line talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Self
+
+from agent.control.desk import Refusal
+from agent.control.server import serve
+from agent.events import Actor, Names
+from agent.status import (
+    AlarmView,
+    DeviceView,
+    HealthView,
+    JournalView,
+    LineView,
+    PointView,
+    Status,
+    StreamView,
+    UplinkView,
+)
+from drivers.errors import NoAnswer, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+    from pathlib import Path
+
+    from agent.events import AlarmState, QualityName, Value
+
+NOW = "2026-11-21T03:15:07.412Z"
+
+
+def point(
+    device: str, name: str, value: Value, *, q: QualityName = "good", qr: str = "ok", unit: str = "V"
+) -> PointView:
+    return PointView(
+        device=device,
+        point=name,
+        name=Names(zh="线电压", en="Line voltage"),
+        value=value,
+        unit=unit,
+        q=q,
+        qr=qr,
+        qraw="" if q == "good" else "0x8000",
+        time=NOW,
+        age_s=0.4,
+        address="holding 3019 f32",
+    )
+
+
+def alarm(state: AlarmState = "UNACK", ack_by: str | None = None) -> AlarmView:
+    return AlarmView(
+        alarm_id="fire/fire-panel/zone3#fire",
+        occurrence_id="gw-a1/fire/fire-panel/zone3#fire/1",
+        state=state,
+        colour="red",
+        level=None,
+        system="fire",
+        device="fire-panel",
+        point="zone3",
+        value=True,
+        unit="1",
+        limit=None,
+        q="good",
+        raised=NOW,
+        changed=NOW,
+        text=Names(zh="三区火警", en="Fire in zone 3"),
+        advice=Names(zh="前往三区", en="Go to zone 3"),
+        condition_known=True,
+        hidden=False,
+        ack_by=ack_by,
+    )
+
+
+def device(name: str) -> DeviceView:
+    return DeviceView(
+        id=name,
+        name=Names(zh="总配电", en="Main meter"),
+        system="pwr.lv",
+        line="lv",
+        protocol="modbus",
+        state="online",
+        since=NOW,
+        reason="",
+        last_ok=NOW,
+        rtt_ms=1.5,
+        err_rate_pct=0.0,
+        polls=100,
+        failures=0,
+        late_polls=0,
+        points_good=2,
+        points_uncertain=0,
+        points_bad=0,
+    )
+
+
+def status() -> Status:
+    stream = StreamView(next_seq=12, first_kept_seq=1, records=11, size_bytes=4096, dropped=0)
+    line = LineView(
+        id="lv",
+        name=Names(zh="配电", en="Switchboard"),
+        protocol="modbus",
+        endpoint="127.77.0.11:1502",
+        state="up",
+        since=NOW,
+        error=None,
+        todo=None,
+        devices=["lv-main"],
+    )
+    uplink = UplinkView(
+        id="platform",
+        state="connected",
+        broker="mqtt://127.77.0.2:1883",
+        since=NOW,
+        error=None,
+        todo=None,
+        in_flight=0,
+        acknowledged=17,
+        rejected=0,
+        waiting={"critical": 0, "telemetry": 3},
+    )
+    condition = HealthView(
+        code="line_down",
+        severity="warning",
+        target="bms",
+        since=NOW,
+        title=Names(zh="线路中断", en="Line is down"),
+        detail="127.77.0.21:47821: no answer",
+        todo=Names(zh="检查网线", en="Check the cable"),
+    )
+    return Status(
+        site="h01",
+        gateway="gw-a1",
+        name=Names(zh="一号网关", en="Gateway 1"),
+        version="0.1.0",
+        cfg_ver="c-3f2a9c1b",
+        started="2026-11-21T03:10:00.000Z",
+        now=NOW,
+        clock="synced",
+        uplinks=[uplink],
+        lines=[line],
+        devices=[device("lv-main")],
+        alarms=[alarm()],
+        journal=JournalView(
+            epoch="7f3a9c20",
+            streams={"critical": stream, "telemetry": stream},
+            size_bytes=8192,
+            pending_records=0,
+            last_commit_ms=1.2,
+            error=None,
+        ),
+        health=[condition],
+        rates={"events_per_s": 4.2},
+    )
+
+
+class FakeDesk:
+    """Keeps the promises of `Desk`; `actors` remembers who acknowledged, `open_streams` how many are being read."""
+
+    def __init__(self) -> None:
+        self.actors: list[Actor] = []
+        self.open_streams = 0
+        self.acknowledged = False
+
+    def status(self) -> Status:
+        return status()
+
+    def points(self, device: str | None) -> list[PointView]:
+        self._known(device or "lv-main")
+        return [point("lv-main", "u_ab", 398.25), point("lv-main", "i_a", None, q="bad", qr="sensor_fault", unit="A")]
+
+    def _known(self, device: str) -> None:
+        if device not in ("lv-main", "gen-1", "ups-1"):
+            raise LookupError(f"no device '{device}'; did you mean 'lv-main'?")
+
+    async def read(self, device: str, points: Sequence[str]) -> list[PointView]:
+        self._known(device)
+        if device == "gen-1":
+            raise NoAnswer("127.77.0.12:1502 unit 10", "no answer within 2 s", "check its power")
+        if device == "ups-1":
+            raise Refused("127.77.0.13:1502", "connection refused", "check the port")
+        return [one for one in self.points(device) if not points or one.point in points]
+
+    def watch(self, points: Sequence[str]) -> AsyncGenerator[list[PointView], None]:
+        for one in points:
+            self._known(one.partition("/")[0])
+        return self._watch()
+
+    async def _watch(self) -> AsyncGenerator[list[PointView], None]:
+        self.open_streams += 1
+        try:
+            yield self.points("lv-main")
+            yield [point("lv-main", "u_ab", 401.5)]
+            await asyncio.Event().wait()
+        finally:
+            self.open_streams -= 1
+
+    def tail(self, streams: Sequence[str]) -> AsyncGenerator[bytes, None]:
+        if "tele" in streams:
+            raise LookupError("no stream 'tele'; did you mean 'telemetry'?")
+        return self._tail()
+
+    async def _tail(self) -> AsyncGenerator[bytes, None]:
+        self.open_streams += 1
+        try:
+            yield b'{"type":"wardgate.alarm.transition.v1"}'
+            yield b'{"type":"wardgate.telemetry.batch.v1"}\n'
+            await asyncio.Event().wait()
+        finally:
+            self.open_streams -= 1
+
+    async def acknowledge(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
+        if alarm_id != alarm().alarm_id:
+            raise LookupError(f"no alarm '{alarm_id}'; did you mean '{alarm().alarm_id}'?")
+        if self.acknowledged:
+            raise Refusal("it is acknowledged already", "nothing to do")
+        self.acknowledged = True
+        self.actors.append(actor)
+        return alarm("ACKED", ack_by=f"{actor.id}: {comment}")
+
+
+class Served:
+    """A fake desk behind the real server, in a thread of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.desk = FakeDesk()
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        async with serve(self.desk, self.path):
+            self._ready.set()
+            await self._stop.wait()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(5)
+        assert not self._thread.is_alive()
