@@ -220,7 +220,7 @@ def test_a_socket_that_was_taken_over_is_left_alone(served: Served) -> None:
 
 def test_nobody_there_is_said_with_the_next_step(socket_path: Path) -> None:
     """No socket, a dead one, and one that hangs are three different sentences."""
-    with pytest.raises(DaemonUnreachable, match="start it .`wardgate run`, `systemctl start wardgate`."):
+    with pytest.raises(DaemonUnreachable, match=r"start it .`wardgate run`, `systemctl start wardgate`."):
         Client(socket_path).status()
     with socket.socket(socket.AF_UNIX) as peer:
         peer.bind(str(socket_path))
