@@ -1,0 +1,115 @@
+"""What is remembered of one poll from one read to the next: its blocks, their last replies, and what those meant.
+
+Always true here: a block whose reply equals the last one is not decoded, and is `changed` only when the caller may not
+have seen the last reading (a read that failed or was cancelled). A list that was handed out is never altered.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from drivers.contract import NO_FLAWS, Quality
+from drivers.modbus.decode import BlockDecoder
+from drivers.modbus.plan import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from drivers.contract import Poll, Span, Value
+    from drivers.modbus.plan import Block
+    from drivers.modbus.settings import ModbusAddress
+
+Outcome = bytes | Quality
+"""Of one block: its payload, or what every point of it becomes."""
+
+
+class _Run(NamedTuple):
+    """Points that are neighbours both in the poll (`first` to `end`) and in their block (from `at`)."""
+
+    first: int
+    end: int
+    at: int
+
+
+class _Part:
+    """One block, compiled, with its last outcome."""
+
+    __slots__ = ("block", "decoder", "flaws", "last", "pdu", "runs", "size_bytes")
+
+    def __init__(self, block: Block, poll: Poll) -> None:
+        self.block = block
+        self.pdu = block.pdu
+        self.size_bytes = block.size_bytes
+        self.decoder = BlockDecoder(block, poll.points)
+        self.runs = _runs(block.indexes)
+        self.last: Outcome | None = None
+        self.flaws: Mapping[int, Quality] = NO_FLAWS
+
+    def put(self, outcome: Outcome, values: list[Value]) -> None:
+        """Write what the outcome means into the poll's values, and keep the flaws."""
+        self.last = outcome
+        if isinstance(outcome, Quality):
+            self.flaws = dict.fromkeys(self.block.indexes, outcome)
+            decoded: Sequence[Value] = (None,) * len(self.block.indexes)
+        else:
+            decoded, self.flaws = self.decoder.decode(outcome)
+        for first, end, at in self.runs:
+            values[first:end] = decoded[at : at + end - first]
+
+
+class Memory:
+    """The compiled poll. `order` are its parts by number, those last that were silent when they were asked."""
+
+    __slots__ = ("_flaws", "_seen", "_values", "_whole", "order", "parts")
+
+    def __init__(self, poll: Poll) -> None:
+        address = cast("ModbusAddress", poll.device.address)
+        self.parts = tuple(_Part(block, poll) for block in plan(poll.points, address))
+        self.order = list(range(len(self.parts)))
+        self._whole = ((0, len(poll.points)),)
+        self._values: list[Value] = [None] * len(poll.points)
+        self._flaws: Mapping[int, Quality] = NO_FLAWS
+        self._seen = False
+
+    def begin(self) -> None:
+        """A read starts; until `take`, the caller may believe anything."""
+        self._seen, seen = False, self._seen
+        if not seen:
+            for part in self.parts:
+                part.last = None
+
+    def postpone(self, number: int) -> None:
+        """Ask a silent part after the others from now on, so that it costs them nothing."""
+        self.order.remove(number)
+        self.order.append(number)
+
+    def take(self, outcomes: Sequence[Outcome]) -> tuple[Sequence[Value], Mapping[int, Quality], Sequence[Span]]:
+        """Values, flaws and changed spans of the whole poll, from one outcome for each part."""
+        self._seen = True
+        fresh = [(part, new) for part, new in zip(self.parts, outcomes, strict=True) if new != part.last]
+        if not fresh:
+            return self._values, self._flaws, ()
+        values = list(self._values)
+        for part, outcome in fresh:
+            part.put(outcome, values)
+        self._values = values
+        self._flaws = self._merged_flaws()
+        if len(fresh) == len(self.parts):
+            return values, self._flaws, self._whole
+        return values, self._flaws, sorted((first, end) for part, _ in fresh for first, end, _ in part.runs)
+
+    def _merged_flaws(self) -> Mapping[int, Quality]:
+        flawed = [part.flaws for part in self.parts if part.flaws]
+        if not flawed:
+            return NO_FLAWS
+        return {index: quality for flaws in flawed for index, quality in flaws.items()}
+
+
+def _runs(indexes: Sequence[int]) -> tuple[_Run, ...]:
+    """Ascending indexes as few ranges."""
+    runs = []
+    for _, pairs in groupby(enumerate(indexes), key=lambda pair: pair[1] - pair[0]):
+        (at, first), *rest = pairs
+        runs.append(_Run(first, first + 1 + len(rest), at))
+    return tuple(runs)

@@ -1,0 +1,59 @@
+"""What can come back instead of data, and what that makes of the points that were asked for.
+
+NoReply
+├── Silence          nothing within the timeout
+├── ExceptionReply   the device, or the gateway before it, says that it cannot
+└── Garbled          an answer, but not to this question: never decoded
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from drivers.contract import Grade, Quality
+
+if TYPE_CHECKING:
+    from drivers.contract import Reason
+
+_GATEWAY_PATHS = frozenset((0x0A, 0x0B))
+"""Exceptions by which a gateway says that the unit behind it does not answer."""
+
+_REASONS: dict[int, Reason] = {1: "config_error", 2: "config_error", 3: "config_error", 5: "busy", 6: "busy"}
+_QUALITIES = {
+    code: Quality(Grade.BAD, _REASONS.get(code, "device_fault"), f"exception {code}")
+    for code in range(256)
+    if code not in _GATEWAY_PATHS
+}
+
+NOT_ASKED = Quality(Grade.BAD, "comm_lost", "not asked after a timeout")
+
+
+class NoReply(Exception):
+    """One request that gave no data. `quality` is what its points become; `silent` says that nobody was there."""
+
+    def __init__(self, quality: Quality, *, silent: bool = False) -> None:
+        super().__init__(quality.raw)
+        self.quality = quality
+        self.silent = silent
+
+
+class Silence(NoReply):
+    """Nothing came within the timeout."""
+
+    def __init__(self) -> None:
+        super().__init__(Quality(Grade.BAD, "comm_lost", "timeout"), silent=True)
+
+
+class ExceptionReply(NoReply):
+    """An exception reply of Modbus."""
+
+    def __init__(self, code: int) -> None:
+        lost = Quality(Grade.BAD, "comm_lost", f"exception {code}")
+        super().__init__(_QUALITIES.get(code, lost), silent=code in _GATEWAY_PATHS)
+
+
+class Garbled(NoReply):
+    """A reply that does not fit its request."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(Quality(Grade.BAD, "decode_error", what))

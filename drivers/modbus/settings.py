@@ -1,0 +1,141 @@
+"""What may be written about Modbus in the configuration: the line, the device's address, the point.
+
+Addresses are wire addresses: 0-based, without the leading 4 or 3 of old manuals (40001 is holding register 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from config.files import AddressSpec, LineSpec, PointSpec, Protocol
+from drivers.contract import Reason
+
+Table = Literal["holding", "input", "coil", "discrete"]
+Coding = Literal["i16", "u16", "i32", "u32", "i64", "u64", "f32", "f64", "bit", "string"]
+Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
+REGISTERS = 65536
+Register = Annotated[int, Field(ge=0, lt=REGISTERS)]
+
+BIT_TABLES: frozenset[Table] = frozenset(("coil", "discrete"))
+WORDS: Mapping[Coding, int] = {
+    "i16": 1, "u16": 1, "bit": 1, "i32": 2, "u32": 2, "f32": 2, "i64": 4, "u64": 4, "f64": 4,
+}  # fmt: skip
+"""Registers that a value takes; a string says so itself."""
+
+FIT_VALUES: Mapping[str, tuple[str, ...]] = {"bit": ("bool", "enum"), "string": ("string",)}
+"""What a coding can be read as, where it is not any kind of number."""
+
+NUMBER_VALUES = ("number", "integer", "bool", "enum")
+GOOD_REASONS: frozenset[Reason] = frozenset(("ok", "local_override"))
+
+
+class ModbusLine(LineSpec):
+    """One Modbus TCP endpoint: a device, or a gateway with several units behind it.
+
+    `concurrency` is how many of its units may be asked at once; leave it at 1 unless the gateway's maker allows more.
+    """
+
+    protocol: Literal["modbus"]
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 502
+
+
+class ModbusAddress(AddressSpec):
+    """The unit on its line, and how it likes to be asked.
+
+    One request asks for at most `max_registers` (16 coils count as one) and reads over at most `max_gap` registers
+    that nobody wants; it never touches a `forbidden` range (first and last register, in every table).
+    """
+
+    unit: Annotated[int, Field(ge=0, le=255)] = 1
+    max_registers: Annotated[int, Field(ge=1, le=125)] = 125
+    max_gap: Annotated[int, Field(ge=0, le=124)] = 8
+    forbidden: tuple[tuple[Register, Register], ...] = ()
+
+    @field_validator("forbidden")
+    @classmethod
+    def _ranges_run_upwards(cls, ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        for first, last in ranges:
+            if first > last:
+                raise ValueError(f"[{first}, {last}] runs backwards; write [{last}, {first}]")
+        return ranges
+
+
+class ModbusPoint(PointSpec):
+    """Where a value is found and how it is coded.
+
+    `order` are the bytes of the value as they come, most significant A: ABCD is what the standard says, CDAB swaps the
+    registers, BADC the bytes in each register, DCBA both. `sentinels` are numbers, as they are sent and before scale,
+    that are not measurements; an integer may be written signed or unsigned (-1 or 0xFFFF).
+    """
+
+    table: Table = "holding"
+    start: Annotated[Register, Field(alias="register")]
+    type: Coding = "u16"
+    order: Order = "ABCD"
+    bit: Annotated[int | None, Field(ge=0, le=15)] = None
+    length: Annotated[int | None, Field(ge=1, le=125)] = None
+    sentinels: dict[int, Reason] = Field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        """Registers that the value takes; 1 for a coil or discrete input."""
+        return self.length or 1 if self.type == "string" else WORDS[self.type]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, written: object) -> object:
+        """A coil is a bit, a bit is a truth value and a string is a text, without saying so."""
+        if not isinstance(written, Mapping):
+            return written
+        filled = dict(written)
+        if filled.get("table") in BIT_TABLES:
+            filled.setdefault("type", "bit")
+        if filled.get("type") in FIT_VALUES:
+            filled.setdefault("value", FIT_VALUES[filled["type"]][0])
+        return filled
+
+    @model_validator(mode="after")
+    def _place_fits(self) -> Self:
+        if self.table in BIT_TABLES and self.type != "bit":
+            raise ValueError(f"type: a {self.table} holds one bit, not {self.type}; leave type out")
+        if self.table in BIT_TABLES and self.bit is not None:
+            raise ValueError(f"bit: a {self.table} is one bit itself; leave bit out")
+        if self.table not in BIT_TABLES and (self.type == "bit") != (self.bit is not None):
+            raise ValueError("bit: type bit in a register needs bit: 0 to 15, and only type bit has one")
+        if (self.type == "string") != (self.length is not None):
+            raise ValueError("length: type string needs its length in registers, and only type string has one")
+        if self.start + self.width > REGISTERS:
+            raise ValueError(f"register: {self.type} at {self.start} would end after register 65535")
+        return self
+
+    @model_validator(mode="after")
+    def _value_fits(self) -> Self:
+        fit = FIT_VALUES.get(self.type, NUMBER_VALUES)
+        if self.value not in fit:
+            raise ValueError(f"value: {self.type} can be read as {' or '.join(fit)}, not as {self.value}")
+        if self.value not in ("number", "integer") and (self.scale != 1.0 or self.offset != 0.0):
+            raise ValueError(f"scale: {self.value} is not a measurement; leave scale and offset out")
+        return self
+
+    @model_validator(mode="after")
+    def _sentinels_fit(self) -> Self:
+        if self.sentinels and (self.type == "string" or self.table in BIT_TABLES):
+            raise ValueError("sentinels: only numbers in registers can have them")
+        for raw, reason in self.sentinels.items():
+            if reason in GOOD_REASONS:
+                raise ValueError(f"sentinels: {raw} cannot mean {reason}: a sentinel says why there is no value")
+            if self.type not in ("f32", "f64") and not fits(raw, self.width):
+                raise ValueError(f"sentinels: {raw} does not fit into {self.width * 16} bits")
+        return self
+
+
+def fits(raw: int, words: int) -> bool:
+    """Whether an integer, signed or unsigned, can stand in so many registers."""
+    return -(1 << (16 * words - 1)) <= raw < 1 << (16 * words)
+
+
+PROTOCOL = Protocol(ModbusLine, ModbusAddress, ModbusPoint)
