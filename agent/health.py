@@ -1,0 +1,94 @@
+"""Every health condition that the gateway can report of itself, in one table, and the set of those that hold now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from agent.events import Names, rfc3339
+from agent.status import HealthView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Code = Literal["line_down", "line_refused", "line_fault", "device_offline", "uplink_down", "uplink_refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a condition is called, how bad it is, and what a person should do about it."""
+
+    severity: Literal["error", "warning", "info"]
+    title: Names
+    todo: Names
+
+
+TABLE: dict[Code, Kind] = {
+    "line_down": Kind(
+        "error",
+        Names(zh="线路中断", en="Line down"),
+        Names(zh="检查电缆、电源和地址；恢复后自动重连", en="Check cable, power and address; it reconnects by itself"),
+    ),
+    "line_refused": Kind(
+        "error",
+        Names(zh="线路被拒绝", en="Line refused"),
+        Names(zh="检查凭据、证书或被占用的端口", en="Check credentials, certificate or a port that is in use"),
+    ),
+    "line_fault": Kind(
+        "error",
+        Names(zh="驱动程序内部错误", en="Fault inside a driver"),
+        Names(zh="线路会自动重启；请把日志发给支持人员", en="The line restarts by itself; send the log to support"),
+    ),
+    "device_offline": Kind(
+        "warning",
+        Names(zh="设备离线", en="Device offline"),
+        Names(zh="检查设备电源和总线；用 wardgate read 试读", en="Check its power and bus; try wardgate read DEVICE"),
+    ),
+    "uplink_down": Kind(
+        "error",
+        Names(zh="无法连接平台", en="Platform not reachable"),
+        Names(
+            zh="检查网络和代理地址；数据保存在日志中",
+            en="Check network and broker address; data is kept in the journal",
+        ),
+    ),
+    "uplink_refused": Kind(
+        "error",
+        Names(zh="平台拒绝连接", en="Platform refuses the connection"),
+        Names(zh="检查用户名、密码和权限", en="Check user, password and permissions at the broker"),
+    ),
+}
+
+
+class Health:
+    """The conditions that hold now. Raising one that holds only renews its detail."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[Code, str], tuple[float, str]] = {}
+
+    def hold(self, code: Code, target: str, wall: float, detail: str = "") -> None:
+        """`code` is true of `target` (a line, device or uplink) since now, unless it was already."""
+        since, _ = self._held.get((code, target), (wall, ""))
+        self._held[code, target] = (since, detail)
+
+    def release(self, target: str, *codes: Code) -> None:
+        """The named conditions of `target` are over."""
+        for code in codes:
+            self._held.pop((code, target), None)
+
+    def views(self) -> Iterator[HealthView]:
+        """What holds now, the worst first, then the oldest."""
+        order = {"error": 0, "warning": 1, "info": 2}
+        for (code, target), (since, detail) in sorted(
+            self._held.items(), key=lambda item: (order[TABLE[item[0][0]].severity], item[1][0], item[0])
+        ):
+            kind = TABLE[code]
+            yield HealthView(
+                code=code,
+                severity=kind.severity,
+                target=target,
+                since=rfc3339(since),
+                title=kind.title,
+                detail=detail,
+                todo=kind.todo,
+            )

@@ -1,0 +1,185 @@
+"""Reading in; rules; telemetry thinning; records; append. The stage between the lines and the journal, on one screen.
+
+Invariants: rules see every reading, in order, before any thinning; an alarm's events and its state are one
+transaction; an alarm is shown (and, because the uplink reads the journal, sent) only when that transaction is on disk;
+telemetry is never held longer than its window. The inbox is bounded, so a slow disk slows the pollers instead of
+filling memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.envelope import draft
+from agent.events import Event
+from agent.rules import AlarmCommand, Refused, Tick, step
+from agent.telemetry import Telemetry
+from drivers.contract import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from buffer.journal import Journal
+
+    from agent.clock import Clock
+    from agent.events import ClockState
+    from agent.rules import Rules, Step
+    from buffer.record import Draft
+
+INBOX_MAX = 2_000
+"""Readings that may wait: at 100 devices a second, twenty seconds of a disk that does not answer."""
+
+
+class End:
+    """The lines are closed: nothing more will come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command and the one who waits for its outcome: the events, once they are on disk."""
+
+    command: AlarmCommand
+    done: asyncio.Future[list[Event]]
+
+
+Item = Reading | Event | Order | Tick | End
+
+
+class Pipeline:
+    """Give it items with `put`; it ends after `End`."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        journal: Journal,
+        clock: Clock,
+        clock_state: Callable[[], ClockState],
+        window_s: float,
+        meta_ver: str,
+    ) -> None:
+        self._rules = rules
+        self._journal = journal
+        self._clock = clock
+        self._clock_state = clock_state
+        self._window_s = window_s
+        self._telemetry = Telemetry(meta_ver)
+        self._inbox: asyncio.Queue[Item] = asyncio.Queue(INBOX_MAX)
+        self._flush_due: float | None = None
+        self._alarm_due: float | None = None
+        self._ticker: asyncio.Task[None] | None = None
+        self._ticker_due: float | None = None
+        self._stored: set[asyncio.Future[None]] = set()
+        self._failure: BaseException | None = None
+        self.listeners: list[Callable[[Iterable[Event]], None]] = []
+        self.readings = 0
+        self.values_changed = 0
+
+    async def put(self, item: Item) -> None:
+        """Hand over one item; waits while the inbox is full."""
+        await self._inbox.put(item)
+
+    async def run(self) -> None:
+        """Until `End`; then everything gathered is appended and on disk. Raises what the journal could not do."""
+        while not isinstance(item := await self._inbox.get(), End):
+            if self._failure is not None:
+                raise self._failure
+            self._take(item)
+            await self._journal.room()
+            self._set_ticker()
+        self._flush()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        await asyncio.gather(*self._stored)
+
+    # --- items ----------------------------------------------------------------------------------------------------
+
+    def _take(self, item: Item) -> None:
+        if isinstance(item, Reading):
+            self._take_reading(item)
+        elif isinstance(item, Event):
+            self._append([item], {})
+        elif isinstance(item, Order):
+            self._take_order(item)
+        now = self._clock.now()
+        if self._alarm_due is not None and now.mono >= self._alarm_due:
+            self._act(step(self._rules, Tick(), now))
+        if self._flush_due is not None and now.mono >= self._flush_due:
+            self._flush()
+
+    def _take_reading(self, reading: Reading) -> None:
+        self.readings += 1
+        for start, stop in reading.changed:
+            self.values_changed += stop - start
+        self._act(step(self._rules, reading, self._clock.now()))
+        self._telemetry.take(reading)
+        if self._flush_due is None and (self._telemetry.is_pending or self._rules.dirty):
+            self._flush_due = reading.mono + self._window_s
+
+    def _take_order(self, order: Order) -> None:
+        try:
+            outcome = step(self._rules, order.command, self._clock.now())
+        except Refused as refused:
+            order.done.set_exception(refused)
+            return
+        stored = self._act(outcome)
+        if stored is not None:
+            stored.add_done_callback(lambda _: order.done.done() or order.done.set_result(outcome.events))
+
+    def _act(self, outcome: Step) -> asyncio.Future[None] | None:
+        self._alarm_due = outcome.next_due
+        return self._append(outcome.events, outcome.states) if outcome.events else None
+
+    # --- the journal ----------------------------------------------------------------------------------------------
+
+    def _append(self, events: list[Event], states: Mapping[str, bytes]) -> asyncio.Future[None]:
+        return self._store(self._drafts(events), states, events)
+
+    def _store(self, drafts: list[Draft], states: Mapping[str, bytes], events: Iterable[Event]) -> asyncio.Future[None]:
+        """One transaction; when it is on disk the listeners hear of `events`."""
+        stored = self._journal.append(drafts, states)
+        self._stored.add(stored)
+        stored.add_done_callback(lambda done: self._on_stored(done, events))
+        return stored
+
+    def _drafts(self, events: Iterable[Event]) -> list[Draft]:
+        clock_state = self._clock_state()
+        return [draft(event, clock_state) for event in events]
+
+    def _on_stored(self, stored: asyncio.Future[None], events: Iterable[Event]) -> None:
+        self._stored.discard(stored)
+        if stored.cancelled():
+            return
+        self._failure = self._failure or stored.exception()
+        if stored.exception() is None:
+            for listener in self.listeners:
+                listener(events)
+
+    def _flush(self) -> None:
+        """All gathered telemetry, and the delays that moved, as one append."""
+        self._flush_due = None
+        drafts = self._drafts(self._telemetry.flush())
+        states = self._rules.take_delays()
+        if drafts or states:
+            self._store(drafts, states, ())
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    def _set_ticker(self) -> None:
+        """Keep one sleeping task for the next moment at which something is due without an item."""
+        dues = [due for due in (self._alarm_due, self._flush_due) if due is not None]
+        due = min(dues, default=None)
+        if due is None or (self._ticker_due is not None and self._ticker_due <= due):
+            return
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self._ticker_due = due
+        self._ticker = asyncio.get_running_loop().create_task(self._tick_at(due), name="pipeline-tick")
+
+    async def _tick_at(self, due: float) -> None:
+        await self._clock.sleep_until(due)
+        self._ticker_due = None
+        with suppress(asyncio.QueueFull):  # a full inbox looks at the time by itself
+            self._inbox.put_nowait(Tick())

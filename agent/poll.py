@@ -1,0 +1,312 @@
+"""One task per line: connect, ask each device when its time has come, and go on for ever.
+
+The caller's half of the driver contract lives here: schedule with jitter, deadlines, backoff, the breaker per device,
+and the one broad except of the product. Nothing that happens to one device may starve its neighbours; nothing that
+happens on one line may disturb another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import structlog
+
+from agent.events import Event, Names, rfc3339
+from agent.presence import Presence
+from agent.status import LineView
+from drivers.contract import Poll, Reading, Subscribing
+from drivers.errors import NoAnswer, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from random import Random
+
+    from agent.clock import Clock
+    from agent.health import Code, Health
+    from config.model import Device, Line
+    from drivers.contract import Driver
+
+    Emit = Callable[[Reading | Event], Awaitable[None]]
+
+RECONNECT_S_MIN = 0.5
+RECONNECT_S_MAX = 5.0
+"""A line or device that returns is asked again within this and its jitter, always."""
+
+PROBE_S_MAX = 8.0
+PROBE_LIFE_SAFETY_S_MAX = 4.0
+REFUSED_S = 30.0
+"""A person must act first; asking more often only fills the other side's log."""
+
+FAULT_S_MAX = 60.0
+SPREAD_S_MAX = 1.0
+"""First polls are spread over this, so that a start does not ask everything at once."""
+
+DEADLINE_FACTOR = 6
+"""A whole read may take this many request timeouts: several blocks, one retry, never for ever."""
+
+SILENCE_S_MAX = 30.0
+"""A connection on which nobody has answered for so long is opened anew: it may be half-open."""
+
+State = Literal["up", "connecting", "down", "refused", "fault"]
+
+
+class _Silent(Exception):
+    """Nobody on the line answers, though it is open."""
+
+
+def polls_of(device: Device) -> tuple[Poll, ...]:
+    """The points of a device, gathered by interval, the fastest first."""
+    by_interval = defaultdict(list)
+    for point in device.points:
+        by_interval[point.poll_s].append(point)
+    return tuple(Poll(device, tuple(points), interval_s) for interval_s, points in sorted(by_interval.items()))
+
+
+class Watcher(Protocol):
+    """What a line shares with the rest of the daemon."""
+
+    site: str
+    clock: Clock
+    health: Health
+    random: Random
+    emit: Emit
+
+
+class LineWorker:
+    """One line: its driver, its devices, its state."""
+
+    def __init__(self, line: Line, driver: Driver, daemon: Watcher) -> None:
+        self.line = line
+        self._driver = driver
+        self._clock = daemon.clock
+        self._health = daemon.health
+        self._random = daemon.random
+        self._emit = daemon.emit
+        self._log = structlog.get_logger().bind(line=line.id)
+        self._slots = asyncio.Semaphore(line.concurrency)
+        self._locks = {device.id: asyncio.Lock() for device in line.devices}
+        self.devices = {
+            device.id: Presence(daemon.site, line, device, polls_of(device), since=daemon.clock.wall())
+            for device in line.devices
+        }
+        self.state: State = "connecting"
+        self._since = daemon.clock.wall()
+        self._error: str | None = None
+        self._todo: str | None = None
+        self._attempts = 0
+        self._heard_mono = daemon.clock.mono()
+
+    # --- the life of the line -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled. A fault inside the driver is contained here: traced, counted, and the line starts again."""
+        while True:
+            try:
+                wait_s = await self._live()
+            except Exception as error:  # noqa: BLE001  # the line boundary: our bug here must not stop other lines
+                self._log.exception("fault inside the driver")
+                wait_s = self._lost("fault", "line_fault", f"{type(error).__name__}: {error}", "")
+            finally:
+                await self._driver.close()
+            await self._wait_lost(wait_s)
+
+    async def _live(self) -> float:
+        """Connect and serve until the line is lost; gives how long to wait before the next try."""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await self._driver.connect()
+            self._found()
+            await self._serve()
+        except _Silent:
+            self._log.info("nobody answers, connection opened anew")
+            return 0.0
+        except Refused as error:
+            return self._lost("refused", "line_refused", str(error), error.hint)
+        except Unreachable as error:
+            return self._lost("down", "line_down", str(error), error.hint)
+        except TimeoutError:
+            return self._lost("down", "line_down", "no connection in time", "check the address and the network")
+        return 0.0
+
+    def _found(self) -> None:
+        if self.state != "up":
+            self._log.info("line up", after_s=round(self._clock.wall() - self._since, 1), failures=self._attempts)
+            self._health.release(self.line.id, "line_down", "line_refused", "line_fault")
+            self.state, self._since, self._error, self._todo = "up", self._clock.wall(), None, None
+        self._heard_mono = self._clock.mono()
+
+    def _lost(self, state: State, code: Code, error: str, todo: str) -> float:
+        """Note the edge once; gives the jittered wait before the next try."""
+        if self.state == "up":
+            self._attempts = 0
+        self._attempts += 1
+        if self.state != state:
+            self._log.warning("line lost", state=state, error=error)
+            self.state, self._since = state, self._clock.wall()
+            self._health.release(self.line.id, "line_down", "line_refused", "line_fault")
+        self._error, self._todo = error, todo
+        self._health.hold(code, self.line.id, self._clock.wall(), error)
+        ceiling = {"refused": REFUSED_S, "fault": FAULT_S_MAX}.get(state, RECONNECT_S_MAX)
+        wait_s = REFUSED_S if state == "refused" else min(ceiling, RECONNECT_S_MIN * 2.0 ** min(self._attempts - 1, 10))
+        return wait_s * self._random.uniform(0.75, 1.0)
+
+    async def _wait_lost(self, wait_s: float) -> None:
+        """Wait for the next try; meanwhile what is known of the devices grows old."""
+        until = self._clock.mono() + wait_s
+        if self.state != "up":
+            for presence in self.devices.values():
+                await self._pass_on(presence.missed(None, self._error or self.state, self._clock.now()), presence)
+        while (now := self._clock.now()).mono < until:
+            await self._clock.sleep_until(min(until, now.mono + 1.0))
+            for presence in self.devices.values():
+                await self._pass_on(presence.age(self._error or self.state, self._clock.now()), presence)
+
+    # --- asking ---------------------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        """Until the line is lost. Raises `Unreachable`, `Refused`, `_Silent`, or what a fault in the driver raised."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                if isinstance(self._driver, Subscribing):
+                    group.create_task(self._subscribe(self._driver), name=f"subscription[{self.line.id}]")
+                else:
+                    for presence in self.devices.values():
+                        group.create_task(self._ask_for_ever(presence), name=f"device[{presence.device.id}]")
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+
+    async def _subscribe(self, driver: Subscribing) -> None:
+        polls = [poll for presence in self.devices.values() for poll in presence.polls]
+        quiet_s_max = 3 * max([5.0, *(poll.interval_s for poll in polls)])
+        readings = driver.changes(polls)
+        while True:
+            try:
+                async with asyncio.timeout(quiet_s_max):
+                    reading = await anext(readings)
+            except TimeoutError:
+                raise Unreachable(self.line.id, f"no sign of life for {quiet_s_max:.0f} s") from None
+            except StopAsyncIteration:
+                raise Unreachable(self.line.id, "the subscription ended") from None
+            await self._heard(self.devices[reading.poll.device.id], reading, None)
+
+    async def _ask_for_ever(self, presence: Presence) -> None:
+        start = self._clock.mono()
+        dues = {poll: start + self._random.uniform(0, min(SPREAD_S_MAX, poll.interval_s)) for poll in presence.polls}
+        while dues:
+            poll = min(dues, key=dues.__getitem__)
+            await self._clock.sleep_until(dues[poll])
+            was_missing = presence.misses > 0
+            answered = await self._ask(presence, poll)
+            now = self._clock.mono()
+            if not answered:
+                self._check_silence(now)
+                dues[poll] = now + self._probe_wait_s(presence, poll)
+            elif was_missing:
+                dues = dict.fromkeys(dues, now) | {poll: now + poll.interval_s}
+            else:
+                dues[poll] = self._next_due(presence, dues[poll], poll, now)
+
+    def _next_due(self, presence: Presence, due: float, poll: Poll, now: float) -> float:
+        """One interval on; where that has passed already, polls are late: said, and slower, but never bunched."""
+        due += poll.interval_s
+        if due >= now:
+            return due
+        presence.late_count += 1
+        return now
+
+    def _probe_wait_s(self, presence: Presence, poll: Poll) -> float:
+        """The breaker: the longer a device is silent, the rarer it is asked, up to a limit that it may rely on."""
+        is_life_safety = any(alarm.life_safety for alarm in presence.device.alarms)
+        ceiling = PROBE_LIFE_SAFETY_S_MAX if is_life_safety else PROBE_S_MAX
+        wait_s = min(ceiling, poll.interval_s * 2.0 ** min(presence.misses - 1, 10))
+        return wait_s * self._random.uniform(0.75, 1.0)
+
+    def _check_silence(self, mono: float) -> None:
+        if mono - self._heard_mono > SILENCE_S_MAX:
+            raise _Silent
+
+    async def _ask(self, presence: Presence, poll: Poll) -> bool:
+        async with self._turn(poll.device):
+            started = self._clock.mono()
+            try:
+                reading = await self._read(poll)
+            except NoAnswer as error:
+                await self._pass_on(presence.missed(poll, error.what, self._clock.now()), presence)
+                return False
+            await self._heard(presence, reading, self._clock.mono() - started)
+            return True
+
+    async def _read(self, poll: Poll) -> Reading:
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await self._driver.read(poll)
+        except TimeoutError:
+            raise NoAnswer(poll.device.id, f"no answer within {self._deadline_s:g} s") from None
+
+    @asynccontextmanager
+    async def _turn(self, device: Device) -> AsyncIterator[None]:
+        """Never two calls at once for one device, and no more on the line than it bears."""
+        async with self._locks[device.id], self._slots:
+            yield
+
+    async def read_now(self, device: Device, points: Iterable[str]) -> Reading:
+        """Ask a device outside its schedule, for a person who waits. Raises `DriverError`."""
+        wanted = set(points)
+        chosen = tuple(point for point in device.points if not wanted or point.id in wanted)
+        if self.state != "up":
+            raise Unreachable(self.line.id, self._error or "the line is not open yet", self._todo or "")
+        async with self._turn(device):
+            return await self._read(Poll(device, chosen, 0.0))
+
+    @property
+    def _deadline_s(self) -> float:
+        return self.line.timeout_s * DEADLINE_FACTOR
+
+    # --- telling --------------------------------------------------------------------------------------------------
+
+    async def _heard(self, presence: Presence, reading: Reading, rtt_s: float | None) -> None:
+        self._heard_mono = reading.mono
+        await self._pass_on(presence.heard(reading, rtt_s), presence)
+
+    async def _pass_on(self, items: Iterable[Reading | Event], presence: Presence) -> None:
+        for item in items:
+            if isinstance(item, Event):
+                self._note_state(presence)
+            await self._emit(item)
+
+    def _note_state(self, presence: Presence) -> None:
+        """One log line and one health condition each way."""
+        log = self._log.bind(device=presence.device.id)
+        if presence.state == "offline":
+            log.warning("device offline", reason=presence.reason)
+            self._health.hold("device_offline", presence.device.id, presence.since, presence.reason)
+        else:
+            log.info("device answers", state=presence.state, reason=presence.reason)
+            self._health.release(presence.device.id, "device_offline")
+
+    def view(self) -> LineView:
+        return LineView(
+            id=self.line.id,
+            name=Names(zh=self.line.name.zh, en=self.line.name.en),
+            protocol=self.line.protocol,
+            endpoint=self.line.spec.endpoint,
+            state=self.state,
+            since=rfc3339(self._since),
+            error=self._error,
+            todo=self._todo,
+            devices=list(self.devices),
+        )
+
+    async def close(self) -> None:
+        await self._driver.close()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first failure of a task group: the others are its echo."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,324 @@
+"""The rules as a whole: readings, commands and ticks in, events out, on a clock that the test moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.clock import Now
+from agent.events import AlarmTransition
+from agent.rules import AlarmCommand, Refused, Rules, Tick, step
+from agent.rules.machine import TABLE, Row, transition
+from config.files import AddressSpec, LineSpec, PointSpec
+from config.model import Alarm, Config, Device, Journal, Level, Limit, Line, Place, Point, State, Text
+from drivers.contract import Grade, Poll, Quality, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from config.model import Condition
+    from drivers.contract import Value
+
+SAID = Text("氧气压力低", "Oxygen pressure low")
+OXYGEN = Limit((Level("H", 480.0, "orange"), Level("L", 360.0, "yellow"), Level("LL", 320.0, "red")), deadband=5.0)
+LOST = Quality(Grade.BAD, "comm_lost")
+OVER_RANGE = Quality(Grade.UNCERTAIN, "range_suspect")
+LAST_KNOWN = Quality(Grade.UNCERTAIN, "last_known")
+
+
+class Bench:
+    """One point with one alarm, and a clock that stands until it is moved."""
+
+    def __init__(
+        self,
+        condition: Condition = OXYGEN,
+        *,
+        on_delay_s: float = 0.0,
+        off_delay_s: float = 0.0,
+        latching: bool = False,
+        ack: bool = True,
+        stored: Mapping[str, bytes] | None = None,
+        wall: float = 1_000.0,
+    ) -> None:
+        name = Text("氧气", "Oxygen")
+        point = Point("o2_p", "or-1", "or", name, "number", "kPa", 1.0, PointSpec())
+        self.alarm = Alarm(
+            "or/or-1/o2_p#pressure",
+            "pressure",
+            "or-1",
+            "or",
+            "o2_p",
+            condition,
+            SAID,
+            SAID,
+            on_delay_s=on_delay_s,
+            off_delay_s=off_delay_s,
+            latching=latching,
+            ack_required=ack,
+        )
+        device = Device("or-1", name, "or", "line", AddressSpec(), Place(), (point,), (self.alarm,))
+        line = Line("line", name, "test", LineSpec(protocol="test"), (device,), 1.0, 1)
+        config = Config(
+            site="h01",
+            gateway="gw",
+            name=name,
+            time_zone="UTC",
+            topic_root="wardgate/v1",
+            type_prefix="wardgate.",
+            version="c-1",
+            control_socket=Path("control.sock"),
+            journal=Journal(Path("journal"), 1, 1.0, 1.0),
+            uplinks=(),
+            lines=(line,),
+        )
+        self.poll = Poll(device, (point,), 1.0)
+        self.rules = Rules.build(config, stored or {})
+        self.wall = wall
+        self.mono = 50.0
+        self.stored = dict(stored or {})
+
+    def read(self, value: Value, quality: Quality | None = None, *, after_s: float = 0.0) -> list[AlarmTransition]:
+        self._pass(after_s)
+        flaws = {} if quality is None else {0: quality}
+        return self._step(Reading(self.poll, self.wall, self.mono, (value,), flaws, ((0, 1),)))
+
+    def unchanged(self, *, after_s: float = 0.0) -> list[AlarmTransition]:
+        self._pass(after_s)
+        return self._step(Reading(self.poll, self.wall, self.mono, (None,), {}, ()))
+
+    def wait(self, seconds: float) -> list[AlarmTransition]:
+        self._pass(seconds)
+        return self._step(Tick())
+
+    def order(self, command: AlarmCommand) -> list[AlarmTransition]:
+        return self._step(command)
+
+    def ack(self) -> list[AlarmTransition]:
+        return self.order(AlarmCommand("ack", self.alarm.id, "duty"))
+
+    def _pass(self, seconds: float) -> None:
+        self.wall += seconds
+        self.mono += seconds
+
+    def _step(self, item: Reading | AlarmCommand | Tick) -> list[AlarmTransition]:
+        outcome = step(self.rules, item, Now(self.wall, self.mono))
+        self.stored |= outcome.states
+        self.next_due = outcome.next_due
+        return [event.body for event in outcome.events if isinstance(event.body, AlarmTransition)]
+
+
+def actions(events: list[AlarmTransition]) -> list[tuple[str, str, str | None]]:
+    return [(event.action, event.state, event.level) for event in events]
+
+
+def test_a_value_inside_the_limits_says_nothing() -> None:
+    """Between the limits there is no event and nothing due."""
+    bench = Bench()
+    assert bench.read(410.0) == []
+    assert bench.read(412.0, after_s=1) == []
+    assert bench.next_due is None
+
+
+def test_levels_of_one_alarm_escalate_and_deescalate_in_one_occurrence() -> None:
+    """L, LL and back are one occurrence; the events number themselves from 1."""
+    bench = Bench()
+    seen = bench.read(350.0) + bench.read(310.0) + bench.read(340.0) + bench.read(400.0) + bench.ack()
+    assert actions(seen) == [
+        ("raise", "UNACK", "L"),
+        ("escalate", "UNACK", "LL"),
+        ("deescalate", "UNACK", "L"),
+        ("clear", "RTNUN", None),
+        ("ack", "NORM", None),
+    ]
+    assert [event.n for event in seen] == [1, 2, 3, 4, 5]
+    assert {event.occurrence_id for event in seen} == {"gw/or/or-1/o2_p#pressure/1"}
+    assert [event.ended for event in seen] == [False, False, False, False, True]
+    assert [event.colour for event in seen[:3]] == ["yellow", "red", "yellow"]
+    assert [event.peak_colour for event in seen] == ["yellow", "red", "red", "red", "red"]
+
+
+def test_a_new_occurrence_gets_a_new_identifier() -> None:
+    """The raise counter goes on after the end of an occurrence."""
+    bench = Bench(ack=False)
+    first = bench.read(350.0) + bench.read(400.0)
+    second = bench.read(350.0)
+    assert actions(first) == [("raise", "ACKED", "L"), ("clear", "NORM", None)]
+    assert second[0].occurrence_id.endswith("/2")
+    assert second[0].n == 1
+
+
+@pytest.mark.parametrize(("value", "cleared"), [(361.0, False), (364.9, False), (365.0, True)])
+def test_the_deadband_holds_the_alarm(value: float, cleared: bool) -> None:
+    """A low alarm at 360 with deadband 5 clears at 365, not before."""
+    bench = Bench(ack=False)
+    bench.read(350.0)
+    assert bool(bench.read(value)) is cleared
+
+
+@pytest.mark.parametrize(("value", "raised"), [(360.0, True), (360.1, False), (480.0, True), (479.9, False)])
+def test_the_limit_itself_is_in_alarm(value: float, raised: bool) -> None:
+    """High is on at or above its limit, low at or below."""
+    assert bool(Bench().read(value)) is raised
+
+
+def test_the_on_delay_is_served_by_time_not_by_samples() -> None:
+    """One reading and a tick raise after the delay; the event names when the condition began."""
+    bench = Bench(on_delay_s=5.0)
+    assert bench.read(350.0) == []
+    assert bench.next_due == 55.0
+    assert bench.wait(4.9) == []
+    seen = bench.wait(0.1)
+    assert actions(seen) == [("raise", "UNACK", "L")]
+    assert seen[0].ts_cond == "1970-01-01T00:16:40.000Z"
+    assert seen[0].on_delay_ms == 5000
+
+
+def test_a_short_excursion_within_the_on_delay_is_forgotten() -> None:
+    """Back inside the limits, the delay starts from nothing."""
+    bench = Bench(on_delay_s=5.0)
+    bench.read(350.0)
+    bench.read(400.0, after_s=4)
+    assert bench.read(350.0, after_s=1) == []
+    assert bench.wait(4.9) == []
+    assert len(bench.wait(0.1)) == 1
+
+
+def test_each_level_serves_its_own_delay() -> None:
+    """Falling through L to LL raises L when L is served, then LL when LL is."""
+    bench = Bench(on_delay_s=5.0)
+    bench.read(350.0)
+    bench.read(310.0, after_s=2)
+    assert actions(bench.wait(3)) == [("raise", "UNACK", "L")]
+    assert actions(bench.wait(2)) == [("escalate", "UNACK", "LL")]
+
+
+def test_bad_quality_pauses_the_on_delay_and_does_not_reset_it() -> None:
+    """Only known-good time counts: 3 s before and 2 s after the gap serve 5 s."""
+    bench = Bench(on_delay_s=5.0)
+    bench.read(350.0)
+    bench.unchanged(after_s=3)
+    assert bench.read(None, LOST, after_s=1) == []
+    assert bench.wait(60) == []
+    assert bench.read(350.0) == []
+    assert bench.wait(1.9) == []
+    assert len(bench.wait(0.1)) == 1
+
+
+@pytest.mark.parametrize("quality", [LOST, OVER_RANGE, LAST_KNOWN])
+def test_only_good_quality_clears(quality: Quality) -> None:
+    """Bad, uncertain and last-known values leave a raised alarm as it is."""
+    bench = Bench(ack=False)
+    bench.read(350.0)
+    value = None if quality is LOST else 400.0
+    assert bench.read(value, quality) == []
+    assert bench.wait(100) == []
+    assert actions(bench.read(400.0)) == [("clear", "NORM", None)]
+
+
+def test_uncertain_raises_but_last_known_does_not() -> None:
+    """An over-range value may raise an alarm; a value that nobody confirms may not."""
+    assert len(Bench().read(500.0, OVER_RANGE)) == 1
+    assert Bench().read(500.0, LAST_KNOWN) == []
+
+
+def test_the_off_delay_holds_the_alarm() -> None:
+    """The condition must be gone for the whole off-delay."""
+    bench = Bench(off_delay_s=10.0, ack=False)
+    bench.read(350.0)
+    bench.read(400.0)
+    bench.read(350.0, after_s=9)
+    bench.read(400.0)
+    assert bench.wait(9.9) == []
+    assert actions(bench.wait(0.1)) == [("clear", "NORM", None)]
+
+
+def test_state_alarm_follows_its_values() -> None:
+    """A state alarm is on while the value is one of those listed."""
+    bench = Bench(State(("fault", "offline"), "orange"), ack=False)
+    assert bench.read("normal") == []
+    assert actions(bench.read("fault")) == [("raise", "ACKED", None)]
+    assert bench.read("offline") == []
+    assert actions(bench.read("normal")) == [("clear", "NORM", None)]
+
+
+def test_return_and_again_is_the_same_occurrence() -> None:
+    """Until somebody acknowledges, a second excursion retriggers the first occurrence."""
+    bench = Bench()
+    seen = bench.read(350.0) + bench.read(400.0) + bench.read(350.0)
+    assert actions(seen)[-1] == ("retrigger", "UNACK", "L")
+    assert seen[-1].occurrence_id == seen[0].occurrence_id
+    assert seen[-1].retrigger_count == 1
+
+
+def test_latching_needs_acknowledgement_and_reset() -> None:
+    """A latched alarm ends only by a reset after the acknowledgement."""
+    bench = Bench(latching=True)
+    seen = bench.read(350.0) + bench.read(400.0)
+    with pytest.raises(Refused, match="latched and acknowledged"):
+        bench.order(AlarmCommand("reset", bench.alarm.id, "duty"))
+    seen += bench.ack() + bench.order(AlarmCommand("reset", bench.alarm.id, "duty"))
+    assert [event.state for event in seen] == ["UNACK", "LTUNK", "LTACK", "NORM"]
+
+
+def test_acknowledging_nothing_is_refused() -> None:
+    """An alarm at rest, and one that does not exist, each get a sentence."""
+    with pytest.raises(Refused, match="nothing to acknowledge"):
+        Bench().ack()
+    with pytest.raises(Refused, match="there is no alarm x#y"):
+        Bench().order(AlarmCommand("ack", "x#y", "duty"))
+
+
+def test_a_restart_goes_on_in_the_same_state_and_announces_nothing_twice() -> None:
+    """Restored from what was stored, the same value gives no second raise; the counter goes on."""
+    before = Bench()
+    before.read(310.0)
+    after = Bench(stored=before.stored, wall=2_000.0)
+    assert after.read(310.0) == []
+    seen = after.read(400.0) + after.ack() + after.read(350.0)
+    assert actions(seen) == [("clear", "RTNUN", None), ("ack", "NORM", None), ("raise", "UNACK", "L")]
+    assert [event.n for event in seen] == [2, 3, 1]
+    assert seen[-1].occurrence_id.endswith("/2")
+
+
+def test_a_running_delay_survives_a_restart_as_what_remains() -> None:
+    """3 s of 5 were served before the stop; 2 s remain after it, however long it took."""
+    before = Bench(on_delay_s=5.0)
+    before.read(350.0)
+    before.read(349.0, after_s=3)
+    after = Bench(on_delay_s=5.0, stored=before.rules.take_delays(), wall=9_000.0)
+    after.read(350.0)
+    assert after.wait(1.9) == []
+    assert len(after.wait(0.1)) == 1
+
+
+def test_a_wall_clock_jump_moves_no_delay() -> None:
+    """Delays count monotonic time."""
+    bench = Bench(on_delay_s=5.0)
+    bench.read(350.0)
+    bench.wall += 86_400
+    assert bench.wait(4.9) == []
+    assert len(bench.wait(0.1)) == 1
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.state}-{row.trigger}-{row.to}")
+def test_every_row_of_the_table_is_the_only_one_for_its_guard(row: Row) -> None:
+    """No two rows apply at once."""
+    for latching in (False, True):
+        for ack_required in (False, True):
+            fits = [
+                each
+                for each in TABLE
+                if (each.state, each.trigger) == (row.state, row.trigger)
+                and each.latching in (None, latching)
+                and each.ack_required in (None, ack_required)
+            ]
+            assert len(fits) <= 1
+            found = transition(
+                row.state,
+                row.trigger,
+                latching=latching,
+                ack_required=ack_required,
+            )
+            assert found == (fits[0] if fits else None)
