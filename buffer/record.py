@@ -21,7 +21,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A stored record. `sequence` is contiguous from 1 for each stream and epoch; `recorded_ms` is when it was stored."""
+    """A stored record. `sequence` is contiguous from 1 in its stream and epoch, `recorded_ms` is when it was stored."""
 
     stream: str
     epoch: str

@@ -1,0 +1,243 @@
+"""What the journal holds and who has settled what, in memory; the same account is on disk. No I/O.
+
+Always true:
+- A cursor's `low` and its spans never shrink: everything up to `low`, and everything in a span, is settled.
+- Spans are sorted, disjoint, not adjacent, above `low + 1`, and at most `SPANS_MAX`; what does not fit is not learned
+  (it is sent again after a restart, never lost).
+- What is no longer kept is settled for every cursor; what a cursor had not settled by then is counted as its loss.
+
+One lock, held for a few microseconds at a time and never over I/O, because two threads meet here: the event loop
+settles and asks, the writer stores and trims.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SPANS_MAX = 1000
+
+Span = tuple[int, int]
+"""Sequences from the first to the last, both included."""
+
+
+class Lane(NamedTuple):
+    """One stream in one epoch: where sequences are contiguous."""
+
+    epoch: str
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is on disk of one lane. `first` is the oldest kept sequence, or `next` where nothing is kept."""
+
+    next: int = 1
+    first: int = 1
+    records: int = 0
+    raw_bytes: int = 0
+    stored_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far one cursor is with one lane: `low` and everything below it is settled, and so is every span above."""
+
+    lane: Lane
+    low: int
+    spans: tuple[Span, ...]
+    next: int
+
+    @property
+    def unsettled(self) -> int:
+        """How many stored records still wait for this cursor."""
+        return self.next - 1 - self.low - sum(last - first + 1 for first, last in self.spans)
+
+    def settled(self, sequence: int) -> bool:
+        at = bisect_left(self.spans, (sequence + 1,))
+        return sequence <= self.low or (at > 0 and self.spans[at - 1][1] >= sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Records that one cursor will never get, one open range for each lane and reason, updated in place.
+
+    `records` of those between `first` and `last` are lost; the others were settled.
+    """
+
+    cursor: str
+    lane: Lane
+    reason: str
+    first: int
+    last: int
+    records: int
+
+
+@dataclass(slots=True)
+class Mark:
+    """A cursor in one lane, as `Position`, but alive."""
+
+    low: int = 0
+    spans: list[Span] = field(default_factory=list)
+
+    def add(self, first: int, last: int) -> int:
+        """Settle a span; returns how many of it were not settled before."""
+        first = max(first, self.low + 1)
+        if last < first:
+            return 0
+        at = bisect_left(self.spans, (first,))
+        if at and self.spans[at - 1][1] >= first - 1:
+            at -= 1
+        end, known = at, 0
+        merged_first, merged_last = first, last
+        while end < len(self.spans) and self.spans[end][0] <= last + 1:
+            known += max(0, min(last, self.spans[end][1]) - max(first, self.spans[end][0]) + 1)
+            merged_first = min(merged_first, self.spans[end][0])
+            merged_last = max(merged_last, self.spans[end][1])
+            end += 1
+        if merged_first == self.low + 1:
+            self.low = merged_last
+            del self.spans[at:end]
+        elif end > at or len(self.spans) < SPANS_MAX:
+            self.spans[at:end] = [(merged_first, merged_last)]
+        else:
+            return 0
+        return last - first + 1 - known
+
+    def intersect(self, spans: list[Span]) -> list[Span]:
+        """The parts of `spans` that are settled here."""
+        mine = [(1, self.low), *self.spans] if self.low else self.spans
+        found: list[Span] = []
+        at = 0
+        for first, last in spans:
+            while at < len(mine) and mine[at][1] < first:
+                at += 1
+            here = at
+            while here < len(mine) and mine[here][0] <= last:
+                found.append((max(first, mine[here][0]), min(last, mine[here][1])))
+                here += 1
+        return found
+
+
+class Ledger:
+    """The account. Every method may be called from any thread."""
+
+    def __init__(self, cursors: Iterable[str]) -> None:
+        self._lock = Lock()
+        self._cursors = tuple(cursors)
+        self._kept: dict[Lane, Kept] = {}
+        self._marks: dict[tuple[str, Lane], Mark] = {}
+        self._losses: dict[tuple[str, Lane, str], Loss] = {}
+        self._dirty_marks: set[tuple[str, Lane]] = set()
+        self._dirty_losses: set[tuple[str, Lane, str]] = set()
+
+    @property
+    def cursors(self) -> tuple[str, ...]:
+        return self._cursors
+
+    def load(self, lane: Lane, kept: Kept, marks: Mapping[str, Mark], losses: Iterable[Loss]) -> None:
+        """Take over what is on disk of one lane; a cursor without a mark begins at the beginning of it."""
+        with self._lock:
+            self._kept[lane] = kept
+            for name in self._cursors:
+                self._marks[name, lane] = marks.get(name, Mark())
+            self._losses.update({(loss.cursor, lane, loss.reason): loss for loss in losses})
+
+    # What the event loop does.
+
+    def settle(self, cursor: str, lane: Lane, spans: Iterable[Span]) -> None:
+        """Raises `KeyError` for an unknown cursor and `ValueError` for a sequence that is not stored yet."""
+        with self._lock:
+            for first, last in spans:
+                self._settle(cursor, lane, first, last)
+
+    def set_aside(self, cursor: str, lane: Lane, sequence: int, reason: str) -> None:
+        """Settle one record that the other side will never take, and count it as lost for `reason`."""
+        with self._lock:
+            if self._settle(cursor, lane, sequence, sequence):
+                self._lose(cursor, lane, reason, sequence, sequence, 1)
+
+    def kept(self, lane: Lane) -> Kept:
+        with self._lock:
+            return self._kept.get(lane, Kept())
+
+    def position(self, cursor: str, lane: Lane) -> Position:
+        """Raises `KeyError` for an unknown cursor."""
+        if cursor not in self._cursors:
+            raise KeyError(cursor)
+        with self._lock:
+            mark = self._marks.get((cursor, lane), Mark())
+            return Position(lane, mark.low, tuple(mark.spans), self._kept.get(lane, Kept()).next)
+
+    def lanes(self) -> dict[Lane, Kept]:
+        """All of them, the oldest epoch first."""
+        with self._lock:
+            return dict(self._kept)
+
+    def losses(self) -> tuple[Loss, ...]:
+        with self._lock:
+            return tuple(self._losses.values())
+
+    # What the writer does.
+
+    def put(self, lane: Lane, kept: Kept) -> None:
+        """Records of a lane were stored or deleted."""
+        with self._lock:
+            if lane not in self._kept:
+                self._marks.update({(name, lane): Mark() for name in self._cursors})
+            self._kept[lane] = kept
+
+    def settled_by_all(self, lane: Lane) -> list[Span]:
+        """What no cursor needs any more."""
+        with self._lock:
+            spans = [(1, self._kept[lane].next - 1)]
+            for name in self._cursors:
+                spans = self._marks[name, lane].intersect(spans)
+            return spans
+
+    def drop(self, lane: Lane, first: int, last: int, reason: str) -> None:
+        """Give up a range for every cursor that has not settled all of it."""
+        with self._lock:
+            for name in self._cursors:
+                lost = self._settle(name, lane, first, last)
+                if lost:
+                    self._lose(name, lane, reason, first, last, lost)
+
+    @property
+    def dirty(self) -> bool:
+        return bool(self._dirty_marks or self._dirty_losses)
+
+    def take_dirty(self) -> tuple[list[tuple[str, Lane, Mark]], list[Loss]]:
+        """What changed since the last call: copies, to be stored now."""
+        with self._lock:
+            marks = [
+                (key[0], key[1], replace(self._marks[key], spans=self._marks[key].spans[:]))
+                for key in self._dirty_marks
+            ]
+            losses = [self._losses[key] for key in self._dirty_losses]
+            self._dirty_marks.clear()
+            self._dirty_losses.clear()
+            return marks, losses
+
+    # With the lock held.
+
+    def _settle(self, cursor: str, lane: Lane, first: int, last: int) -> int:
+        if last >= self._kept.get(lane, Kept()).next:
+            raise ValueError(f"{lane.stream}/{last} is not stored yet")
+        fresh = self._marks[cursor, lane].add(first, last)
+        if fresh:
+            self._dirty_marks.add((cursor, lane))
+        return fresh
+
+    def _lose(self, cursor: str, lane: Lane, reason: str, first: int, last: int, records: int) -> None:
+        key = (cursor, lane, reason)
+        old = self._losses.get(key, Loss(cursor, lane, reason, first, last, 0))
+        self._losses[key] = Loss(
+            cursor, lane, reason, min(old.first, first), max(old.last, last), old.records + records
+        )
+        self._dirty_losses.add(key)

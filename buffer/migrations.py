@@ -1,0 +1,67 @@
+"""The schema of the journal and how it came to be. Nothing here reads or writes records.
+
+Migrations only ever expand (new tables, new columns with a default, new indexes), so that after a rollback of the
+software the older release still reads the journal. One that older releases cannot live with raises `min_reader` in
+`meta`; a release whose `READER` is below that refuses the file.
+
+    epoch   one row for each; the newest is the one that is written
+    lane    one stream in one epoch: the next sequence, and the totals of what is kept
+    chunk   the records (see `buffer.chunk`); sequences `first_seq` to `last_seq`, both included
+    cursor  how far one uplink is with one lane
+    loss    one open range for each cursor, lane and reason
+    state   the pipeline's own state, stored with the records that it belongs to
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlite_utils import Database, Migrations
+
+if TYPE_CHECKING:
+    import sqlite3
+
+APPLICATION_ID = 0x57415244
+"""Marks a file as ours; `file` and other tools show it."""
+
+READER = 1
+"""What this release can read."""
+
+migrations = Migrations("wardgate.journal")
+
+SCHEMA_1 = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    "INSERT INTO meta VALUES ('min_reader', 1)",
+    "CREATE TABLE epoch (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, begun_ms INTEGER NOT NULL)",
+    """CREATE TABLE lane (
+        id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL REFERENCES epoch (id), stream TEXT NOT NULL,
+        next_seq INTEGER NOT NULL, records INTEGER NOT NULL, raw_bytes INTEGER NOT NULL, stored_bytes INTEGER NOT NULL,
+        UNIQUE (epoch, stream))""",
+    """CREATE TABLE chunk (
+        id INTEGER PRIMARY KEY, lane INTEGER NOT NULL REFERENCES lane (id),
+        first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, recorded_ms INTEGER NOT NULL,
+        time_min_ms INTEGER NOT NULL, time_max_ms INTEGER NOT NULL, raw_bytes INTEGER NOT NULL, blob BLOB NOT NULL)""",
+    "CREATE UNIQUE INDEX chunk_range ON chunk (lane, last_seq, first_seq)",
+    """CREATE TABLE cursor (
+        name TEXT NOT NULL, lane INTEGER NOT NULL REFERENCES lane (id), low INTEGER NOT NULL, spans BLOB NOT NULL,
+        PRIMARY KEY (name, lane)) WITHOUT ROWID""",
+    """CREATE TABLE loss (
+        cursor TEXT NOT NULL, lane INTEGER NOT NULL REFERENCES lane (id), reason TEXT NOT NULL,
+        first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, records INTEGER NOT NULL,
+        PRIMARY KEY (cursor, lane, reason)) WITHOUT ROWID""",
+    "CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+)
+
+
+@migrations()
+def first(db: Database) -> None:
+    for statement in SCHEMA_1:
+        db.conn.execute(statement)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file up to this release in one transaction, so a crash leaves either nothing or all of it."""
+    db = Database(connection)
+    with db.atomic():
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        migrations.apply(db)

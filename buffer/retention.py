@@ -1,0 +1,172 @@
+"""What is deleted, and when. Runs in the writer's thread, in small steps between commits; no asyncio, no queue.
+
+In this order, a step at a time, each step one transaction:
+1. what every cursor has settled and is older than `keep_s`;
+2. over the size limit: what every cursor has settled, oldest first, in the order of `drop_order`;
+3. still over it: what is not settled, oldest first, in the same order; each cursor that still waited for it gets it
+   counted as lost.
+So telemetry never costs an alarm, and nothing that somebody waits for goes while something else can.
+
+The size that counts is that of the pages in use, plus room for the write-ahead log. The clock may jump: a jump forward
+can only cost history that everybody has settled.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from buffer.database import WAL_BYTES_MAX, transaction
+from buffer.ledger import Kept
+from buffer.store import TRANSACTION_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from buffer.ledger import Lane, Span
+    from buffer.store import Store
+
+    Victim = tuple[int, int, int, int, int, int]
+    """Columns of a chunk: id, first_seq, last_seq, recorded_ms, raw_bytes, size of the blob."""
+
+STEP_CHUNKS = 64
+STEP_BYTES = 1024 * 1024
+SLACK_BYTES_MAX = 4 * 1024 * 1024
+VACUUM_PAGES = 500
+"""About 10 ms of work at a time."""
+
+AGE_EVERY_S = 10.0
+NEVER_MS = 2**62
+
+SIZE_MIN_BYTES = 1024 * 1024
+
+REASON_SIZE = "size_limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is kept. `drop_order`: what goes first; a stream that is not named goes after all that are."""
+
+    size_max_bytes: int
+    keep_s: float
+    drop_order: tuple[str, ...] = ("telemetry", "state", "audit", "alarm", "critical")
+
+    def __post_init__(self) -> None:
+        if self.size_max_bytes < SIZE_MIN_BYTES:
+            raise ValueError(f"size_max_bytes is {self.size_max_bytes}, the least is {SIZE_MIN_BYTES}")
+
+    @property
+    def used_max_bytes(self) -> int:
+        """Pages in use at which dropping begins: the write-ahead log must fit beside them."""
+        return self.size_max_bytes - min(2 * WAL_BYTES_MAX, self.size_max_bytes // 4)
+
+    @property
+    def slack_bytes(self) -> int:
+        """How much below that it goes, so that a full journal does not trim at every commit."""
+        return min(SLACK_BYTES_MAX, self.size_max_bytes // 64)
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """How large the write-ahead log may grow before it is moved into the file."""
+        return min(WAL_BYTES_MAX // 4, self.size_max_bytes // 8)
+
+
+class Retention:
+    """Deletes behind, or at the limit in front of, the cursors of one store."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+        self._page_bytes = self._pragma("page_size")
+        self._age_due = 0.0
+        self._over = False
+
+    def step(self) -> bool:
+        """One transaction's worth of work; whether there was any, so there may be more. Raises `sqlite3.Error`."""
+        return self._by_age() or self._by_size() or self._shrink()
+
+    def _by_age(self) -> bool:
+        if time.monotonic() < self._age_due:
+            return False
+        before_ms = self._store.now_ms() - int(self._limits.keep_s * 1000)
+        if any(self._trim_settled(lane, before_ms) for lane in self._lanes()):
+            return True
+        self._age_due = time.monotonic() + AGE_EVERY_S
+        return False
+
+    def _by_size(self) -> bool:
+        used = (self._pragma("page_count") - self._pragma("freelist_count")) * self._page_bytes
+        allowed = self._limits.used_max_bytes - (self._limits.slack_bytes if self._over else 0)
+        self._over = used > allowed
+        if not self._over:
+            return False
+        lanes = self._lanes()
+        return any(self._trim_settled(lane, NEVER_MS) for lane in lanes) or any(self._drop(lane) for lane in lanes)
+
+    def _shrink(self) -> bool:
+        """Give free pages back to the file system once they are a quarter of the file."""
+        free, pages = self._pragma("freelist_count"), self._pragma("page_count")
+        if free * 4 < pages or free * self._page_bytes < self._limits.slack_bytes:
+            return False
+        # Trap: `execute` would free one single page for each call.
+        self._store.connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+        self._store.written_bytes += VACUUM_PAGES * self._page_bytes
+        return True
+
+    def _lanes(self) -> list[Lane]:
+        """Those that hold something, in the order in which they give it up; older epochs of a stream first."""
+        order = {stream: rank for rank, stream in enumerate(self._limits.drop_order)}
+        kept = [lane for lane, kept in self._store.ledger.lanes().items() if kept.records]
+        return sorted(kept, key=lambda lane: order.get(lane.stream, len(order)))
+
+    def _trim_settled(self, lane: Lane, before_ms: int) -> bool:
+        for span in self._store.ledger.settled_by_all(lane):
+            victims = list(self._victims(lane, span, before_ms))
+            if victims:
+                self._delete(lane, victims)
+                return True
+        return False
+
+    def _drop(self, lane: Lane) -> bool:
+        kept = self._store.ledger.kept(lane)
+        victims = list(self._victims(lane, (kept.first, kept.next - 1), NEVER_MS))
+        self._store.ledger.drop(lane, victims[0][1], victims[-1][2], REASON_SIZE)
+        self._delete(lane, victims)
+        return True
+
+    def _victims(self, lane: Lane, span: Span, before_ms: int) -> Iterator[Victim]:
+        """The oldest chunks that lie wholly in the span, as many as one step takes, stored before `before_ms`."""
+        first, last = span
+        size = 0
+        for row in self._store.connection.execute(
+            """SELECT id, first_seq, last_seq, recorded_ms, raw_bytes, length(blob) FROM chunk
+            WHERE lane = ? AND last_seq BETWEEN ? AND ? AND first_seq >= ? ORDER BY last_seq LIMIT ?""",
+            (self._store.lane_ids[lane], first, last, first, STEP_CHUNKS),
+        ):
+            if row[3] >= before_ms or size > STEP_BYTES:
+                return
+            size += row[5]
+            yield row
+
+    def _delete(self, lane: Lane, victims: Iterable[Victim]) -> None:
+        store = self._store
+        old = store.ledger.kept(lane)
+        with transaction(store.connection):
+            store.connection.executemany("DELETE FROM chunk WHERE id = ?", [(victim[0],) for victim in victims])
+            first = store.first_kept(store.lane_ids[lane])
+            kept = Kept(
+                old.next,
+                old.next if first is None else first,
+                old.records - sum(last - first + 1 for _, first, last, *_ in victims),
+                old.raw_bytes - sum(victim[4] for victim in victims),
+                old.stored_bytes - sum(victim[5] for victim in victims),
+            )
+            store.put_kept(store.lane_ids[lane], kept)
+            store.put_ledger()
+        store.ledger.put(lane, kept)
+        store.written_bytes += TRANSACTION_BYTES
+
+    def _pragma(self, name: str) -> int:
+        (value,) = self._store.connection.execute(f"PRAGMA {name}").fetchone()
+        return int(value)
