@@ -1,0 +1,239 @@
+"""The register maps of the four Modbus devices, as their makers document them. Pure.
+
+Written from the makers' lists and not from the gateway's profiles, so that one can find the other's mistakes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hardware_mocks.signals import Points, Value
+
+Encode = Callable[["Points"], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What stands from `address` on; its length is that of what `encode` gives."""
+
+    address: int
+    encode: Encode
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """One register space: where it may be read, what stands there, and the word of every address without a field."""
+
+    spans: tuple[range, ...]
+    fields: tuple[Field, ...]
+    gap: Callable[[int], int]
+
+    def read(self, points: Points, start: int, count: int) -> bytes | None:
+        """`count` registers from `start`, or `None` where the device has no such address."""
+        wanted = range(start, start + count)
+        if not all(any(address in span for span in self.spans) for address in wanted):
+            return None
+        image = bytearray().join(struct.pack(">H", self.gap(address)) for address in wanted)
+        for item in self.fields:
+            _overlay(image, (item.address - start) * 2, item.encode(points))
+        return bytes(image)
+
+
+def _overlay(image: bytearray, offset: int, data: bytes) -> None:
+    first, last = max(offset, 0), min(offset + len(data), len(image))
+    if first < last:
+        image[first:last] = data[first - offset : last - offset]
+
+
+@dataclass(frozen=True, slots=True)
+class Bits:
+    """Discrete inputs or coils: the point at each address; others within `span` read as off."""
+
+    span: range
+    points: dict[int, str]
+
+    def read(self, points: Points, start: int, count: int) -> bytes | None:
+        """`count` bits from `start`, packed as on the wire, or `None` where there is no such address."""
+        if start not in self.span or start + count - 1 not in self.span:
+            return None
+        packed = 0
+        for n, address in enumerate(range(start, start + count)):
+            name = self.points.get(address)
+            packed |= bool(name and points[name]) << n
+        return packed.to_bytes((count + 7) // 8, "little")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMap:
+    """Register spaces by function code; a function code that is missing is answered with exception 1."""
+
+    tables: dict[int, Registers | Bits] = field(default_factory=dict)
+
+
+def number(layout: str, name: str, scale: float, missing: float) -> Encode:
+    """A scaled number as `layout` of `struct`; `missing` is the raw value where the device cannot measure."""
+    pack = struct.Struct(layout).pack
+
+    def encode(points: Points) -> bytes:
+        value = points[name]
+        return pack(missing if value is None else _scaled(layout, value, scale))
+
+    return encode
+
+
+def _scaled(layout: str, value: Value, scale: float) -> float | int:
+    return float(value) * scale if layout.endswith(("f", "d")) else round(float(value) * scale)
+
+
+def _below_zero(layout: str, amount: int) -> int:
+    """`-amount` as a number that `layout` can pack: for an unsigned one its two's complement."""
+    signed = layout[-1].islower()
+    return -amount if signed else (1 << 8 * struct.calcsize(layout)) - amount
+
+
+def constant(data: bytes) -> Encode:
+    return lambda _: data
+
+
+def text(content: str, registers: int) -> Encode:
+    return constant(content.encode().ljust(registers * 2, b"\0"))
+
+
+# Schneider PM5300: float32, energy as int64 in Wh; not available is NaN, 0x8000… or 0x8000 in a word.
+
+NAN_WORD = 0x7FC0
+
+
+def _pm_float(name: str) -> Encode:
+    return number(">f", name, 1.0, float("nan"))
+
+
+def _pm_energy(name: str) -> Encode:
+    return number(">q", name, 1000.0, -(1 << 63))
+
+
+PM_FLOATS = {
+    2999: "i_a", 3001: "i_b", 3003: "i_c", 3005: "i_n", 3009: "i_avg",
+    3019: "u_ab", 3021: "u_bc", 3023: "u_ca",
+    3027: "u_an", 3029: "u_bn", 3031: "u_cn",
+    3053: "p_a", 3055: "p_b", 3057: "p_c", 3059: "p",
+    3067: "q", 3075: "s", 3083: "pf", 3109: "f",
+}  # fmt: skip
+
+PM5300 = Registers(
+    spans=(range(29, 140), range(2699, 3400)),
+    fields=(
+        Field(29, text("LV main incomer", 20)),
+        Field(49, text("PM5320", 20)),
+        Field(69, text("Schneider Electric", 20)),
+        Field(89, constant(struct.pack(">H", 15_272))),
+        Field(129, constant(struct.pack(">I", 20_231_107))),
+        *(Field(address, _pm_float(name)) for address, name in PM_FLOATS.items()),
+        Field(3203, _pm_energy("ep_imp")),
+        Field(3207, _pm_energy("ep_exp")),
+    ),
+    gap=lambda address: 0x8000 if address < 2699 else (NAN_WORD if address % 2 else 0),
+)
+
+
+# Deep Sea GenComm: page * 256 + offset; -1 is not implemented, -4 a failed transducer.
+
+
+def _gencomm(layout: str, name: str, scale: float = 1.0) -> Encode:
+    return number(layout, name, scale, _below_zero(layout, 4))
+
+
+def _alarms(points: Points) -> bytes:
+    """Four nibbles a register: 1 healthy, 2 warning, 3 shutdown, 4 trip. Fail to start is the second of 39428."""
+    words = [0x1111] * 8
+    if points["start_fail"]:
+        words[3] = 0x1311
+    return struct.pack(">8H", *words)
+
+
+GENCOMM = Registers(
+    spans=(range(768, 2048), range(39_424, 39_680)),
+    fields=(
+        Field(768, constant(struct.pack(">2H", 1, 32_800))),
+        Field(772, _gencomm(">H", "mode")),
+        Field(1024, _gencomm(">H", "oil_p")),
+        Field(1025, _gencomm(">h", "t_cool")),
+        Field(1027, _gencomm(">H", "fuel_pct")),
+        Field(1029, _gencomm(">H", "batt_v", 10.0)),
+        Field(1030, _gencomm(">H", "rpm")),
+        Field(1031, _gencomm(">H", "f", 10.0)),
+        *(Field(1032 + 2 * n, _gencomm(">I", f"u_{phase}n", 10.0)) for n, phase in enumerate("abc")),
+        *(Field(1044 + 2 * n, _gencomm(">I", f"i_{phase}", 10.0)) for n, phase in enumerate("abc")),
+        Field(1408, _gencomm(">H", "state")),
+        Field(1536, _gencomm(">i", "p", 1000.0)),
+        Field(1798, _gencomm(">I", "run_h", 3600.0)),
+        Field(1800, _gencomm(">I", "ep", 10.0)),
+        Field(39_424, constant(struct.pack(">H", 32))),
+        Field(39_425, _alarms),
+    ),
+    gap=lambda _: 0xFFFF,
+)
+
+
+# APC Smart-UPS: binary scales, 2^-n.
+
+APC_STATUS_BITS = {"online": 1, "battery": 2, "bypass": 3, "off": 4, "fault": 5, "input_bad": 6, "overload": 21}
+
+
+def _apc_status(points: Points) -> bytes:
+    return struct.pack(">I", sum(1 << bit for name, bit in APC_STATUS_BITS.items() if points[name]))
+
+
+def _apc_bit(name: str, bit: int) -> Encode:
+    return lambda points: struct.pack(">H", (1 << bit) if points[name] else 0)
+
+
+def _apc(layout: str, name: str, bits: int) -> Encode:
+    return number(
+        layout, name, float(1 << bits), -1 if layout[-1].islower() else (1 << 8 * struct.calcsize(layout)) - 1
+    )
+
+
+SMART_UPS = Registers(
+    spans=(range(180),),
+    fields=(
+        Field(0, _apc_status),
+        Field(18, _apc_bit("shutdown_imminent", 1)),
+        Field(22, _apc_bit("bat_replace", 1)),
+        Field(128, _apc(">I", "bat_runtime", 0)),
+        Field(130, _apc(">H", "bat_soc", 9)),
+        Field(131, _apc(">h", "bat_v", 5)),
+        Field(135, _apc(">h", "bat_t", 7)),
+        Field(136, _apc(">H", "load_pct", 8)),
+        Field(140, _apc(">H", "out_i", 5)),
+        Field(142, _apc(">H", "out_u", 6)),
+        Field(144, _apc(">H", "out_f", 7)),
+        Field(151, _apc(">H", "in_u", 6)),
+    ),
+    gap=lambda _: 0xFFFF,
+)
+
+
+FIRE_BITS = Bits(
+    span=range(64),
+    points=dict(
+        enumerate(["fire", "prealarm", "fault", "disabled", "supervisory", "mains_fault", "batt_fault", "test"])
+    )
+    | {15 + zone: f"zone_{zone}" for zone in range(1, 9)},
+)
+FIRE_WORDS = Registers(
+    spans=(range(8),),
+    fields=(Field(0, number(">H", "zones_in_alarm", 1.0, 0xFFFF)),),
+    gap=lambda _: 0,
+)
+
+MAPS: dict[str, DeviceMap] = {
+    "lv-main": DeviceMap({3: PM5300}),
+    "gen-1": DeviceMap({3: GENCOMM}),
+    "ups-1": DeviceMap({3: SMART_UPS}),
+    "fire-panel": DeviceMap({2: FIRE_BITS, 4: FIRE_WORDS}),
+}
