@@ -119,6 +119,8 @@ class ModbusPoint(PointSpec):
             raise ValueError(f"value: {self.type} can be read as {' or '.join(fit)}, not as {self.value}")
         if self.value not in ("number", "integer") and (self.scale != 1.0 or self.offset != 0.0):
             raise ValueError(f"scale: {self.value} is not a measurement; leave scale and offset out")
+        if self.scale == 0.0:
+            raise ValueError("scale: a scale of 0 makes every value the offset")
         return self
 
     @model_validator(mode="after")
