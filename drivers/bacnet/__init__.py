@@ -1,0 +1,1 @@
+"""BACnet/IP. The README beside this file says what it can do."""

@@ -1,0 +1,87 @@
+"""Names and numbers of object types and properties, both ways. Vendor numbers, which no table has, stay numbers."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from bacpypes3.basetypes import ErrorClass, ErrorCode, Reliability
+from bacpypes3.primitivedata import ObjectType, PropertyIdentifier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INSTANCE_MAX = 4_194_302
+"""The highest instance of an object; 4194303 is the wildcard."""
+
+OBJECT_TYPE_MAX = 1023
+PROPERTY_MAX = 4_194_303
+WILDCARD_INSTANCE = 4_194_303
+
+DEVICE: int = int(ObjectType.device)
+PRESENT_VALUE: int = int(PropertyIdentifier.presentValue)
+STATUS_FLAGS: int = int(PropertyIdentifier.statusFlags)
+RELIABILITY: int = int(PropertyIdentifier.reliability)
+OBJECT_IDENTIFIER: int = int(PropertyIdentifier.objectIdentifier)
+MAX_APDU: int = int(PropertyIdentifier.maxApduLengthAccepted)
+
+_OBJECT_NAMES: Mapping[int, str] = ObjectType._asn1_map  # noqa: SLF001 - the only table of all of them
+_PROPERTY_NAMES: Mapping[int, str] = PropertyIdentifier._asn1_map  # noqa: SLF001 - see above
+_OBJECT_TYPES = {name: number for number, name in _OBJECT_NAMES.items()}
+_PROPERTIES = {name: number for number, name in _PROPERTY_NAMES.items()}
+_OBJECT = re.compile(r"\s*([A-Za-z0-9-]+)\s*[,: ]\s*(\d+)\s*")
+
+
+def object_id(type_number: int, instance: int) -> int:
+    """The 32 bits that stand for an object on the wire."""
+    return type_number << 22 | instance
+
+
+def parse_object(text: str) -> int:
+    """`analog-input,1`, or with a number for a vendor's own type `300,1`, as 32 bits. Raises `ValueError`."""
+    match = _OBJECT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an object; write its type and instance, such as analog-input,1")
+    type_number = _number(match[1], _OBJECT_TYPES, OBJECT_TYPE_MAX, "object type")
+    instance = int(match[2])
+    if instance > INSTANCE_MAX:
+        raise ValueError(f"instance {instance} is above {INSTANCE_MAX}")
+    return object_id(type_number, instance)
+
+
+def object_name(identifier: int) -> str:
+    """`analog-input,1`; the type as a number where the standard has no name for it."""
+    type_number, instance = identifier >> 22, identifier & WILDCARD_INSTANCE
+    return f"{_OBJECT_NAMES.get(type_number, type_number)},{instance}"
+
+
+def parse_property(text: str) -> int:
+    """`present-value`, or the number of a vendor's own property. Raises `ValueError`."""
+    return _number(text.strip(), _PROPERTIES, PROPERTY_MAX, "property")
+
+
+def property_name(number: int) -> str:
+    """`present-value`; the number as text where the standard has no name for it."""
+    return _PROPERTY_NAMES.get(number, str(number))
+
+
+def error_name(error_class: int, code: int) -> str:
+    """`property/unknown-property`."""
+    return f"{ErrorClass(error_class)}/{ErrorCode(code)}"
+
+
+def reliability_name(number: int) -> str:
+    """`no-sensor`."""
+    return str(Reliability(number))
+
+
+def _number(text: str, known: Mapping[str, int], highest: int, what: str) -> int:
+    if text.isdecimal():
+        if int(text) > highest:
+            raise ValueError(f"{what} {text} is above {highest}")
+        return int(text)
+    if text not in known:
+        near = get_close_matches(text.lower(), known, n=1)
+        raise ValueError(f"unknown {what} {text!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return known[text]

@@ -1,0 +1,119 @@
+"""What may be written about BACnet/IP in the configuration: the line, the device's address, the point."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, NetmaskValueError
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from config.files import AddressSpec, LineSpec, PointSpec, Protocol
+from drivers.bacnet import names
+
+DEFAULT_PORT = 47808
+PORT_MAX = 65535
+_HOST_PORT = re.compile(r"\s*([^:\s]+)(?::(\d+))?\s*")
+
+VALUE_BY_TYPE: Mapping[str, Literal["bool", "string"]] = {
+    "binary-input": "bool",
+    "binary-output": "bool",
+    "binary-value": "bool",
+    "characterstring-value": "string",
+}
+"""What the present value of an object type is, where it is not a number."""
+
+
+def _split_port(text: str) -> tuple[str, int]:
+    match = _HOST_PORT.fullmatch(text)
+    port = int(match[2] or DEFAULT_PORT) if match else 0
+    if match is None or not 0 < port <= PORT_MAX:
+        raise ValueError(f"{text!r} is not ADDRESS:PORT; write for example 10.1.2.3:{DEFAULT_PORT}")
+    return match[1], port
+
+
+def _bind(text: str) -> str:
+    host, port = _split_port(text)
+    try:
+        interface = IPv4Interface(host)
+    except (AddressValueError, NetmaskValueError) as error:
+        raise ValueError(f"{host!r} is not ADDRESS/PREFIX; write for example 10.1.2.3/24") from error
+    if interface.ip.is_unspecified:
+        raise ValueError("0.0.0.0 is every interface; write the address of the one that the devices are on")
+    return f"{interface}:{port}"
+
+
+def _peer(text: str) -> str:
+    host, port = _split_port(text)
+    try:
+        address = IPv4Address(host)
+    except AddressValueError as error:
+        raise ValueError(f"{host!r} is not an IPv4 address; write for example 10.1.2.3:{DEFAULT_PORT}") from error
+    return f"{address}:{port}"
+
+
+def _object(text: str) -> str:
+    return names.object_name(names.parse_object(text))
+
+
+def _property(text: str) -> str:
+    return names.property_name(names.parse_property(text))
+
+
+class BacnetLine(LineSpec):
+    """The one UDP socket of BACnet/IP on one interface.
+
+    `bind` is `ADDRESS[/PREFIX][:PORT]` of this machine. The prefix gives the broadcast address; without it devices
+    cannot be searched for, and each needs its `at`. A request is tried again `retries` times within `timeout`.
+    `concurrency` is how many devices may be asked at once; one device never has more than one request to answer.
+    """
+
+    protocol: Literal["bacnet"]
+    bind: Annotated[str, AfterValidator(_bind)]
+    retries: Annotated[int, Field(ge=0, le=5)] = 1
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+
+    @property
+    def interface(self) -> IPv4Interface:
+        return IPv4Interface(self.bind.rpartition(":")[0])
+
+    @property
+    def port(self) -> int:
+        return int(self.bind.rpartition(":")[2])
+
+
+class BacnetAddress(AddressSpec):
+    """A device by its instance number.
+
+    `at` is `ADDRESS[:PORT]` of a device that cannot or should not be searched for by broadcast. `batch` is how many
+    objects one request asks for at most; fewer where the device's answers must be smaller.
+    """
+
+    instance: Annotated[int, Field(ge=0, le=names.INSTANCE_MAX)]
+    at: Annotated[str, AfterValidator(_peer)] | None = None
+    batch: Annotated[int, Field(ge=1, le=100)] = 20
+
+
+class BacnetPoint(PointSpec):
+    """One property of one object; `index` picks an element of an array (0 is its length)."""
+
+    object_name: Annotated[str, AfterValidator(_object), Field(alias="object")]
+    property_name: Annotated[str, AfterValidator(_property), Field(alias="property")] = "present-value"
+    index: Annotated[int | None, Field(ge=0, le=4_294_967_295)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, written: object) -> object:
+        """What the object type and the presence of `states` say need not be said again by `value`."""
+        if not isinstance(written, Mapping) or "value" in written:
+            return written
+        kind = str(written.get("object", "")).partition(",")[0].strip()
+        if written.get("states"):
+            return {**written, "value": "enum"}
+        if kind in VALUE_BY_TYPE and written.get("property", "present-value") == "present-value":
+            return {**written, "value": VALUE_BY_TYPE[kind]}
+        return written
+
+
+PROTOCOL = Protocol(BacnetLine, BacnetAddress, BacnetPoint)

@@ -1,0 +1,405 @@
+"""The BACnet/IP stack of one line: bacpypes3 from the UDP socket up to the transaction, and nothing above that.
+
+Invariants:
+- A socket is ours alone or is not opened: the library itself would share a port, and wait for ever for a taken one.
+- A device has at most one request to answer, and a request that nobody waits for any more sends nothing more.
+- Nothing is served and nothing is written: there is no local device object; the only messages that leave are
+  ReadProperty, ReadPropertyMultiple, Who-Is, the acknowledgement of segments, and the refusal of foreign requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bacpypes3.apdu import (
+    AbortPDU,
+    AbortReason,
+    ComplexAckPDU,
+    ConfirmedRequestPDU,
+    ErrorPDU,
+    RejectPDU,
+    RejectReason,
+    UnconfirmedRequestPDU,
+)
+from bacpypes3.appservice import ABORTED, COMPLETED, ApplicationServiceAccessPoint, ClientSSM
+from bacpypes3.basetypes import ErrorClass, Segmentation
+from bacpypes3.comm import ApplicationServiceElement, bind
+from bacpypes3.ipv4 import IPv4DatagramProtocol, IPv4DatagramServer
+from bacpypes3.ipv4.bvll import BVLLCodec
+from bacpypes3.ipv4.service import BIPNormal, UDPMultiplexer
+from bacpypes3.netservice import NetworkServiceAccessPoint, NetworkServiceElement
+from bacpypes3.pdu import Address, GlobalBroadcast, IPv4Address
+
+from drivers.bacnet import codec
+from drivers.bacnet.codec import AccessError, IAm, Malformed
+from drivers.errors import NoAnswer, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bacpypes3.apdu import APDU
+    from bacpypes3.pdu import PDU
+
+APDU_BYTES_MAX = 1476
+"""The longest APDU that fits into one UDP datagram of BACnet/IP."""
+
+ANSWER_BYTES_MAX = 65536
+"""A longer segmented answer is not what we asked for."""
+
+_SEGMENTS_MAX = 32
+_CLOSING_TURNS_MAX = 100
+_CONFIRMED, _UNCONFIRMED = ConfirmedRequestPDU.pduType, UnconfirmedRequestPDU.pduType
+_LINE_LOST = frozenset((errno.ENETDOWN, errno.ENETUNREACH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.EBADF))
+
+Path = tuple[str, int]
+
+
+class Refusal(Exception):
+    """The device answered, but not with an acknowledgement.
+
+    `divide` says that a smaller request may be granted: a part of this one is wrong, or the answer would be `too_long`.
+    """
+
+    def __init__(
+        self, text: str, error: AccessError | None = None, *, divide: bool = False, too_long: bool = False
+    ) -> None:
+        super().__init__(text)
+        self.error = error
+        self.divide = divide or too_long
+        self.too_long = too_long
+
+
+class UnknownService(Refusal):
+    """The device does not know this kind of request."""
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """A device as the stack talks to it: where it is, how much it can take, and whose turn it is."""
+
+    address: Address
+    max_apdu: int
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    invoke_id: int = 0
+
+    def next_invoke_id(self) -> int:
+        """Counted for each device, so that a late answer meets its number again only after 255 other requests."""
+        self.invoke_id = (self.invoke_id + 1) % 256
+        return self.invoke_id
+
+
+class Stack:
+    """Opened by `open_stack`; after `close`, or when the socket is lost, every request raises `Unreachable`."""
+
+    def __init__(self, address: IPv4Address, server: _Server, access: _AccessPoint, timeout_s: float) -> None:
+        self._endpoint = f"{address.addrTuple[0]}:{address.addrTuple[1]}"
+        self._server = server
+        self._access = access
+        self._timeout_s = timeout_s
+        self._searches: dict[int, asyncio.Future[tuple[IAm, Address]]] = {}
+        access.heard = self._heard
+        server.lost.add_done_callback(self._fail_pending)
+
+    async def ask(self, peer: Peer, service: int, parameters: bytes) -> bytes:
+        """The parameters of the acknowledgement.
+
+        Raises `Refusal` for an error, reject or abort, `Malformed` for an answer to something else, `NoAnswer` and
+        `Unreachable`.
+        """
+        async with peer.turn:
+            apdu = await self._answer(peer, service, parameters)
+        if isinstance(apdu, ComplexAckPDU):
+            if apdu.apduService != service:
+                raise Malformed(f"an acknowledgement of service {apdu.apduService}")
+            return bytes(apdu.pduData)
+        raise self._refusal(peer, apdu)
+
+    async def find(self, instance: int) -> Peer:
+        """Where a device is, by Who-Is to everybody. Raises `NoAnswer` and `Unreachable`."""
+        endpoint = f"{self._endpoint} device {instance}"
+        search = self._searches[instance] = asyncio.get_running_loop().create_future()
+        request = UnconfirmedRequestPDU(codec.WHO_IS, destination=GlobalBroadcast())
+        request.put_data(codec.who_is(instance, instance))
+        try:
+            with self._sending(endpoint):
+                async with asyncio.timeout(self._timeout_s):
+                    await self._access.request(request)
+                    self._server.raise_send_error()
+                    i_am, address = await search
+        except TimeoutError:
+            hint = "check its instance number, its power and network; across routers it needs a BBMD, or give it at:"
+            raise NoAnswer(endpoint, f"did not answer Who-Is within {self._timeout_s:g} s", hint) from None
+        finally:
+            del self._searches[instance]
+        return Peer(address, min(i_am.max_apdu, APDU_BYTES_MAX))
+
+    async def close(self) -> None:
+        """Ends what is pending with `Unreachable`; when it returns, the port is free."""
+        self._server.lose()
+        self._server.close()
+        await self._server.released()
+
+    async def _answer(self, peer: Peer, service: int, parameters: bytes) -> APDU:
+        request = ConfirmedRequestPDU(service, peer.next_invoke_id(), destination=peer.address)
+        request.put_data(parameters)
+        transaction = self._access.transaction(peer.address)
+        try:
+            with self._sending(str(peer.address)):
+                async with asyncio.timeout(self._timeout_s):
+                    await transaction.indication(request)
+                    self._server.raise_send_error()
+                    return await transaction.answer
+        except TimeoutError:
+            raise self._silence(peer) from None
+        finally:
+            transaction.end()
+
+    @contextmanager
+    def _sending(self, endpoint: str) -> Iterator[None]:
+        """Whatever goes wrong at the socket while we send and wait is said in the words of the contract."""
+        if self._server.lost.done():
+            raise Unreachable(self._endpoint, "the socket is closed")
+        try:
+            yield
+        except TimeoutError:
+            raise
+        except OSError as error:
+            if error.errno in _LINE_LOST:
+                raise Unreachable(self._endpoint, f"cannot send: {error.strerror}") from error
+            raise NoAnswer(endpoint, f"cannot send: {error.strerror}", "check the firewall of this machine") from error
+
+    def _silence(self, peer: Peer) -> NoAnswer:
+        return NoAnswer(str(peer.address), f"no answer within {self._timeout_s:g} s", "check its power and network")
+
+    def _refusal(self, peer: Peer, apdu: APDU) -> Exception:
+        if isinstance(apdu, ErrorPDU):
+            error = codec.access_error(bytes(apdu.pduData))
+            return Refusal(
+                f"error {error.error_class}/{error.code}", error, divide=error.error_class in _ERRORS_OF_PARTS
+            )
+        if isinstance(apdu, RejectPDU):
+            reason = apdu.apduAbortRejectReason
+            kind = UnknownService if reason == RejectReason.unrecognizedService else Refusal
+            return kind(f"reject {RejectReason(reason)}", divide=True, too_long=reason in _REJECTS_TOO_LONG)
+        if isinstance(apdu, AbortPDU):
+            reason = apdu.apduAbortRejectReason
+            if reason == AbortReason.noResponse:
+                return self._silence(peer)
+            return Refusal(f"abort {AbortReason(reason)}", too_long=reason in _ABORTS_TOO_LONG)
+        return Malformed(f"answered with an APDU of type {apdu.apduType}")
+
+    def _heard(self, i_am: IAm, source: Address) -> None:
+        search = self._searches.get(i_am.instance)
+        if search is not None and not search.done():
+            search.set_result((i_am, source))
+
+    def _fail_pending(self, _: asyncio.Future[None]) -> None:
+        lost = Unreachable(self._endpoint, "the socket was closed")
+        answers: list[asyncio.Future[Any]] = [one.answer for one in self._access.pending()]
+        for waiting in [*answers, *self._searches.values()]:
+            if not waiting.done():
+                waiting.set_exception(lost)
+
+
+_ERRORS_OF_PARTS = frozenset((int(ErrorClass.object), int(ErrorClass.property)))
+_ABORTS_TOO_LONG = frozenset(
+    (
+        AbortReason.bufferOverflow,
+        AbortReason.segmentationNotSupported,
+        AbortReason.outOfResources,
+        AbortReason.apduTooLong,
+    )
+)
+_REJECTS_TOO_LONG = frozenset((RejectReason.bufferOverflow, RejectReason.tooManyArguments))
+
+
+async def open_stack(bind_to: str, timeout_s: float, retries: int) -> Stack:
+    """Open the socket `ADDRESS/PREFIX:PORT`. Raises `Refused` where it is taken, `Unreachable` where it is not there.
+
+    A request is bounded by `timeout_s` as a whole, in which it is sent `1 + retries` times.
+    """
+    # The library logs a trace for each datagram that it cannot read: anybody on the network could fill the disk.
+    logging.getLogger("bacpypes3").setLevel(logging.CRITICAL)
+    address = IPv4Address(bind_to)
+    server = _Server(address, _bound_sockets(address))
+    access = _AccessPoint(round(timeout_s * 1000 / (1 + retries)), retries)
+    network, routing, link = NetworkServiceAccessPoint(), NetworkServiceElement(), BIPNormal()
+    multiplexer = UDPMultiplexer()
+    bind(routing, network)
+    bind(ApplicationServiceElement(), access, network)
+    bind(link, BVLLCodec(), multiplexer.annexJ)
+    bind(multiplexer, server)
+    network.bind(link, address=address)
+    await server.ready()
+    return Stack(address, server, access, timeout_s)
+
+
+def _bound_sockets(address: IPv4Address) -> dict[Path, socket.socket]:
+    """Our own socket, which nobody may share, and on a real network the one that hears broadcasts, which all share."""
+    sockets = {address.addrTuple: _bound_socket(address.addrTuple, shared=False)}
+    if address.addrBroadcastTuple != address.addrTuple:
+        try:
+            sockets[address.addrBroadcastTuple] = _bound_socket(address.addrBroadcastTuple, shared=True)
+        except (Refused, Unreachable):
+            sockets[address.addrTuple].close()
+            raise
+    return sockets
+
+
+def _bound_socket(path: Path, *, shared: bool) -> socket.socket:
+    endpoint = f"{path[0]}:{path[1]}"
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        opened.setblocking(False)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        if shared:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.bind(path)
+    except OSError as error:
+        opened.close()
+        if error.errno == errno.EADDRINUSE:
+            hint = f"stop the other BACnet program (ss -lunp 'sport = :{path[1]}' names it) or bind another port"
+            raise Refused(endpoint, "another program has this address and port", hint) from error
+        if error.errno == errno.EADDRNOTAVAIL:
+            hint = "is the interface up, and is this its address?"
+            raise Unreachable(endpoint, "this machine does not have this address", hint) from error
+        raise Refused(endpoint, f"cannot be bound: {error.strerror}", "check bind: of the line") from error
+    return opened
+
+
+class _Protocol(IPv4DatagramProtocol):
+    server: _Server
+
+    def error_received(self, exc: Exception) -> None:
+        if isinstance(exc, OSError):
+            self.server.send_error = exc
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.server.lose()
+
+
+class _Server(IPv4DatagramServer):
+    """The library's end of the sockets, given sockets that are bound already."""
+
+    def __init__(self, address: IPv4Address, sockets: dict[Path, socket.socket]) -> None:
+        self.send_error: OSError | None = None
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sockets = sockets
+        super().__init__(address)
+
+    async def retrying_create_datagram_endpoint(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        addrTuple: Path,  # noqa: N803 - the library's name
+        bind_socket: socket.socket | None = None,  # noqa: ARG002 - the library's signature
+    ) -> tuple[asyncio.DatagramTransport, _Protocol]:
+        def protocol() -> _Protocol:
+            made = _Protocol()
+            made.server = self
+            return made
+
+        return await loop.create_datagram_endpoint(protocol, sock=self._sockets[addrTuple])
+
+    async def ready(self) -> None:
+        await asyncio.gather(*self._transport_tasks)
+
+    def lose(self) -> None:
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    def raise_send_error(self) -> None:
+        """An error of sending is told to the protocol, not to the sender: here the sender asks."""
+        error, self.send_error = self.send_error, None
+        if error is not None:
+            raise error
+
+    async def released(self) -> None:
+        """The transports close their sockets in a later turn of the loop."""
+        for _ in range(_CLOSING_TURNS_MAX):
+            if all(one.fileno() < 0 for one in self._sockets.values()):
+                return
+            await asyncio.sleep(0)
+
+
+class _NoDevices:
+    """What the library knows of devices: nothing. Ours are kept in `Peer`, requests are never segmented."""
+
+    async def get_device_info(self, _: Address) -> None:
+        return None
+
+
+class _AccessPoint(ApplicationServiceAccessPoint):
+    """Transactions with raw answers: what is in them is decoded once, by `codec`, and not by the library."""
+
+    def __init__(self, apdu_timeout_ms: int, retries: int) -> None:
+        super().__init__(None, _NoDevices())
+        self.apduTimeout = apdu_timeout_ms
+        self.numberOfApduRetries = retries
+        self.segmentTimeout = apdu_timeout_ms
+        self.maxApduLengthAccepted = APDU_BYTES_MAX
+        self.segmentationSupported = Segmentation.segmentedReceive
+        self.maxSegmentsAccepted = _SEGMENTS_MAX
+        self.heard: Callable[[IAm, Address], None] = _nobody
+
+    def transaction(self, address: Address) -> _Transaction:
+        """A new one; it ends with `end`, whatever happens."""
+        made = _Transaction(self, address)
+        self.clientTransactions.append(made)
+        return made
+
+    def pending(self) -> list[_Transaction]:
+        return [one for one in self.clientTransactions if isinstance(one, _Transaction)]
+
+    async def confirmation(self, pdu: PDU) -> None:
+        """What comes in. Broadcasts of others are the most frequent thing on a network and cost next to nothing."""
+        kind = pdu.pduData[0] >> 4
+        if kind == _UNCONFIRMED:
+            if pdu.pduData[1] == codec.I_AM:
+                assert pdu.pduSource is not None
+                self.heard(codec.i_am(bytes(pdu.pduData[2:])), pdu.pduSource)
+        elif kind == _CONFIRMED:
+            await self._reject(pdu)
+        else:
+            await super().confirmation(pdu)
+
+    async def _reject(self, pdu: PDU) -> None:
+        """We are a client only, and say so without keeping anything of the request."""
+        reject = RejectPDU(pdu.pduData[2], RejectReason.unrecognizedService, destination=pdu.pduSource)
+        await self.request(reject)
+
+
+def _nobody(_: IAm, __: Address) -> None:
+    """Nobody listens yet."""
+
+
+class _Transaction(ClientSSM):
+    """The library's state machine of one request, which gives its outcome, undecoded, to whoever awaits `answer`."""
+
+    def __init__(self, access: _AccessPoint, address: Address) -> None:
+        super().__init__(access, address)
+        self.answer: asyncio.Future[APDU] = asyncio.get_running_loop().create_future()
+
+    async def response(self, apdu: APDU) -> None:
+        if not self.answer.done():
+            self.answer.set_result(apdu)
+
+    def append_segment(self, apdu: APDU) -> None:
+        super().append_segment(apdu)
+        if self.segmentAPDU is None or len(self.segmentAPDU.pduData) <= ANSWER_BYTES_MAX:
+            return
+        if not self.answer.done():
+            self.answer.set_exception(Malformed("an answer without end"))
+        self.end()
+
+    def end(self) -> None:
+        """Stop its timers and forget it; the library would go on sending for a request that was cancelled."""
+        if self.state not in (COMPLETED, ABORTED):
+            self.set_state(ABORTED)
