@@ -1,0 +1,288 @@
+"""The two answers of the hot path, publish and read, from their bytes to samples (OPC 10000-6, 5.2). Pure.
+
+The library needs about 16 us for one notification. Here, neighbours of one shape (same fields, same scalar type) are
+decoded together by one compiled `struct`. What is rare (structures, arrays, odd headers) goes to the library's decoder,
+piece by piece: so all of OPC UA is understood, and what is common is cheap. In the tests the library is the oracle.
+
+One thing is not left to the library: asyncua 2.1.0 expects the two picosecond fields of a value behind both timestamps,
+OPC 10000-6 puts each behind its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from struct import Struct
+
+from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua import ua_binary
+
+from drivers.opcua.values import GUID, LOCALIZED_TEXT, NULL, STRING
+
+Sample = tuple[int, int, object, int, int]
+"""Handle, type number, value, status code, source time in ticks (0: none). Arrays and structures come as `None`."""
+
+_READ_RESPONSE = 634
+_PUBLISH_RESPONSE = 829
+_DATA_CHANGE = 811
+_STATUS_CHANGE = 820
+
+_VALUE, _STATUS, _SOURCE, _SERVER, _SOURCE_PS, _SERVER_PS = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+_WINDOW = 256
+"""How many neighbours are compared at once: bounds the work where types alternate."""
+
+_U32 = Struct("<I")
+_I32 = Struct("<i")
+_I64 = Struct("<q")
+_RESPONSE_HEADER = Struct("<qII")
+_MESSAGE_HEAD = Struct("<?Iqi")
+
+_SCALARS = {1: "?", 2: "b", 3: "B", 4: "h", 5: "H", 6: "i", 7: "I", 8: "q", 9: "Q", 10: "f", 11: "d", 13: "q", 19: "I"}
+
+
+class Undecodable(ValueError):
+    """The bytes are not what OPC UA says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One publish response. `number` is the sequence number; a keep-alive has neither samples nor a status."""
+
+    result: int
+    subscription: int = 0
+    number: int = 0
+    keep_alive: bool = True
+    samples: tuple[Sample, ...] = ()
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """One read response; the handle of a sample is its place in the request."""
+
+    result: int
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """One shape of a sample. `at` is where its mask stands, in front of it the handle, if it has one."""
+
+    struct: Struct
+    kind: int
+    has_status: bool
+    has_source: bool
+
+    def samples(self, rows: list[tuple[int, object, int, int]]) -> list[Sample]:
+        kind = self.kind
+        if self.has_status and self.has_source:
+            return [(handle, kind, value, status, ticks) for handle, value, status, ticks in rows]
+        if self.has_source:
+            return [(handle, kind, value, 0, ticks) for handle, value, ticks in rows]  # type: ignore[misc]  # shape known by layout
+        if self.has_status:
+            return [(handle, kind, value, status, 0) for handle, value, status in rows]  # type: ignore[misc]  # shape known by layout
+        return [(handle, kind, value, 0, 0) for handle, value in rows]  # type: ignore[misc]  # shape known by layout
+
+
+def values(body: bytes) -> Values:
+    """A ReadResponse. Raises `Undecodable`, `struct.error`, `UaError` or another `ValueError`."""
+    result, pos = _header(body, _READ_RESPONSE)
+    if result & 0x8000_0000:
+        return Values(result)
+    count, pos = _count(body, pos, 1)
+    samples, _ = _samples(body, pos, count, keyed=False)
+    return Values(result, tuple(samples))
+
+
+def publication(body: bytes) -> Publication:
+    """A PublishResponse. Raises as `values`."""
+    result, pos = _header(body, _PUBLISH_RESPONSE)
+    if result & 0x8000_0000:
+        return Publication(result)
+    (subscription,) = _U32.unpack_from(body, pos)
+    available, pos = _count(body, pos + 4, 4)
+    _, number, _, parts = _MESSAGE_HEAD.unpack_from(body, pos + 4 * available)
+    pos += 4 * available + _MESSAGE_HEAD.size
+    samples: list[Sample] = []
+    status = None
+    for _ in range(parts):
+        kind, start, pos = _extension(body, pos)
+        if kind == _DATA_CHANGE:
+            count, start = _count(body, start, 5)
+            samples += _samples(body[:pos], start, count, keyed=True)[0]
+        elif kind == _STATUS_CHANGE:
+            (status,) = _U32.unpack_from(body, start)
+    return Publication(result, subscription, number, parts <= 0, tuple(samples), status)
+
+
+def _header(body: bytes, expected: int) -> tuple[int, int]:
+    """Service result and where the answer itself begins."""
+    kind, pos = _node_number(body, 0)
+    if kind != expected:
+        raise Undecodable(f"an answer of type {kind} where {expected} was due")
+    _, _, result = _RESPONSE_HEADER.unpack_from(body, pos)
+    plain = pos + _RESPONSE_HEADER.size
+    # No diagnostics, no strings (null or empty), no additional header: what every server sends.
+    if body[plain : plain + 1] == b"\0" and body[plain + 1 : plain + 8] in _NO_EXTRAS:
+        return result, plain + 8
+    buffer = Buffer(body, pos)
+    ua_binary.struct_from_binary(ua.ResponseHeader, buffer)
+    return result, buffer.cur_pos
+
+
+_NO_EXTRAS = (b"\0\0\0\0\0\0\0", b"\xff\xff\xff\xff\0\0\0")
+
+
+def _count(body: bytes, pos: int, size_min: int) -> tuple[int, int]:
+    """The length of an array whose elements have at least `size_min` bytes; a null array has none."""
+    (count,) = _I32.unpack_from(body, pos)
+    if count > (len(body) - pos - 4) // size_min:
+        raise Undecodable(f"an array of {count} elements in {len(body) - pos} bytes")
+    return max(count, 0), pos + 4
+
+
+def _node_number(body: bytes, pos: int) -> tuple[int, int]:
+    """The number of a standard type; 0 for any other."""
+    if body[pos : pos + 2] == b"\x01\x00":
+        return int.from_bytes(body[pos + 2 : pos + 4], "little"), pos + 4
+    buffer = Buffer(body, pos)
+    node = ua_binary.nodeid_from_binary(buffer)
+    number = node.Identifier if node.NamespaceIndex == 0 else 0
+    return (number if isinstance(number, int) else 0), buffer.cur_pos
+
+
+def _extension(body: bytes, pos: int) -> tuple[int, int, int]:
+    """Type number, start and end of an extension object."""
+    kind, pos = _node_number(body, pos)
+    encoding = body[pos : pos + 1]
+    if encoding == b"\0":
+        return 0, pos + 1, pos + 1
+    (length,) = _I32.unpack_from(body, pos + 1)
+    start = pos + 5
+    if encoding != b"\1" or not 0 <= length <= len(body) - start:
+        raise Undecodable(f"an extension object of {length} bytes")
+    return kind, start, start + length
+
+
+def _samples(body: bytes, pos: int, count: int, *, keyed: bool) -> tuple[list[Sample], int]:
+    """`count` values one after the other, each behind its client handle if `keyed`; and where they end."""
+    out: list[Sample] = []
+    at = 4 if keyed else 0
+    while len(out) < count:
+        shape = body[pos + at : pos + at + 2]
+        layout = _layout(shape) if len(shape) == 2 else None  # noqa: PLR2004 - mask and type
+        if layout is None:
+            sample, pos = _single(body, pos, keyed=keyed, place=len(out))
+            out.append(sample)
+            continue
+        size = at + layout.struct.size
+        run = _run(body, pos + at, size, shape, count - len(out))
+        stop = pos + run * size
+        if stop > len(body):
+            raise Undecodable("the answer is cut short")
+        if keyed:
+            rows = list(_keyed(shape).iter_unpack(body[pos:stop]))
+        else:
+            rows = [(place, *row) for place, row in enumerate(layout.struct.iter_unpack(body[pos:stop]), len(out))]
+        out += layout.samples(rows)
+        pos = stop
+    return out, pos
+
+
+def _run(body: bytes, first: int, size: int, shape: bytes, most: int) -> int:
+    """How many samples from here on have the same shape; each is known to begin where the one before it ends."""
+    if body[first + size : first + size + 2] != shape:
+        return 1
+    n = min(most, (len(body) - first) // size + 1, _WINDOW)
+    masks, kinds = body[first : first + n * size : size], body[first + 1 : first + 1 + n * size : size]
+    same = min(len(masks) - len(masks.lstrip(shape[:1])), len(kinds) - len(kinds.lstrip(shape[1:])))
+    return max(1, min(same, n))
+
+
+def _fields(mask: int) -> str:
+    """What follows the value, source time and status read, the rest skipped."""
+    order = ((_STATUS, "I"), (_SOURCE, "q"), (_SOURCE_PS, "2x"), (_SERVER, "8x"), (_SERVER_PS, "2x"))
+    return "".join(field for bit, field in order if mask & bit)
+
+
+@lru_cache(maxsize=1024)
+def _layout(shape: bytes) -> _Layout | None:
+    mask, kind = shape
+    if not mask & _VALUE or mask & 0xC0 or kind not in _SCALARS:
+        return None
+    return _Layout(Struct(f"<2x{_SCALARS[kind]}{_fields(mask)}"), kind, bool(mask & _STATUS), bool(mask & _SOURCE))
+
+
+@lru_cache(maxsize=1024)
+def _keyed(shape: bytes) -> Struct:
+    mask, kind = shape
+    return Struct(f"<I2x{_SCALARS[kind]}{_fields(mask)}")
+
+
+def _single(body: bytes, pos: int, *, keyed: bool, place: int) -> tuple[Sample, int]:
+    """One value of any shape."""
+    handle = place
+    if keyed:
+        (handle,) = _U32.unpack_from(body, pos)
+        pos += 4
+    mask, pos = _byte(body, pos)
+    kind, value, status, ticks = NULL, None, 0, 0
+    if mask & _VALUE:
+        kind, value, pos = _variant(body, pos)
+    if mask & _STATUS:
+        (status,) = _U32.unpack_from(body, pos)
+        pos += 4
+    if mask & _SOURCE:
+        (ticks,) = _I64.unpack_from(body, pos)
+        pos += 8
+    pos += 2 * bool(mask & _SOURCE_PS) + 8 * bool(mask & _SERVER) + 2 * bool(mask & _SERVER_PS)
+    if pos > len(body):
+        raise Undecodable("a value is cut short")
+    return (handle, kind, value, status, ticks), pos
+
+
+def _byte(body: bytes, pos: int) -> tuple[int, int]:
+    if pos >= len(body):
+        raise Undecodable("a value is cut short")
+    return body[pos], pos + 1
+
+
+def _variant(body: bytes, pos: int) -> tuple[int, object, int]:
+    """Encoding byte, value and end of a variant; the library walks over what is neither a scalar nor a text."""
+    kind, start = _byte(body, pos)
+    if kind in _SCALARS:
+        scalar = Struct(f"<{_SCALARS[kind]}")
+        return kind, scalar.unpack_from(body, start)[0], start + scalar.size
+    if kind == STRING:
+        return kind, *_string(body, start)
+    if kind == LOCALIZED_TEXT:
+        return kind, *_localized(body, start)
+    buffer = Buffer(body, pos)
+    variant = ua_binary.variant_from_binary(buffer)
+    return kind, (variant.Value if kind == GUID else None), buffer.cur_pos
+
+
+def _string(body: bytes, pos: int) -> tuple[str | bytes | None, int]:
+    """A text, or its bytes where they are not UTF-8: what cannot be read is not guessed at."""
+    (length,) = _I32.unpack_from(body, pos)
+    start, stop = pos + 4, pos + 4 + max(length, 0)
+    if stop > len(body):
+        raise Undecodable(f"a text of {length} bytes")
+    if length < 0:
+        return None, stop
+    raw = body[start:stop]
+    try:
+        return raw.decode("utf-8"), stop
+    except UnicodeDecodeError:
+        return raw, stop
+
+
+def _localized(body: bytes, pos: int) -> tuple[str | bytes | None, int]:
+    mask, pos = _byte(body, pos)
+    text: str | bytes | None = None
+    if mask & 1:
+        _, pos = _string(body, pos)
+    if mask & 2:
+        text, pos = _string(body, pos)
+    return text, pos

@@ -1,0 +1,145 @@
+"""From samples to readings: the present picture of each poll, and what of it changed. Pure.
+
+One notification gives one reading per poll, with the spans that changed. Only where the server queued several values of
+one point are there more, so that the rules see each of them in its order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from drivers.contract import NO_FLAWS, Grade, Poll, Quality, Reading, Span, Value
+from drivers.opcua.quality import of_status
+from drivers.opcua.values import Converter, converter, epoch_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from drivers.opcua.decode import Sample
+
+LIFE_S = 5.0
+"""A quiet poll proves its life at least this often, or once per interval where that is longer."""
+FIRST_S = 5.0
+"""How long the first reading of a poll waits for points of which the server says nothing."""
+
+_SILENT = Quality(Grade.BAD, "not_connected", "no initial value")
+
+
+class Picture:
+    """What is known of one poll. Owns the arrays that readings are copied from."""
+
+    def __init__(self, poll: Poll) -> None:
+        self.poll = poll
+        self.shown_mono = 0.0
+        self._converters: list[Converter] = [converter(point) for point in poll.points]
+        self._values: list[Value] = [None] * len(poll.points)
+        self._flaws: dict[int, Quality] = {}
+        self._times: dict[int, float] = {}
+        self._missing = set(range(len(poll.points)))
+        self._touched: set[int] = set()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every point has a value or a flaw."""
+        return not self._missing
+
+    @property
+    def touched(self) -> bool:
+        return bool(self._touched)
+
+    def reported(self, index: int) -> bool:
+        """Whether this point has changed since the last reading."""
+        return index in self._touched
+
+    def put(self, index: int, kind: int, raw: object, status: int, ticks: int) -> None:
+        """Take one sample of the point at `index`."""
+        flaw = of_status(status) if status else None
+        if flaw is not None and flaw.grade is Grade.BAD:
+            value: Value = None
+        else:
+            value, found = self._converters[index](kind, raw)
+            if found is not None and (flaw is None or found.grade > flaw.grade):
+                flaw = found
+        self._set(index, value, flaw)
+        if ticks > 0:
+            self._times[index] = epoch_s(ticks)
+
+    def spoil(self, index: int, flaw: Quality) -> None:
+        """Say that there is no value, and why."""
+        self._set(index, None, flaw)
+
+    def spoil_missing(self) -> None:
+        for index in tuple(self._missing):
+            self._set(index, None, _SILENT)
+
+    def _set(self, index: int, value: Value, flaw: Quality | None) -> None:
+        if self._missing:
+            self._missing.discard(index)
+            self._touched.add(index)
+        if value != self._values[index]:
+            self._values[index] = value
+            self._touched.add(index)
+        if flaw is not self._flaws.get(index):
+            self._set_flaw(index, flaw)
+
+    def _set_flaw(self, index: int, flaw: Quality | None) -> None:
+        if flaw is None:
+            del self._flaws[index]
+        else:
+            self._flaws[index] = flaw
+        self._touched.add(index)
+
+    def reading(self, time: float, mono: float) -> Reading:
+        """The picture now; what was touched since the last one is changed."""
+        changed = spans(self._touched)
+        self._touched.clear()
+        self.shown_mono = mono
+        flaws = dict(self._flaws) if self._flaws else NO_FLAWS
+        return Reading(self.poll, time, mono, tuple(self._values), flaws, changed, dict(self._times))
+
+
+def spans(indexes: Iterable[int]) -> tuple[Span, ...]:
+    """The half-open ranges that cover exactly `indexes`."""
+    found: list[Span] = []
+    for index in sorted(indexes):
+        if found and found[-1][1] == index:
+            found[-1] = (found[-1][0], index + 1)
+        else:
+            found.append((index, index + 1))
+    return tuple(found)
+
+
+class Feed:
+    """The pictures of all polls of a line. A handle is the place of a point in the polls, counted through."""
+
+    def __init__(self, polls: Sequence[Poll]) -> None:
+        self.pictures = tuple(Picture(poll) for poll in polls)
+        self._where = [(picture, index) for picture in self.pictures for index in range(len(picture.poll.points))]
+        self._first_by: float | None = None
+
+    def spoil(self, handle: int, flaw: Quality) -> None:
+        """Say of a point that it cannot be watched."""
+        picture, index = self._where[handle]
+        picture.spoil(index, flaw)
+
+    def take(self, samples: Iterable[Sample], time: float, mono: float, due_s: float) -> Iterator[Reading]:
+        """The readings of one notification; then a proof of life for each poll whose last reading would get too old
+        before the next notification, which comes within `due_s`.
+        """
+        if self._first_by is None:
+            self._first_by = mono + FIRST_S
+        for handle, kind, raw, status, ticks in samples:
+            if handle >= len(self._where):
+                continue  # never asked for; the server's mistake is not worth the line
+            picture, index = self._where[handle]
+            if picture.reported(index) and picture.complete:
+                yield picture.reading(time, mono)
+            picture.put(index, kind, raw, status, ticks)
+        for picture in self.pictures:
+            if mono >= self._first_by:
+                picture.spoil_missing()
+            if picture.complete and (picture.touched or self._quiet(picture, mono, due_s)):
+                yield picture.reading(time, mono)
+
+    def _quiet(self, picture: Picture, mono: float, due_s: float) -> bool:
+        return mono - picture.shown_mono + due_s >= max(LIFE_S, picture.poll.interval_s)

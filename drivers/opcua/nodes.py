@@ -1,0 +1,78 @@
+"""NodeIds as people write them: `ns=2;s=or1.t`, `nsu=urn:maker:plc;i=1001`. Text only, no library, no server.
+
+A namespace given by URI is looked up at each connect, because a server may number its namespaces anew when it starts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import unquote
+from uuid import UUID
+
+Kind = Literal["i", "s", "g", "b"]
+Identifier = int | str | UUID | bytes
+
+INDEX_MAX = 0xFFFF
+NUMBER_MAX = 0xFFFF_FFFF
+TEXT_MAX_CHARACTERS = 4096
+EXPECTED = "write ns=2;s=NAME, ns=2;i=NUMBER, ns=2;g=GUID, ns=2;b=BASE64, or nsu=URI; in the place of ns=2;"
+
+_NODE = re.compile(r"(?:ns=(?P<index>\d{1,5});|nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<identifier>.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAddress:
+    """One node. `uri` is the namespace where it was given by URI, else `index` holds."""
+
+    index: int
+    uri: str | None
+    identifier: Identifier
+
+
+def parse(text: str) -> NodeAddress:
+    """The node that `text` names. Raises `ValueError` that says what to write instead."""
+    match = _NODE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"not a NodeId; {EXPECTED}")
+    index = int(match["index"] or 0)
+    if index > INDEX_MAX:
+        raise ValueError(f"namespace index {index} is too large; it is at most {INDEX_MAX}")
+    # In a namespace URI of a NodeId, ";" and "%" are written %3B and %25.
+    uri = unquote(match["uri"]) if match["uri"] else None
+    return NodeAddress(index, uri, _identifier(match["kind"], match["identifier"]))
+
+
+def _identifier(kind: str, text: str) -> Identifier:
+    if kind == "i":
+        return _number(text)
+    if kind == "g":
+        return _guid(text)
+    if kind == "b":
+        return _opaque(text)
+    if len(text) > TEXT_MAX_CHARACTERS:
+        raise ValueError(f"the name of a node has at most {TEXT_MAX_CHARACTERS} characters")
+    return text
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) > NUMBER_MAX:
+        raise ValueError(f"not a numeric identifier: {text}; write a whole number from 0 to {NUMBER_MAX}")
+    return int(text)
+
+
+def _guid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ValueError(f"not a GUID: {text}; write 8-4-4-4-12 hexadecimal digits") from None
+
+
+def _opaque(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise ValueError(f"not base64: {text}") from None

@@ -1,0 +1,86 @@
+"""Every request that this package can send, and no other: none of them writes or calls. Pure."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Any, cast
+
+from asyncua import ua
+from asyncua.ua.attribute_ids import AttributeIds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from drivers.opcua.nodes import Identifier
+
+KEEP_ALIVE_S = 2.0
+"""How often a server with nothing to say is asked to say so."""
+LIFE_S = 60.0
+"""How long a server keeps a subscription whose gateway is silent."""
+QUEUE_S = 5.0
+QUEUE_MAX = 100
+NOTIFICATIONS_PER_PUBLISH = 10_000
+
+
+def node_id(identifier: Identifier, namespace: int = 0) -> ua.NodeId:
+    return ua.NodeId(cast("Any", identifier), cast("Any", namespace))
+
+
+def read(nodes: Sequence[ua.NodeId]) -> ua.ReadRequest:
+    """The values of `nodes` with their source times. Can be sent again and again."""
+    request = ua.ReadRequest()
+    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Source
+    request.Parameters.NodesToRead = [_value_of(node) for node in nodes]
+    return request
+
+
+def create_subscription(publishing_s: float) -> ua.CreateSubscriptionRequest:
+    request = ua.CreateSubscriptionRequest()
+    wanted = request.Parameters
+    keep_alive_count = max(1, int(KEEP_ALIVE_S / publishing_s))
+    wanted.RequestedPublishingInterval = cast("Any", publishing_s * 1000)
+    wanted.RequestedMaxKeepAliveCount = cast("Any", keep_alive_count)
+    wanted.RequestedLifetimeCount = cast("Any", max(3 * keep_alive_count, ceil(LIFE_S / publishing_s)))
+    wanted.MaxNotificationsPerPublish = cast("Any", NOTIFICATIONS_PER_PUBLISH)
+    wanted.PublishingEnabled = True
+    return request
+
+
+def monitored_item(handle: int, node: ua.NodeId, sampling_s: float) -> ua.MonitoredItemCreateRequest:
+    """Watch `node`; what the server reports of it carries `handle`."""
+    wanted = ua.MonitoringParameters()
+    wanted.ClientHandle = cast("Any", handle)
+    wanted.SamplingInterval = cast("Any", sampling_s * 1000)
+    # Two at least: with a queue of one, a server may drop values without a mark.
+    wanted.QueueSize = cast("Any", min(QUEUE_MAX, max(2, ceil(QUEUE_S / sampling_s))))
+    wanted.DiscardOldest = True
+    return ua.MonitoredItemCreateRequest(
+        ItemToMonitor=_value_of(node), MonitoringMode=ua.MonitoringMode.Reporting, RequestedParameters=wanted
+    )
+
+
+def create_items(subscription: int, items: Sequence[ua.MonitoredItemCreateRequest]) -> ua.CreateMonitoredItemsRequest:
+    request = ua.CreateMonitoredItemsRequest()
+    request.Parameters.SubscriptionId = cast("Any", subscription)
+    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Source
+    request.Parameters.ItemsToCreate = list(items)
+    return request
+
+
+def publish(subscription: int, taken: int | None) -> ua.PublishRequest:
+    """Ask for the next notification; `taken` is the number of the one that need not be kept for us any more."""
+    request = ua.PublishRequest()
+    if taken is not None:
+        acknowledged = ua.SubscriptionAcknowledgement(cast("Any", subscription), cast("Any", taken))
+        request.Parameters.SubscriptionAcknowledgements = [acknowledged]
+    return request
+
+
+def close_session() -> ua.CloseSessionRequest:
+    request = ua.CloseSessionRequest()
+    request.DeleteSubscriptions = True
+    return request
+
+
+def _value_of(node: ua.NodeId) -> ua.ReadValueId:
+    return ua.ReadValueId(NodeId=node, AttributeId=cast("Any", AttributeIds.Value))

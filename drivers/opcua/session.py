@@ -1,0 +1,150 @@
+"""One connection to one OPC UA server: socket, channel, session; used once and then thrown away. Knows no point.
+
+A new asyncua client is made for each connection, because one that lost a black-holed link may hang for ever
+(opcua-asyncio issue 1660). Its `connect()` and its reconnecting are not used: they start a supervisor that probes every
+second, swallow a cancellation while they close, and leave the socket open when the server froze. The caller of a driver
+reconnects with backoff anyway, so only what OPC UA itself demands is done here: one task keeps the session alive and
+renews the channel.
+
+The session times out after a minute, so a server soon forgets a gateway that died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
+
+from asyncua.client.client import Client
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+
+from drivers.errors import DriverError, Unreachable
+from drivers.opcua import decode, requests
+from drivers.opcua.faults import GARBLED, of_status, opening, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncua import ua
+
+SESSION_S = 60.0
+CHANNEL_S = 3600.0
+CLOSE_S = 1.0
+NODES_PER_READ = 1000
+ITEMS_PER_CALL = 500
+
+_NAMESPACES = requests.node_id(ObjectIds.Server_NamespaceArray)
+_READ_LIMIT = requests.node_id(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead)
+_ITEM_LIMIT = requests.node_id(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall)
+_STATE = requests.node_id(ObjectIds.Server_ServerStatus_State)
+
+
+class Session:
+    """Open from `open_session` until `close` or the first failure; then every request raises `Unreachable`."""
+
+    def __init__(self, endpoint: str, client: Client, namespaces: Sequence[str], limits: tuple[int, int]) -> None:
+        self.endpoint = endpoint
+        self.namespaces = tuple(namespaces)
+        self.nodes_per_read, self.items_per_call = limits
+        self._client = client
+        self._probe = requests.read([_STATE])
+        self._keeper = asyncio.create_task(self._keep(), name=f"opcua keep {endpoint}")
+
+    async def send(
+        self, request: object, doing: str, otherwise: type[DriverError] = Unreachable, wait_s: float | None = None
+    ) -> bytes:
+        """The encoded answer. `wait_s` 0 waits without end, `None` for the line's timeout. Raises `DriverError`."""
+        protocol = self._client.uaclient.protocol
+        if protocol is None or protocol.is_closed:
+            raise Unreachable(self.endpoint, f"the connection is closed while {doing}")
+        with translated(self.endpoint, doing, otherwise):
+            return bytes(await protocol.send_request(request, wait_s))
+
+    async def read(self, request: ua.ReadRequest, doing: str, otherwise: type[DriverError]) -> Sequence[decode.Sample]:
+        """One sample for each node of the request. Raises `DriverError`."""
+        body = await self.send(request, doing, otherwise)
+        with translated(self.endpoint, doing):
+            answer = decode.values(body)
+        if answer.result & 0x8000_0000:
+            raise of_status(self.endpoint, doing, answer.result, otherwise)
+        if len(answer.samples) != len(request.Parameters.NodesToRead):
+            wanted = len(request.Parameters.NodesToRead)
+            raise Unreachable(self.endpoint, f"{len(answer.samples)} values for {wanted} nodes while {doing}")
+        return answer.samples
+
+    async def probe(self, doing: str) -> None:
+        """Ask for the state of the server, only to have an answer. Raises `DriverError`."""
+        await self.read(self._probe, doing, Unreachable)
+
+    async def _keep(self) -> None:
+        """Show the server that we live, and renew the channel at half its life. A failure ends the connection."""
+        channel_s = self._client.secure_channel_timeout / 1000
+        pause_s = min(self._client.session_timeout / 1000 / 3, channel_s / 2)
+        pauses_to_renewal = max(1, int(channel_s / 2 / pause_s))
+        pauses = 0
+        try:
+            while True:
+                await asyncio.sleep(pause_s)
+                pauses += 1
+                if pauses % pauses_to_renewal == 0:
+                    await self._renew()
+                await self.probe("keeping the session alive")
+        except DriverError:
+            abort(self._client)
+
+    async def _renew(self) -> None:
+        with opening(self.endpoint, "renewing the secure channel"):
+            await self._client.open_secure_channel(renew=True)
+            self._client.uaclient.revolve_security_token()
+
+    async def close(self) -> None:
+        """Say goodbye, at most for `CLOSE_S`, and drop the connection. Never raises."""
+        self._keeper.cancel()
+        try:
+            with suppress(DriverError):
+                await self._leave()
+        finally:
+            abort(self._client)
+
+    async def _leave(self) -> None:
+        await self.send(requests.close_session(), "closing the session", wait_s=CLOSE_S)
+        with suppress(OSError, *GARBLED):
+            await self._client.uaclient.close_secure_channel()
+
+
+def abort(client: Client) -> None:
+    """Drop the socket at once: `close` would wait for a frozen server to take what is still to be sent."""
+    protocol = client.uaclient.protocol
+    if protocol is not None and protocol.transport is not None:
+        protocol.transport.abort()
+
+
+async def open_session(endpoint: str, timeout_s: float) -> Session:
+    """A new connection with an active session. Raises `Unreachable` or `Refused`; leaves nothing open then."""
+    client = Client(endpoint, timeout=timeout_s)
+    client.name = client.description = "wardgate"
+    client.application_uri = client.product_uri = "urn:wardgate:gateway"
+    client.session_timeout = int(SESSION_S * 1000)
+    client.secure_channel_timeout = int(CHANNEL_S * 1000)
+    with ExitStack() as undo:
+        undo.callback(abort, client)
+        with opening(endpoint, "connecting"):
+            await client.connect_socket()
+            await client.send_hello()
+        with opening(endpoint, "opening the secure channel"):
+            await client.open_secure_channel()
+        with opening(endpoint, "opening the session"):
+            await client.create_session()
+            await client.activate_session()
+        with opening(endpoint, "asking the server for its limits"):
+            found = await client.uaclient.read_attributes([_NAMESPACES, _READ_LIMIT, _ITEM_LIMIT], AttributeIds.Value)
+            namespaces, read_max, item_max = (result.Value.Value if result.Value else None for result in found)
+        undo.pop_all()
+    limits = (_limit(read_max, NODES_PER_READ), _limit(item_max, ITEMS_PER_CALL))
+    return Session(endpoint, client, namespaces if isinstance(namespaces, list) else [], limits)
+
+
+def _limit(granted: object, ours: int) -> int:
+    """A server's limit; 0 or nothing means that it has none."""
+    return min(granted, ours) if isinstance(granted, int) and granted > 0 else ours

@@ -1,0 +1,58 @@
+"""What may be written for OPC UA: a line (one endpoint), a device behind it, a point (one node). Opens nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from config.files import AddressSpec, Duration, LineSpec, PointSpec, Protocol
+from drivers.opcua import nodes
+
+PORT = 4840
+
+
+def _endpoint(text: str) -> str:
+    """The URL with its port. Raises `ValueError`."""
+    parts = urlsplit(text)
+    if parts.scheme != "opc.tcp" or not parts.hostname:
+        raise ValueError(f"not an OPC UA endpoint; write opc.tcp://HOST:{PORT}/PATH")
+    if "@" in parts.netloc:
+        raise ValueError("user names and passwords do not belong in the URL; write the URL without them")
+    if parts.query or parts.fragment:
+        raise ValueError("an OPC UA endpoint has neither ? nor #")
+    return text if parts.port is not None else parts._replace(netloc=f"{parts.netloc.rstrip(':')}:{PORT}").geturl()
+
+
+def _node(text: str) -> str:
+    nodes.parse(text)
+    return text.strip()
+
+
+class OpcuaLine(LineSpec):
+    """One endpoint of one OPC UA server.
+
+    `subscribe` lets the server report changes; `read` asks for all values of a device in one batch, for servers without
+    subscriptions. `publishing` is how often the server may report. It also decides how soon a dead server is found, so
+    it is at most 4 s: slow values are made cheap with `sampling` of the point.
+    """
+
+    protocol: Literal["opcua"] = "opcua"
+    url: Annotated[str, AfterValidator(_endpoint)]
+    mode: Literal["subscribe", "read"] = "subscribe"
+    publishing: Annotated[Duration, Field(ge=0.05, le=4)] = 0.5
+
+
+class OpcuaAddress(AddressSpec):
+    """A device behind the endpoint: its points carry whole NodeIds, so there is nothing to add."""
+
+
+class OpcuaPoint(PointSpec):
+    """One node. `sampling` is how often the server looks at it; without it, once per publishing interval."""
+
+    node: Annotated[str, AfterValidator(_node)]
+    sampling: Annotated[Duration, Field(ge=0.01, le=3600)] | None = None
+
+
+PROTOCOL = Protocol(OpcuaLine, OpcuaAddress, OpcuaPoint)

@@ -1,0 +1,156 @@
+"""From what a node holds to the value of a point: scaled, in its unit, with a flaw where it cannot be trusted. Pure.
+
+A converter is made once per point and called with the OPC UA type number and the decoded scalar. What does not fit the
+type of the point is never bent into shape: it is bad, and says which type came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from drivers.contract import Grade, Quality, Value
+
+if TYPE_CHECKING:
+    from config.model import Point
+
+Decoded = tuple[Value, Quality | None]
+Converter = Callable[[int, object], Decoded]
+
+NULL, BOOLEAN, STRING, DATE_TIME, GUID, STATUS, LOCALIZED_TEXT = 0, 1, 12, 13, 14, 19, 21
+_INTEGERS = frozenset(range(2, 10))
+_FLOATS = frozenset((10, 11))
+_NUMBERS = _INTEGERS | _FLOATS
+ARRAY = 0x80
+TEXT_MAX_CHARACTERS = 1024
+
+_NAMES = (
+    *("Null", "Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double"),
+    *("String", "DateTime", "Guid", "ByteString", "XmlElement", "NodeId", "ExpandedNodeId", "StatusCode"),
+    *("QualifiedName", "LocalizedText", "ExtensionObject", "DataValue", "Variant", "DiagnosticInfo"),
+)
+
+_TICKS_PER_S = 10_000_000
+_TICKS_TO_1970 = 116_444_736_000_000_000
+_TICKS_MAX = 2_650_467_743_990_000_000
+"""31 December 9999: from here on a DateTime means "no time"."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def type_name(kind: int) -> str:
+    """`Double`, `Int32[]`: the name of an encoding byte."""
+    number = kind & 0x3F
+    name = _NAMES[number] if number < len(_NAMES) else f"type {number}"
+    return f"{name}[]" if kind & ARRAY else name
+
+
+def epoch_s(ticks: int) -> float:
+    """Seconds since 1970 of a DateTime in ticks of 100 ns since 1601."""
+    return (ticks - _TICKS_TO_1970) / _TICKS_PER_S
+
+
+def converter(point: Point) -> Converter:
+    """How `point` reads what its node holds."""
+    if point.type == "number":
+        return _ranged(_number(point.scale, point.offset), point)
+    if point.type == "integer":
+        return _ranged(_integer(point.scale, point.offset), point)
+    if point.type == "bool":
+        return _bool
+    if point.type == "enum":
+        return _enum(dict(point.states))
+    return _text
+
+
+def _misfit(kind: int, value: object = None) -> Decoded:
+    """A good status with a value that is not of the point's type, or no value at all."""
+    if kind == NULL or (value is None and kind in {STRING, LOCALIZED_TEXT}):
+        return None, Quality(Grade.BAD, "not_available", "Null")
+    return None, Quality(Grade.BAD, "decode_error", type_name(kind))
+
+
+def _not_finite(value: float) -> Decoded:
+    return None, Quality(Grade.BAD, "not_available", str(value))
+
+
+def _number(scale: float, offset: float) -> Converter:
+    plain = scale == 1.0 and offset == 0.0
+
+    def convert(kind: int, value: object) -> Decoded:
+        if kind not in _NUMBERS or not isinstance(value, int | float):
+            return _misfit(kind, value)
+        scaled = value if plain else value * scale + offset
+        return (scaled, None) if isfinite(scaled) else _not_finite(scaled)
+
+    return convert
+
+
+def _integer(scale: float, offset: float) -> Converter:
+    plain = scale == 1.0 and offset == 0.0
+
+    def convert(kind: int, value: object) -> Decoded:
+        if kind not in _NUMBERS or not isinstance(value, int | float):
+            return _misfit(kind, value)
+        scaled = value if plain else value * scale + offset
+        if not isfinite(scaled):
+            return _not_finite(scaled)
+        whole = round(scaled)
+        return (whole, None) if not plain or whole == value else _misfit(kind, value)
+
+    return convert
+
+
+def _ranged(inner: Converter, point: Point) -> Converter:
+    """Values outside the plausible range are kept and called suspect."""
+    if point.low is None and point.high is None:
+        return inner
+    low = float("-inf") if point.low is None else point.low
+    high = float("inf") if point.high is None else point.high
+
+    def convert(kind: int, value: object) -> Decoded:
+        decoded = inner(kind, value)
+        number = decoded[0]
+        if not isinstance(number, int | float) or low <= number <= high:
+            return decoded
+        return number, Quality(Grade.UNCERTAIN, "range_suspect")
+
+    return convert
+
+
+def _bool(kind: int, value: object) -> Decoded:
+    if kind == BOOLEAN and isinstance(value, bool):
+        return value, None
+    if kind in _INTEGERS and isinstance(value, int) and value in {0, 1}:
+        return value == 1, None
+    return _misfit(kind, value)
+
+
+def _enum(states: dict[int, str]) -> Converter:
+    def convert(kind: int, value: object) -> Decoded:
+        if not isinstance(value, int) or (kind != BOOLEAN and kind not in _INTEGERS):
+            return _misfit(kind, value)
+        name = states.get(value)
+        return (name, None) if name is not None else (None, Quality(Grade.BAD, "decode_error", str(int(value))))
+
+    return convert
+
+
+def _text(kind: int, value: object) -> Decoded:
+    if kind in {STRING, LOCALIZED_TEXT} and isinstance(value, str) and len(value) <= TEXT_MAX_CHARACTERS:
+        return value, None
+    if kind == DATE_TIME and isinstance(value, int):
+        return _moment(value)
+    if kind == GUID and isinstance(value, UUID):
+        return str(value), None
+    return _misfit(kind, value)
+
+
+def _moment(ticks: int) -> Decoded:
+    """ISO 8601 in UTC with milliseconds; the two ends of the scale mean that there is no time."""
+    if not 0 < ticks < _TICKS_MAX:
+        return None, Quality(Grade.BAD, "not_available", "Null")
+    moment = _EPOCH + timedelta(microseconds=(ticks - _TICKS_TO_1970) // 10)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"), None
