@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint format lock screenshot bench clean
+.PHONY: setup demo test lint format mosquitto lock screenshot bench clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -15,8 +15,36 @@ $(READY): requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The order is from quick to slow; pytest comes last, so that its closing line is the last line.
+test: setup mosquitto lint
+	$(BIN)/pytest -n 2 $(ARGS)
+
+lint: setup
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --quiet
+	$(BIN)/deptry .
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Tests talk to a real broker. Installed where we may; otherwise one line says what to install.
+mosquitto:
+	@sh .ci/mosquitto
+
+demo: setup
+	@$(BIN)/wardgate demo $(ARGS)
+
+bench: setup
+	$(BIN)/python bench/run.py $(ARGS)
+
 lock:
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet uv
 	build/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements.lock
 	build/lock/bin/uv pip compile pyproject.toml --extra demo --group dev --universal --python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

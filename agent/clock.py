@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import heapq
 import time
 from dataclasses import dataclass
 from itertools import count
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from agent.events import ClockState
+
+_TIMEX_BYTES = 512
+"""More than any kernel's `struct timex`; its first field, modes, stays 0: read only."""
+
+_TIME_ERROR = 5
+"""What adjtimex(2) returns while nobody disciplines the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +37,24 @@ class Clock(Protocol):
 
     def now(self) -> Now: ...
 
+    def state(self) -> ClockState: ...
+
     async def sleep_until(self, mono: float) -> None: ...
 
 
 class SystemClock:
-    """The real one."""
+    """The real one. Its state comes from the kernel: a clock that was disciplined and is no longer holds over."""
+
+    def __init__(self) -> None:
+        self._timex = ctypes.create_string_buffer(_TIMEX_BYTES)
+        self._adjtimex = ctypes.CDLL(None, use_errno=True).adjtimex
+        self._was_synced = False
+
+    def state(self) -> ClockState:
+        if 0 <= self._adjtimex(self._timex) < _TIME_ERROR:
+            self._was_synced = True
+            return "synced"
+        return "holdover" if self._was_synced else "unsynced"
 
     def wall(self) -> float:
         return time.time()
@@ -54,6 +77,9 @@ class ManualClock:
         self._mono = mono
         self._order = count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def state(self) -> ClockState:
+        return "synced"
 
     def wall(self) -> float:
         return self._wall

@@ -63,7 +63,7 @@ class PlaceRef(Body, frozen=True, kw_only=True):
 
 
 class Sample(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One value. `dt` is milliseconds after the batch's `t0`; `q`, `qr` and `qraw` are left out while the value is good."""
+    """One value. `dt` is milliseconds after `t0` of the batch; `q`, `qr`, `qraw` are left out while it is good."""
 
     p: str
     dt: int

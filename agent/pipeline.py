@@ -22,11 +22,10 @@ from drivers.contract import Reading
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from buffer.journal import Journal
-
     from agent.clock import Clock
     from agent.events import ClockState
     from agent.rules import Rules, Step
+    from buffer.journal import Journal
     from buffer.record import Draft
 
 INBOX_MAX = 2_000
@@ -126,7 +125,7 @@ class Pipeline:
             return
         stored = self._act(outcome)
         if stored is not None:
-            stored.add_done_callback(lambda _: order.done.done() or order.done.set_result(outcome.events))
+            stored.add_done_callback(lambda _: _answer(order, outcome.events))
 
     def _act(self, outcome: Step) -> asyncio.Future[None] | None:
         self._alarm_due = outcome.next_due
@@ -183,3 +182,9 @@ class Pipeline:
         self._ticker_due = None
         with suppress(asyncio.QueueFull):  # a full inbox looks at the time by itself
             self._inbox.put_nowait(Tick())
+
+
+def _answer(order: Order, events: list[Event]) -> None:
+    """Whoever gave the order may have stopped waiting."""
+    if not order.done.done():
+        order.done.set_result(events)

@@ -21,15 +21,13 @@ from drivers.contract import Poll, Reading, Subscribing
 from drivers.errors import NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Iterable
     from random import Random
 
     from agent.clock import Clock
     from agent.health import Code, Health
     from config.model import Device, Line
     from drivers.contract import Driver
-
-    Emit = Callable[[Reading | Event], Awaitable[None]]
 
 RECONNECT_S_MIN = 0.5
 RECONNECT_S_MAX = 5.0
@@ -68,11 +66,20 @@ def polls_of(device: Device) -> tuple[Poll, ...]:
 class Watcher(Protocol):
     """What a line shares with the rest of the daemon."""
 
-    site: str
-    clock: Clock
-    health: Health
-    random: Random
-    emit: Emit
+    @property
+    def site(self) -> str: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def health(self) -> Health: ...
+
+    @property
+    def random(self) -> Random: ...
+
+    async def emit(self, item: Reading | Event) -> None:
+        """Hand one item to the pipeline; waits while that is full."""
 
 
 class LineWorker:
@@ -198,16 +205,26 @@ class LineWorker:
         while dues:
             poll = min(dues, key=dues.__getitem__)
             await self._clock.sleep_until(dues[poll])
-            was_missing = presence.misses > 0
+            was_offline = presence.state == "offline"
             answered = await self._ask(presence, poll)
             now = self._clock.mono()
             if not answered:
                 self._check_silence(now)
-                dues[poll] = now + self._probe_wait_s(presence, poll)
-            elif was_missing:
+                dues = self._postpone(presence, dues, poll, now)
+            elif was_offline:
                 dues = dict.fromkeys(dues, now) | {poll: now + poll.interval_s}
             else:
                 dues[poll] = self._next_due(presence, dues[poll], poll, now)
+
+    def _postpone(self, presence: Presence, dues: dict[Poll, float], missed: Poll, now: float) -> dict[Poll, float]:
+        """The breaker: the longer a device is silent, the rarer it is asked, whatever it is asked for."""
+        is_life_safety = any(alarm.life_safety for alarm in presence.device.alarms)
+        ceiling_s = PROBE_LIFE_SAFETY_S_MAX if is_life_safety else PROBE_S_MAX
+        fastest_s = min(poll.interval_s for poll in presence.polls)
+        wait_s = min(ceiling_s, fastest_s * 2.0 ** min(presence.misses - 1, 10)) * self._random.uniform(0.75, 1.0)
+        # A poll that fails while others of the device answer keeps to its own interval.
+        own_s = max(wait_s, min(missed.interval_s, ceiling_s))
+        return {poll: max(due, now + wait_s) for poll, due in dues.items()} | {missed: now + own_s}
 
     def _next_due(self, presence: Presence, due: float, poll: Poll, now: float) -> float:
         """One interval on; where that has passed already, polls are late: said, and slower, but never bunched."""
@@ -216,13 +233,6 @@ class LineWorker:
             return due
         presence.late_count += 1
         return now
-
-    def _probe_wait_s(self, presence: Presence, poll: Poll) -> float:
-        """The breaker: the longer a device is silent, the rarer it is asked, up to a limit that it may rely on."""
-        is_life_safety = any(alarm.life_safety for alarm in presence.device.alarms)
-        ceiling = PROBE_LIFE_SAFETY_S_MAX if is_life_safety else PROBE_S_MAX
-        wait_s = min(ceiling, poll.interval_s * 2.0 ** min(presence.misses - 1, 10))
-        return wait_s * self._random.uniform(0.75, 1.0)
 
     def _check_silence(self, mono: float) -> None:
         if mono - self._heard_mono > SILENCE_S_MAX:

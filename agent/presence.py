@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent import events
-from agent.events import DeviceState, Event, PlaceRef, rfc3339
+from agent.events import DeviceMeta, DeviceState, Event, Names, PlaceRef, PointMeta, rfc3339
 from agent.status import DeviceView
 from drivers.contract import Grade, Poll, Quality, Reading
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from agent.clock import Now
     from agent.events import DeviceCondition
-    from config.model import Device, Line
+    from config.model import Device, Line, Point
 
 AGE_MAX_S = 10.0
 """A value is never older than this or three polls, whichever is longer, without being called lost."""
@@ -45,6 +45,7 @@ class Presence:
     device: Device
     polls: tuple[Poll, ...]
     state: DeviceCondition = "unknown"
+    previous: DeviceCondition = "unknown"
     since: float = 0.0
     reason: str = ""
     last_ok: float | None = None
@@ -61,6 +62,8 @@ class Presence:
 
     def heard(self, reading: Reading, rtt_s: float | None) -> Iterator[Reading | Event]:
         """The device answered."""
+        if self.state == "offline":
+            self._return()
         record = self._heard.setdefault(reading.poll, _Heard())
         if record.stamp or record.reading is None:
             reading = replace(reading, changed=((0, len(reading.poll.points)),))
@@ -75,6 +78,12 @@ class Presence:
             self.rtt_s = rtt_s if self.rtt_s is None else self.rtt_s + 0.2 * (rtt_s - self.rtt_s)
         yield reading
         yield from self._enter(*self._condition_when_heard(), reading.time)
+
+    def _return(self) -> None:
+        """What the other polls are worth is open again, until they are asked."""
+        self._bad.clear()
+        for record in self._heard.values():
+            record.stamp = record.stamp and "returning"
 
     def missed(self, poll: Poll | None, reason: str, now: Now) -> Iterator[Reading | Event]:
         """The device did not answer (`poll`), or its line is lost (None)."""
@@ -133,24 +142,50 @@ class Presence:
         if state == self.state:
             self.reason = reason
             return
-        previous, self.state, self.since, self.reason = self.state, state, wall, reason
+        self.previous, self.state, self.since, self.reason = self.state, state, wall, reason
+        yield self.event()
+
+    def event(self) -> Event:
+        """The state as it is, since when and why."""
+        bad = sum(self._bad.values())
         body = DeviceState(
             device=self.device.id,
             system=self.device.system,
             place=self.place,
-            state=state,
-            prev_state=previous,
-            reason=reason,
-            since=rfc3339(wall),
+            state=self.state,
+            prev_state=self.previous,
+            reason=self.reason,
+            since=rfc3339(self.since),
             last_ok=rfc3339(self.last_ok) if self.last_ok is not None else None,
             protocol=self.line.protocol,
             rtt_ms=self._rtt_ms(),
             err_rate_pct=round(self.error_rate * 100, 1),
-            points_good=self._points() - sum(self._bad.values()),
-            points_bad=sum(self._bad.values()),
+            points_good=self._points() - bad,
+            points_bad=bad,
             profile=self.device.profile,
         )
-        yield Event(events.DEVICE_STATE, "state", wall, f"{self.device.system}/{self.device.id}", body)
+        return Event(events.DEVICE_STATE, "state", self.since, self._subject, body)
+
+    def meta(self, meta_ver: str) -> Event:
+        """What a consumer must know to read the telemetry: names, units, places."""
+        device = self.device
+        body = DeviceMeta(
+            device=device.id,
+            system=device.system,
+            name=Names(zh=device.name.zh, en=device.name.en),
+            place=self.place,
+            maker=device.maker,
+            model=device.model,
+            profile=device.profile,
+            protocol=self.line.protocol,
+            meta_ver=meta_ver,
+            points=[_point_meta(point) for point in device.points],
+        )
+        return Event(events.DEVICE_META, "state", self.since, self._subject, body)
+
+    @property
+    def _subject(self) -> str:
+        return f"{self.device.system}/{self.device.id}"
 
     @property
     def place(self) -> PlaceRef:
@@ -172,7 +207,7 @@ class Presence:
         unread = self._points() - sum(len(poll.points) for poll in self.latest)
         return DeviceView(
             id=self.device.id,
-            name=events.Names(zh=self.device.name.zh, en=self.device.name.en),
+            name=Names(zh=self.device.name.zh, en=self.device.name.en),
             system=self.device.system,
             line=self.line.id,
             protocol=self.line.protocol,
@@ -193,3 +228,14 @@ class Presence:
 
 def _bad_count(reading: Reading) -> int:
     return sum(flaw.grade is Grade.BAD for flaw in reading.flaws.values())
+
+
+def _point_meta(point: Point) -> PointMeta:
+    return PointMeta(
+        id=point.id,
+        name=Names(zh=point.name.zh, en=point.name.en),
+        unit=point.unit,
+        type=point.type,
+        poll_s=point.poll_s,
+        states={str(code): name for code, name in point.states.items()},
+    )

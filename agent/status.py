@@ -31,7 +31,7 @@ class JournalView(View, frozen=True, kw_only=True):
     epoch: str
     streams: dict[str, StreamView]
     size_bytes: int
-    pending_records: int
+    pending_bytes: int
     last_commit_ms: float
     error: str | None
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 Trigger = Literal["true", "false", "up", "down", "ack", "reset"]
 """`true` and `false`: the condition after deadband and delays; `up` and `down`: its level, while it stays true."""
 
-ACTIVE: frozenset[AlarmState] = frozenset({"UNACK", "ACKED"})
-
 
 class Row(NamedTuple):
     """From a state, on a trigger, to a state; `latching` and `ack_required` are guards where they are not None."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent import events
-from agent.events import AlarmState, AlarmTransition, Event, Names, PlaceRef, rfc3339
+from agent.events import AlarmState, AlarmTransition, Event, Names, PlaceRef, QualityName, rfc3339
 from agent.rules.lanes import Lane, lanes, quiet_band
-from agent.rules.machine import ACTIVE, Row, transition
+from agent.rules.machine import Row, transition
 from config.model import COLOURS, Colour, Limit
 from drivers.contract import Grade, Quality
 
@@ -35,7 +35,7 @@ PRIORITY: dict[Colour, tuple[int, int, str]] = {
 }
 """Priority, severity (OPC UA 1-1000) and response level by colour, `domain.md` 4.6."""
 
-_GRADES = ("good", "uncertain", "bad")
+_GRADES: dict[Grade, QualityName] = {Grade.GOOD: "good", Grade.UNCERTAIN: "uncertain", Grade.BAD: "bad"}
 
 
 class StoredLane(msgspec.Struct, frozen=True, array_like=True):
@@ -257,7 +257,7 @@ class Run:
             unit=self.point.unit,
             limit=level.limit if level else None,
             deadband=limit.deadband if limit else None,
-            q=_GRADES[self.quality.grade],  # type: ignore[arg-type]  # three grades, three names
+            q=self.quality_name,
             qr=self.quality.reason,
             ts_source=rfc3339(self.source_time) if self.source_time is not None else None,
             ts_gateway=rfc3339(context.read_at),
@@ -291,8 +291,8 @@ class Run:
         return f"{gateway}/{self.alarm.id}/{self.occurrence}"
 
     @property
-    def is_active(self) -> bool:
-        return self.state in ACTIVE
+    def quality_name(self) -> QualityName:
+        return _GRADES[self.quality.grade]
 
     # --- what survives a restart ----------------------------------------------------------------------------------
 

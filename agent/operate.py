@@ -1,0 +1,276 @@
+"""The operator's desk: what the daemon shows and takes over the control socket.
+
+It looks at the stages and changes nothing in them but by their own doors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections import deque
+from typing import TYPE_CHECKING
+
+from agent import __version__
+from agent.board import AlarmBoard
+from agent.control.desk import Refusal
+from agent.envelope import splice
+from agent.events import Names, rfc3339
+from agent.pipeline import Order
+from agent.rules import AlarmCommand, Refused
+from agent.status import JournalView, PointView, Status, StreamView
+from config.model import STREAMS
+from drivers.contract import Grade
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+
+    from agent.clock import Clock
+    from agent.envelope import Origin
+    from agent.events import Actor, ClockState, Event, QualityName
+    from agent.health import Health
+    from agent.pipeline import Pipeline
+    from agent.poll import LineWorker
+    from agent.rules import Rules
+    from agent.status import AlarmView
+    from agent.uplink import Uplink
+    from buffer.journal import Journal
+    from config.model import Config, Device
+    from drivers.contract import Quality, Reading
+
+WATCH_S = 0.2
+RATE_WINDOW_S = 10
+TAIL_BATCH = 200
+_GRADES: dict[Grade, QualityName] = {Grade.GOOD: "good", Grade.UNCERTAIN: "uncertain", Grade.BAD: "bad"}
+
+
+class OperatorDesk:
+    """Implements `agent.control.desk.Desk` for the running daemon."""
+
+    def __init__(
+        self,
+        config: Config,
+        workers: Sequence[LineWorker],
+        pipeline: Pipeline,
+        rules: Rules,
+        journal: Journal,
+        uplinks: Sequence[Uplink],
+        health: Health,
+        clock: Clock,
+        clock_state: Callable[[], ClockState],
+        origin: Origin,
+    ) -> None:
+        self._config = config
+        self._workers = workers
+        self._worker_of = {device: worker for worker in workers for device in worker.devices}
+        self._pipeline = pipeline
+        self._rules = rules
+        self._journal = journal
+        self._uplinks = uplinks
+        self._health = health
+        self._clock = clock
+        self._clock_state = clock_state
+        self._origin = origin
+        self._started = clock.wall()
+        self._rates = Rates()
+        self._board = AlarmBoard(rules)
+        pipeline.listeners.append(self._board.on_stored)
+
+    # --- the present ----------------------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        config = self._config
+        return Status(
+            site=config.site,
+            gateway=config.gateway,
+            name=Names(zh=config.name.zh, en=config.name.en),
+            version=__version__,
+            cfg_ver=config.version,
+            started=rfc3339(self._started),
+            now=rfc3339(self._clock.wall()),
+            clock=self._clock_state(),
+            uplinks=[uplink.view() for uplink in self._uplinks],
+            lines=[worker.view() for worker in self._workers],
+            devices=[presence.view() for worker in self._workers for presence in worker.devices.values()],
+            alarms=self._board.views(),
+            journal=self._journal_view(),
+            health=list(self._health.views()),
+            rates=self._rates.per_second(),
+        )
+
+    async def sample_rates(self) -> None:
+        """Count once a second, for ever."""
+        while True:
+            stats = self._journal.stats()
+            self._rates.add(
+                self._clock.mono(),
+                readings=self._pipeline.readings,
+                values=self._pipeline.values_changed,
+                records=sum(kept.next - 1 for lane, kept in stats.lanes.items() if lane.epoch == stats.epoch),
+                acknowledged=sum(uplink.view().acknowledged for uplink in self._uplinks),
+            )
+            await self._clock.sleep_until(self._clock.mono() + 1.0)
+
+    def _journal_view(self) -> JournalView:
+        stats = self._journal.stats()
+        lost: dict[str, int] = {
+            stream: sum(loss.records for loss in stats.losses if loss.lane.stream == stream) for stream in STREAMS
+        }
+        streams = {}
+        for lane, kept in stats.lanes.items():
+            if lane.epoch == stats.epoch:
+                streams[lane.stream] = StreamView(
+                    next_seq=kept.next,
+                    first_kept_seq=kept.first,
+                    records=kept.records,
+                    size_bytes=kept.stored_bytes,
+                    dropped=lost.get(lane.stream, 0),
+                )
+        return JournalView(
+            epoch=stats.epoch,
+            streams=streams,
+            size_bytes=stats.report.file_bytes,
+            pending_bytes=stats.pending_bytes,
+            last_commit_ms=round(stats.report.commit_s * 1000, 2),
+            error=stats.error or None,
+        )
+
+    # --- points ---------------------------------------------------------------------------------------------------
+
+    def points(self, device: str | None) -> list[PointView]:
+        chosen = self._config.devices if device is None else (self._device(device),)
+        return [view for each in chosen for view in self._device_points(each)]
+
+    async def read(self, device: str, points: Sequence[str]) -> list[PointView]:
+        found = self._device(device)
+        for name in points:
+            _find(name, [point.id for point in found.points], f"point of {device}")
+        reading = await self._worker_of[device].read_now(found, points)
+        return [self._point_view(reading, index) for index in range(len(reading.poll.points))]
+
+    def watch(self, points: Sequence[str]) -> AsyncGenerator[list[PointView], None]:
+        return self._watch(self._wanted(points))
+
+    async def _watch(self, wanted: set[tuple[str, str]] | None) -> AsyncGenerator[list[PointView], None]:
+        """Looks at what the stages hold a few times a second, so the hot path knows nothing of watchers."""
+        shown: dict[tuple[str, str], tuple[object, ...]] = {}
+        while True:
+            changed: list[PointView] = []
+            for view in self.points(None):
+                key = (view.device, view.point)
+                state = (view.value, view.q, view.qr)
+                if (wanted is None or key in wanted) and shown.get(key) != state:
+                    shown[key] = state
+                    changed.append(view)
+            if changed:
+                yield changed
+            await self._clock.sleep_until(self._clock.mono() + WATCH_S)
+
+    def _wanted(self, names: Sequence[str]) -> set[tuple[str, str]] | None:
+        if not names:
+            return None
+        wanted: set[tuple[str, str]] = set()
+        for name in names:
+            device, _, point = name.partition("/")
+            ids = [each.id for each in self._device(device).points]
+            wanted |= {(device, _find(point, ids, f"point of {device}"))} if point else {(device, each) for each in ids}
+        return wanted
+
+    def _device(self, name: str) -> Device:
+        devices = {device.id: device for device in self._config.devices}
+        return devices[_find(name, list(devices), "device")]
+
+    def _device_points(self, device: Device) -> Iterable[PointView]:
+        presence = self._worker_of[device.id].devices[device.id]
+        for poll in presence.polls:
+            reading = presence.latest.get(poll)
+            for index, point in enumerate(poll.points):
+                if reading is not None:
+                    yield self._point_view(reading, index)
+                else:
+                    yield PointView(
+                        device=device.id,
+                        point=point.id,
+                        name=Names(zh=point.name.zh, en=point.name.en),
+                        value=None,
+                        unit=point.unit,
+                        q="bad",
+                        qr="not_connected",
+                        qraw="",
+                        time=None,
+                        age_s=None,
+                        address=point.spec.where,
+                    )
+
+    def _point_view(self, reading: Reading, index: int) -> PointView:
+        point = reading.poll.points[index]
+        flaw: Quality | None = reading.flaws.get(index)
+        return PointView(
+            device=point.device,
+            point=point.id,
+            name=Names(zh=point.name.zh, en=point.name.en),
+            value=reading.values[index],
+            unit=point.unit,
+            q=_GRADES[flaw.grade] if flaw else "good",
+            qr=flaw.reason if flaw else "ok",
+            qraw=flaw.raw if flaw else "",
+            time=rfc3339(reading.time),
+            age_s=round(max(0.0, self._clock.mono() - reading.mono), 3),
+            address=point.spec.where,
+        )
+
+    # --- records and commands -------------------------------------------------------------------------------------
+
+    def tail(self, streams: Sequence[str]) -> AsyncGenerator[bytes, None]:
+        for name in streams:
+            _find(name, list(STREAMS), "stream")
+        return self._tail(streams or STREAMS)
+
+    async def _tail(self, streams: Sequence[str]) -> AsyncGenerator[bytes, None]:
+        lanes = self._journal.stats().lanes
+        epoch = self._journal.epoch
+        after = {
+            stream: next((k.next - 1 for lane, k in lanes.items() if lane == (epoch, stream)), 0) for stream in streams
+        }
+        seen = self._journal.commits
+        while True:
+            for stream in streams:
+                while records := await self._journal.read(stream, after[stream], TAIL_BATCH):
+                    after[stream] = records[-1].sequence
+                    for record in records:
+                        yield splice(record, self._origin)
+            seen = await self._journal.news(seen)
+
+    async def acknowledge(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
+        _find(alarm_id, list(self._rules.runs), "alarm")
+        done: asyncio.Future[list[Event]] = asyncio.get_running_loop().create_future()
+        await self._pipeline.put(Order(AlarmCommand("ack", alarm_id, actor.id, comment), done))
+        try:
+            await done
+        except Refused as refused:
+            raise Refusal(str(refused), "see wardgate alarms") from refused
+        return self._board.latest(alarm_id)
+
+
+class Rates:
+    """Counters to rates: the mean over the last ten seconds."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, dict[str, int]]] = deque(maxlen=RATE_WINDOW_S + 1)
+
+    def add(self, mono: float, **counters: int) -> None:
+        self._samples.append((mono, counters))
+
+    def per_second(self) -> dict[str, float]:
+        if not self._samples:
+            return {}
+        (then, before), (now, after) = self._samples[0], self._samples[-1]
+        span_s = now - then
+        return {name: round((count - before[name]) / span_s, 2) if span_s else 0.0 for name, count in after.items()}
+
+
+def _find(name: str, names: Sequence[str], kind: str) -> str:
+    """The name itself, or a `LookupError` with the nearest ones."""
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=3)
+    raise LookupError(f"no {kind} {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))

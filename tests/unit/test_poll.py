@@ -1,0 +1,280 @@
+"""The caller's half of the driver contract, with a scripted driver and a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.clock import ManualClock
+from agent.events import DeviceState, Event
+from agent.health import Health
+from agent.poll import PROBE_LIFE_SAFETY_S_MAX, PROBE_S_MAX, RECONNECT_S_MAX, LineWorker
+from config.files import AddressSpec, LineSpec, PointSpec
+from config.model import Alarm, Device, Line, Place, Point, State, Text
+from drivers.contract import Grade, Identity, Reading
+from drivers.errors import NoAnswer, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from drivers.contract import Poll
+
+NAME = Text("设备", "Device")
+
+
+def device(name: str, *intervals_s: float, life_safety: bool = False) -> Device:
+    points = tuple(
+        Point(f"p{index}", name, "pwr.lv", NAME, "number", "V", interval_s, PointSpec())
+        for index, interval_s in enumerate(intervals_s)
+    )
+    alarm = Alarm(
+        f"pwr.lv/{name}/p0#a", "a", name, "pwr.lv", "p0", State((True,), "red"), NAME, NAME, life_safety=life_safety
+    )
+    return Device(name, NAME, "pwr.lv", "line", AddressSpec(), Place(), points, (alarm,))
+
+
+class ScriptedDriver:
+    """Answers 1.0, 2.0, … unless told that a device is silent, the line is gone, or there is a fault."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.silent: set[str] = set()
+        self.line_error: Exception | None = None
+        self.hang: set[str] = set()
+        self.reads: Counter[str] = Counter()
+        self.times: list[tuple[str, float, float]] = []
+        self.open = 0
+        self.inside: Counter[str] = Counter()
+        self.value = 0.0
+
+    async def connect(self) -> None:
+        if self.line_error is not None:
+            raise self.line_error
+        self.open += 1
+
+    async def read(self, poll: Poll) -> Reading:
+        name = poll.device.id
+        self.inside[name] += 1
+        assert self.inside[name] == 1, "two calls at once for one device"
+        try:
+            await asyncio.sleep(0)
+            self.reads[name] += 1
+            self.times.append((name, poll.interval_s, self.clock.mono()))
+            if self.line_error is not None:
+                raise self.line_error
+            if name in self.silent:
+                raise NoAnswer(name, "no answer")
+            if name in self.hang:
+                await asyncio.sleep(3600)
+            self.value += 1.0
+            count = len(poll.points)
+            return Reading(poll, self.clock.wall(), self.clock.mono(), (self.value,) * count, {}, ())
+        finally:
+            self.inside[name] -= 1
+
+    async def identify(self, device: Device) -> Identity:
+        return Identity()
+
+    async def close(self) -> None:
+        return
+
+
+class Site:
+    """One line under test, and everything that it said."""
+
+    site = "h01"
+
+    def __init__(self, *devices: Device, timeout_s: float = 1.0, concurrency: int = 4) -> None:
+        self.clock = ManualClock()
+        self.health = Health()
+        self.random = Random(1)
+        self.said: list[Reading | Event] = []
+        line = Line("line", NAME, "test", LineSpec(protocol="test"), devices, timeout_s, concurrency)
+        self.driver = ScriptedDriver(self.clock)
+        self.worker = LineWorker(line, self.driver, self)
+
+    async def emit(self, item: Reading | Event) -> None:
+        self.said.append(item)
+
+    def states(self) -> list[tuple[str, str]]:
+        return [
+            (item.body.device, item.body.state)
+            for item in self.said
+            if isinstance(item, Event) and isinstance(item.body, DeviceState)
+        ]
+
+    def readings(self, name: str) -> list[Reading]:
+        return [item for item in self.said if isinstance(item, Reading) and item.poll.device.id == name]
+
+    def codes(self) -> list[tuple[str, str]]:
+        return [(view.code, view.target) for view in self.health.views()]
+
+    async def run(self, seconds: float, step_s: float = 0.1) -> None:
+        """Let time pass; everybody who is due acts."""
+        for _ in range(round(seconds / step_s)):
+            self.clock.advance(step_s)
+            await settle()
+
+
+async def settle() -> None:
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running(site: Site) -> AsyncIterator[Site]:
+    task = asyncio.create_task(site.worker.run())
+    await settle()
+    try:
+        yield site
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_every_poll_of_a_device_keeps_its_own_interval() -> None:
+    """A point at 1 s and one at 5 s are asked about 20 and 4 times in 20 s, the slow one at once too."""
+    async with running(Site(device("m1", 1.0, 5.0))) as site:
+        await site.run(1.2)
+        assert {interval for _, interval, _ in site.driver.times} == {1.0, 5.0}
+        await site.run(18.8)
+    seen = Counter(interval for _, interval, _ in site.driver.times)
+    assert 19 <= seen[1.0] <= 21
+    assert seen[5.0] == 4
+
+
+async def test_first_reading_counts_as_changed_in_full() -> None:
+    """Even where the driver says that nothing changed, the first reading of a poll is new to everybody."""
+    async with running(Site(device("m1", 1.0))) as site:
+        await site.run(3)
+    first, *others = site.readings("m1")
+    assert first.changed == ((0, 1),)
+    assert all(reading.changed == () for reading in others)
+    assert site.states() == [("m1", "online")]
+
+
+async def test_a_silent_device_goes_last_known_then_lost_and_its_neighbour_keeps_its_rate() -> None:
+    """Uncertain at once, bad and null after the age limit, offline once; the neighbour loses no poll."""
+    async with running(Site(device("m1", 1.0), device("m2", 1.0))) as site:
+        await site.run(5)
+        site.driver.silent.add("m1")
+        before = site.driver.reads["m2"]
+        await site.run(30)
+        assert site.driver.reads["m2"] - before >= 29
+        flawed = [reading for reading in site.readings("m1") if reading.flaws]
+        assert [(r.flaws[0].grade, r.flaws[0].reason, r.values[0] is None) for r in flawed] == [
+            (Grade.UNCERTAIN, "last_known", False),
+            (Grade.BAD, "comm_lost", True),
+        ]
+        assert site.states() == [("m1", "online"), ("m2", "online"), ("m1", "offline")] or site.states() == [
+            ("m2", "online"),
+            ("m1", "online"),
+            ("m1", "offline"),
+        ]
+        assert site.codes() == [("device_offline", "m1")]
+
+
+@pytest.mark.parametrize(("life_safety", "limit_s"), [(False, PROBE_S_MAX), (True, PROBE_LIFE_SAFETY_S_MAX)])
+async def test_a_device_that_returns_is_found_within_its_probe_limit(life_safety: bool, limit_s: float) -> None:
+    """After an hour of silence it takes at most the probe interval; then every poll is asked at once."""
+    async with running(Site(device("m1", 1.0, 60.0, life_safety=life_safety), device("m2", 1.0))) as site:
+        site.driver.silent.add("m1")
+        await site.run(3600, step_s=1.0)
+        assert site.driver.reads["m1"] < 3600 / limit_s * 1.5
+        site.driver.silent.clear()
+        site.said.clear()
+        await site.run(limit_s + 0.2)
+        assert site.states() == [("m1", "online")]
+        assert {reading.poll.interval_s for reading in site.readings("m1")} == {1.0, 60.0}
+        assert all(reading.changed == ((0, 1),) for reading in site.readings("m1")[:2])
+        assert site.codes() == []
+
+
+async def test_a_device_that_hangs_is_cut_off_by_its_deadline() -> None:
+    """The read of a hanging device ends with its deadline, and the neighbour goes on meanwhile."""
+    async with running(Site(device("m1", 1.0), device("m2", 1.0), timeout_s=0.005)) as site:
+        site.driver.hang.add("m1")
+        await site.run(2)
+        before = site.driver.reads["m2"]
+        async with asyncio.timeout(5):
+            while not any(reading.flaws for reading in site.readings("m1")):
+                await asyncio.sleep(0.005)
+                site.clock.advance(0.1)
+        await site.run(3)
+        assert site.driver.reads["m2"] - before >= 3
+
+
+async def test_a_lost_line_stamps_all_its_devices_and_returns_by_itself() -> None:
+    """One health condition, every device offline after ten seconds, back within the reconnect limit."""
+    async with running(Site(device("m1", 1.0), device("m2", 1.0))) as site:
+        await site.run(3)
+        site.driver.line_error = Unreachable("10.0.0.1:502", "connection reset", "check the cable")
+        await site.run(15)
+        assert ("line_down", "line") in site.codes()
+        assert sorted(site.states()[2:]) == [("m1", "offline"), ("m2", "offline")]
+        assert site.worker.view().state == "down"
+        site.driver.line_error = None
+        await site.run(RECONNECT_S_MAX + 1.2)
+        assert site.worker.view().state == "up"
+        assert sorted(site.states()[4:]) == [("m1", "online"), ("m2", "online")]
+        assert site.codes() == []
+
+
+async def test_a_refusal_is_retried_slowly_and_says_what_to_do() -> None:
+    """Wrong credentials are not hammered."""
+    site = Site(device("m1", 1.0))
+    site.driver.line_error = Refused("opc.tcp://x", "wrong password", "set user and password of the line")
+    async with running(site):
+        await site.run(20)
+        view = site.worker.view()
+        assert (view.state, view.todo) == ("refused", "set user and password of the line")
+        assert site.codes()[0] == ("line_refused", "line")
+
+
+async def test_a_fault_inside_the_driver_is_contained_at_its_line() -> None:
+    """Our bug is traced and the line starts again with backoff; the task goes on."""
+    site = Site(device("m1", 1.0))
+    async with running(site):
+        await site.run(2)
+        site.driver.line_error = ZeroDivisionError("oops")
+        await site.run(2)
+        assert site.worker.view().state == "fault"
+        assert site.worker.view().error == "ZeroDivisionError: oops"
+        site.driver.line_error = None
+        await site.run(5)
+        assert site.worker.view().state == "up"
+
+
+async def test_a_line_on_which_nobody_answers_is_opened_anew() -> None:
+    """A half-open connection looks open for ever; after half a minute of silence it is replaced."""
+    async with running(Site(device("m1", 1.0))) as site:
+        await site.run(2)
+        site.driver.silent.add("m1")
+        await site.run(60)
+        assert site.driver.open >= 2
+        assert site.worker.view().state == "up"
+
+
+async def test_read_now_waits_its_turn_and_asks_only_what_is_wanted() -> None:
+    """A technician's read goes through the line, never beside the schedule."""
+    async with running(Site(device("m1", 1.0, 5.0))) as site:
+        await site.run(2)
+        found = site.worker.devices["m1"].device
+        reading = await site.worker.read_now(found, ["p1"])
+        assert [point.id for point in reading.poll.points] == ["p1"]
+
+
+async def test_a_late_poll_is_counted_and_the_schedule_does_not_bunch() -> None:
+    """When the machine stands still for ten intervals, one poll is late, and no ten follow at once."""
+    async with running(Site(device("m1", 1.0))) as site:
+        await site.run(3)
+        before = site.driver.reads["m1"]
+        site.clock.advance(10)
+        await settle()
+        assert site.worker.devices["m1"].view().late_polls >= 1
+        assert site.driver.reads["m1"] - before <= 2
