@@ -42,6 +42,15 @@ class ModbusLine(LineSpec):
     host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)] = 502
 
+    @field_validator("host")
+    @classmethod
+    def _host_can_be_looked_up(cls, host: str) -> str:
+        try:
+            host.encode("idna")
+        except UnicodeError as error:
+            raise ValueError(f"{host} is no host name; write an IP address or a name such as plc.example") from error
+        return host
+
 
 class ModbusAddress(AddressSpec):
     """The unit on its line, and how it likes to be asked.

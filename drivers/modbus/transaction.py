@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pymodbus.framer import FramerSocket
 from pymodbus.pdu import DecodePDU
@@ -107,8 +107,7 @@ class Transactions(asyncio.Protocol):
         await asyncio.shield(self._closed)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its base class
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose(f"connection lost ({exc})" if exc else "connection closed by the device")

@@ -82,7 +82,17 @@ def test_an_impossible_address_is_refused_in_words(written: dict[str, object], m
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize("written", [{}, {"host": ""}, {"host": "plc", "port": 0}, {"host": "plc", "port": 65536}])
+@pytest.mark.parametrize(
+    "written",
+    [
+        {},
+        {"host": ""},
+        {"host": "a..b"},
+        {"host": "a" * 64},
+        {"host": "plc", "port": 0},
+        {"host": "plc", "port": 65536},
+    ],
+)
 def test_a_line_needs_a_host_and_a_real_port(written: dict[str, object]) -> None:
     """There is nothing to connect to otherwise."""
     with pytest.raises(ValidationError):
