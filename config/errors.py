@@ -1,8 +1,8 @@
 """What is wrong with a configuration, in words that tell the person at the keyboard what to write instead.
 
-    ConfigInvalid     every problem of every file, found before anything is opened (`config.load`)
-    ConfigProblem     one problem that only a driver can see, without a place (`config.load.locate` finds it)
-    ConcealedError    a value that must not be repeated in a message, because it may be a secret
+ConfigInvalid     every problem of every file, found before anything is opened (`config.load`)
+ConfigProblem     one problem that only a driver can see, without a place (`config.load.locate` finds it)
+ConcealedError    a value that must not be repeated in a message, because it may be a secret
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One mistake. `file` is relative to the configuration folder; `line` and `column` count from 1, 0 is the whole file."""
+    """One mistake. `file` is relative to the configuration folder; `line` and `column` from 1, 0 is the whole file."""
 
     file: str
     line: int

@@ -3,17 +3,19 @@
 `config.files` says what may be written, `config.load` turns that into these types. Nothing here is optional because a
 file left it out: every default is already in place, every profile is already merged.
 
-Units: every name that ends in `_s` is seconds, in `_bytes` bytes. Measurement units are UCUM codes (`Cel`, `kPa`, `kW.h`).
+Units: every name that ends in `_s` is seconds, in `_bytes` bytes. Measurement units are UCUM codes (`Cel`, `kW.h`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from config.errors import Problem
     from config.files import AddressSpec, LineSpec, PointSpec
     from config.secrets import Secret
 
@@ -205,7 +207,11 @@ class Uplink:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Config:
-    """One whole, valid configuration."""
+    """One whole, valid configuration. `version` is a short hash over its files; `warnings` do not forbid it.
+
+    A topic is `{topic_root}/{site}/{gateway}/…`, an event's type `{type_prefix}alarm.transition.v1`: the prefix ends in
+    its dot.
+    """
 
     site: str
     gateway: str
@@ -218,6 +224,7 @@ class Config:
     journal: Journal
     uplinks: tuple[Uplink, ...]
     lines: tuple[Line, ...]
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def devices(self) -> tuple[Device, ...]:

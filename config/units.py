@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Literal, get_args
 
@@ -18,7 +19,7 @@ _EXPONENTS = {"k": 1, "M": 2, "G": 3, "T": 4}
 
 def seconds(text: object) -> float:
     """`"500ms"`, `"10s"`, `"5min"`, `"1h"`, `"7d"` or a number of seconds, as seconds. Raises `ValueError`."""
-    if isinstance(text, (int, float)) and not isinstance(text, bool):
+    if isinstance(text, (int, float)) and not isinstance(text, bool) and math.isfinite(text):
         return float(text)
     match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
@@ -33,8 +34,7 @@ def size_bytes(text: object) -> int:
     match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
         raise ValueError("not a size; write a number with kB, MB, GB or TB, such as 500MB or 2GB")
-    base = 1024 if match[3] else 1000
-    return round(float(match[1]) * base ** _EXPONENTS[match[2]])
+    return round(float(match[1]) * float(1024 if match[3] else 1000) ** _EXPONENTS[match[2]])
 
 
 def pace(text: object) -> PollClass | float:

@@ -1,0 +1,220 @@
+"""Device files to devices: common part, profile and the device itself, merged, judged and resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from config.alarms import Owner, alarm
+from config.catalog import check_points
+from config.checks import check_system
+from config.files import AlarmSpec, DevicesFile, DeviceSpec
+from config.gateway import poll_intervals
+from config.layers import Layer, Source
+from config.model import Device, Place, Point
+from config.systems import SYSTEMS
+from config.texts import named
+from config.validate import validate, validate_rows
+from config.wording import near, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from config.catalog import Catalog, Profile
+    from config.document import Document
+    from config.files import AddressSpec, PointSpec, Protocol
+    from config.lines import LineEntry
+    from config.model import Alarm
+    from config.validate import Report
+
+DEFAULT_CLASS = "N"
+MERGE_DEPTH = 3
+"""Down to the fields of one point or alarm: device, its points, the fields of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every device is judged against."""
+
+    lines: Mapping[str, LineEntry]
+    catalog: Catalog
+    poll_s: Mapping[str, float]
+    report: Report
+    lines_known: bool = True
+    """False where `lines.yaml` could not be read: a line that is missing then is no mistake of the device."""
+
+
+def device_sources(document: Document, report: Report) -> Iterator[tuple[str, Source]]:
+    """Each device of a file, on top of what is common to them."""
+    whole = Source(document.data, (Layer(document),))
+    validate(DevicesFile, whole, report)
+    common = Source(document.data.get("common", {}), (Layer(document, ("common",)),))
+    devices = document.data.get("devices")
+    for name, data in devices.items() if isinstance(devices, dict) else ():
+        if isinstance(data, dict):
+            yield str(name), whole.part("devices").part(name).over(common, MERGE_DEPTH)
+
+
+def read_device(name: str, source: Source, around: Surroundings) -> Device | None:
+    """The device, or `None` and problems. Its parts are judged even where another part is wrong."""
+    report = around.report
+    spec = validate(DeviceSpec, source, report) or _salvaged(source)
+    line = _line(source, around)
+    profile = _profile(source, around)
+    system = _system(spec, source, profile, report)
+    protocol = _protocol(source, line, profile, report)
+    if protocol is None:
+        return None
+    place = Place(spec.place.building, spec.place.floor, spec.place.space, spec.place.risk)
+    owner = Owner(name, system, named(spec.name, name), place)
+    specs = _point_specs(spec, source, profile, protocol, report)
+    points = _points(specs, owner, poll_intervals(spec.poll, around.poll_s))
+    unsure = profile is None and "profile" in source.data
+    alarms = _alarms(spec, owner, {**specs, **points}, source, report, unsure=unsure)
+    address = _address(source, profile, protocol, report)
+    if address is None or line is None:
+        return None
+    return Device(
+        id=name,
+        name=owner.name,
+        system=system,
+        line=line.id,
+        address=address,
+        place=place,
+        points=tuple(points.values()),
+        alarms=alarms,
+        profile=profile.name if profile else None,
+        maker=spec.maker or (profile.spec.maker if profile else ""),
+        model=spec.model or (profile.spec.model if profile else ""),
+    )
+
+
+def _salvaged(source: Source) -> DeviceSpec:
+    """What can still be judged of a device with a mistake in its head."""
+    return DeviceSpec.model_construct(line="", points=_mappings(source, "points"), alarms=_mappings(source, "alarms"))
+
+
+def _mappings(source: Source, key: str) -> dict[str, dict[str, Any]]:
+    data = source.data.get(key)
+    return {name: row for name, row in data.items() if isinstance(row, dict)} if isinstance(data, dict) else {}
+
+
+def _line(source: Source, around: Surroundings) -> LineEntry | None:
+    name = source.data.get("line")
+    if isinstance(name, str) and name not in around.lines and around.lines_known:
+        around.report.refuse(source, ("line",), f"found {shown(name)}, no such line", near(name, around.lines))
+    return around.lines.get(name) if isinstance(name, str) else None
+
+
+def _profile(source: Source, around: Surroundings) -> Profile | None:
+    name = source.data.get("profile")
+    if not isinstance(name, str):
+        return None
+    names = around.catalog.names
+    if name not in names:
+        around.report.refuse(source, ("profile",), f"found {shown(name)}, no such profile", near(name, names))
+    return around.catalog.get(name)
+
+
+def _system(spec: DeviceSpec, source: Source, profile: Profile | None, report: Report) -> str:
+    system = spec.system or (profile.spec.system if profile else None)
+    if system is None and "system" not in source.data:
+        report.refuse(source, ("system",), "missing", f"write system: one of {', '.join(SYSTEMS)}")
+    elif spec.system is not None:
+        check_system(spec.system, source, report)
+    return system or ""
+
+
+def _protocol(source: Source, line: LineEntry | None, profile: Profile | None, report: Report) -> Protocol | None:
+    """By the line, else by the profile; both must be of one mind."""
+    if line is None or line.protocol is None:
+        return profile.protocol if profile else None
+    if profile is not None and profile.spec.protocol != line.protocol_name:
+        message = f"{profile.name} speaks {profile.spec.protocol}, line {line.id} {line.protocol_name}"
+        report.refuse(source, ("profile",), message, "write a profile or a line of the same protocol")
+        return None
+    return line.protocol
+
+
+def _address(source: Source, profile: Profile | None, protocol: Protocol, report: Report) -> AddressSpec | None:
+    data = source.data.get("address", {})
+    if not isinstance(data, dict):
+        return None
+    own = source.part("address", data)
+    if profile is not None:
+        own = own.over(profile.source.part("address", profile.spec.address))
+    return validate(protocol.address, own, report)
+
+
+def _point_specs(
+    spec: DeviceSpec, source: Source, profile: Profile | None, protocol: Protocol, report: Report
+) -> dict[str, PointSpec | None]:
+    """Every point of the device, `None` where it is wrong. What the profile has complete is shared."""
+    inherited, shared = (profile.rows, profile.points) if profile else ({}, {})
+    for index, name in enumerate(spec.omit):
+        if name not in inherited:
+            report.refuse(
+                source, ("omit", index), f"found {shown(name)}, no point of the profile", near(name, inherited)
+            )
+    kept = [name for name in inherited if name not in spec.omit]
+    own = source.part("points", spec.points)
+    rows: dict[str, Source] = {}
+    for name in dict.fromkeys((*kept, *spec.points)):
+        row = own.part(name, spec.points.get(name, {}))
+        if name not in inherited:
+            rows[name] = row
+        elif name in spec.points or name not in shared:
+            rows[name] = row.over(inherited[name])
+    judged = validate_rows(protocol.point, rows, report)
+    check_points(judged, rows, report)
+    return {**{name: shared.get(name) for name in kept}, **judged}
+
+
+def _points(specs: Mapping[str, PointSpec | None], owner: Owner, poll_s: Mapping[str, float]) -> dict[str, Point]:
+    return {name: _point(name, spec, owner, poll_s) for name, spec in specs.items() if spec is not None}
+
+
+def _point(name: str, spec: PointSpec, owner: Owner, poll_s: Mapping[str, float]) -> Point:
+    pace = spec.poll if spec.poll is not None else DEFAULT_CLASS
+    return Point(
+        id=name,
+        device=owner.device,
+        system=owner.system,
+        name=named(spec.name, name),
+        type=spec.value,
+        unit=spec.unit,
+        poll_s=poll_s[pace] if isinstance(pace, str) else pace,
+        spec=spec,
+        scale=spec.scale,
+        offset=spec.offset,
+        states=spec.states,
+        low=spec.low,
+        high=spec.high,
+        deadband=spec.deadband,
+        heartbeat_s=spec.heartbeat,
+    )
+
+
+def _alarms(
+    spec: DeviceSpec,
+    owner: Owner,
+    points: Mapping[str, Point | PointSpec | None],
+    source: Source,
+    report: Report,
+    *,
+    unsure: bool,
+) -> tuple[Alarm, ...]:
+    """The device's alarms. `unsure`: not every point is known, so a missing one is no mistake."""
+    part = source.part("alarms", spec.alarms)
+    rows = {key: part.part(key) for key in spec.alarms}
+    alarms = []
+    for key, written in validate_rows(AlarmSpec, rows, report).items():
+        if written is None:
+            continue
+        point = points.get(written.point)
+        if isinstance(point, Point):
+            alarms.append(alarm(key, written, owner, point, rows[key], report))
+        elif written.point not in points and not unsure:
+            message = f"found {shown(written.point)}, no point of this device"
+            report.refuse(rows[key], ("point",), message, near(written.point, points))
+    return tuple(alarms)

@@ -1,0 +1,77 @@
+"""The configuration folder: which files there are, read but not understood."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from config.document import Document
+from config.errors import Problem
+
+SHIPPED_PROFILES = Path(__file__).parent / "profiles"
+
+
+class Folder:
+    """Reads each file once and remembers what it read, for the version of the configuration."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.problems: list[Problem] = []
+        self._contents: dict[str, bytes] = {}
+
+    def exists(self) -> bool:
+        if self.root.is_dir():
+            return True
+        self._refuse(str(self.root), "no such folder", "name the folder that holds gateway.yaml")
+        return False
+
+    def read(self, name: str) -> Document | None:
+        """The file at `name`, if it holds a mapping."""
+        return self._document(name, self.root / name)
+
+    def read_all(self, part: str) -> dict[str, Document]:
+        """The files in a sub-folder, by name without ending; none if there is no such folder."""
+        documents: dict[str, Document] = {}
+        paths = sorted(self.root.joinpath(part).glob("*"))
+        for path in paths:
+            name = f"{part}/{path.name}"
+            if path.suffix == ".yml":
+                self._refuse(name, "is not read because of its ending", "rename it to .yaml")
+            document = self._document(name, path) if path.suffix == ".yaml" else None
+            if document is not None:
+                documents[path.stem] = document
+        return documents
+
+    def read_shipped_profile(self, name: str) -> Document | None:
+        """A profile that came with the product."""
+        path = SHIPPED_PROFILES / f"{name}.yaml"
+        return self._document(f"(shipped) profiles/{name}.yaml", path) if name in shipped_profiles() else None
+
+    def version(self) -> str:
+        """Short hash over everything that was read."""
+        digest = hashlib.sha256()
+        for name, content in sorted(self._contents.items()):
+            digest.update(f"{name}\0{len(content)}\0".encode() + content)
+        return f"c-{digest.hexdigest()[:8]}"
+
+    def _document(self, name: str, path: Path) -> Document | None:
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            self._refuse(name, "no such file", "see the examples for what belongs into it")
+            return None
+        except OSError as error:
+            self._refuse(name, f"cannot be read: {error.strerror}", "make it a file that the gateway's user may read")
+            return None
+        self._contents[name] = content
+        document = Document(name, content)
+        self.problems += document.problems
+        return document if document.data is not None else None
+
+    def _refuse(self, name: str, message: str, hint: str) -> None:
+        self.problems.append(Problem(name, 0, 0, "", message, hint))
+
+
+def shipped_profiles() -> tuple[str, ...]:
+    """The names of the profiles that came with the product."""
+    return tuple(sorted(path.stem for path in SHIPPED_PROFILES.glob("*.yaml")))

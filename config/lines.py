@@ -1,0 +1,68 @@
+"""`lines.yaml` to lines that devices can be put on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from config.catalog import find_protocol
+from config.files import LinesFile, LineSpec
+from config.layers import Layer, Source
+from config.model import Line
+from config.texts import named
+from config.validate import validate
+from config.wording import near
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from config.document import Document
+    from config.files import Protocol
+    from config.model import Device
+    from config.validate import Report
+
+
+@dataclass(frozen=True, slots=True)
+class LineEntry:
+    """A line as written. Without `protocol` or `spec` something was wrong with it, and told already."""
+
+    id: str
+    source: Source
+    protocol_name: str
+    protocol: Protocol | None
+    spec: LineSpec | None
+
+    def line(self, devices: Sequence[Device]) -> Line | None:
+        if self.spec is None:
+            return None
+        return Line(
+            id=self.id,
+            name=named(self.spec.name, self.id),
+            protocol=self.spec.protocol,
+            spec=self.spec,
+            devices=tuple(devices),
+            timeout_s=self.spec.timeout,
+            concurrency=self.spec.concurrency,
+        )
+
+
+def read_lines(document: Document, protocols: Mapping[str, Protocol], report: Report) -> dict[str, LineEntry]:
+    """Every line of the file, also those with problems, so devices on them are still judged."""
+    source = Source(document.data, (Layer(document),))
+    validate(LinesFile, source, report)
+    lines = source.data.get("lines")
+    if not isinstance(lines, dict):
+        return {}
+    parts = {str(name): source.part("lines").part(name) for name, data in lines.items() if isinstance(data, dict)}
+    return {name: _entry(name, part, protocols, report) for name, part in parts.items()}
+
+
+def _entry(name: str, source: Source, protocols: Mapping[str, Protocol], report: Report) -> LineEntry:
+    named_protocol = source.data.get("protocol")
+    if not isinstance(named_protocol, str):
+        message = "missing" if named_protocol is None else "not a text"
+        report.refuse(source, ("protocol",), message, near("", protocols))
+        return LineEntry(name, source, "", None, None)
+    protocol = find_protocol(named_protocol, source, protocols, report)
+    spec = validate(protocol.line, source, report) if protocol else None
+    return LineEntry(name, source, named_protocol, protocol, spec)

@@ -1,0 +1,106 @@
+"""The configuration folder to one `Config`, or to the list of everything that is wrong with it.
+
+Nothing is opened on the network, and no driver is imported: the caller brings the settings types of the protocols.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from config.catalog import Catalog
+from config.checks import check_addresses
+from config.devices import Surroundings, device_sources, read_device
+from config.errors import ConfigInvalid, Problem
+from config.folder import Folder
+from config.gateway import POLL_S, poll_intervals, read_gateway
+from config.lines import read_lines
+from config.model import Config
+from config.texts import named
+from config.validate import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from config.document import Document
+    from config.errors import ConfigProblem
+    from config.files import Protocol
+    from config.gateway import Gateway
+    from config.layers import Source
+    from config.lines import LineEntry
+    from config.model import Device
+
+
+def load(root: Path, protocols: Mapping[str, Protocol]) -> Config:
+    """Read and judge everything in the folder `root`. Raises `ConfigInvalid` with every problem of every file."""
+    folder = Folder(root)
+    report = Report()
+    config = _config(folder, protocols, report) if folder.exists() else None
+    problems = folder.problems + report.problems
+    if problems or config is None:
+        raise ConfigInvalid(problems, report.warnings)
+    return config
+
+
+def locate(root: Path, line: str, problem: ConfigProblem) -> Problem:
+    """A problem that a driver had with a line of a valid configuration, at its place in the files."""
+    folder = Folder(root)
+    path = tuple(part for part in ("devices", problem.device, "points" if problem.point else "", problem.point) if part)
+    files = list(folder.read_all("devices").values()) if problem.device else []
+    document = next((file for file in files if file.has(path[:2])), None)
+    if document is None:
+        document, path = folder.read("lines.yaml"), ("lines", line)
+    field = (problem.field,) if problem.field else ()
+    if document is None:
+        return Problem("lines.yaml", 0, 0, line, problem.message, problem.hint)
+    return document.problem((*path, *field), problem.message, problem.hint)
+
+
+def _config(folder: Folder, protocols: Mapping[str, Protocol], report: Report) -> Config | None:
+    gateway_file, lines_file = folder.read("gateway.yaml"), folder.read("lines.yaml")
+    files = folder.read_all("devices")
+    gateway = read_gateway(gateway_file, folder.root, report) if gateway_file else None
+    lines = read_lines(lines_file, protocols, report) if lines_file else {}
+    catalog = Catalog(folder, protocols, report)
+    poll_s = poll_intervals(gateway.spec.poll, POLL_S) if gateway else POLL_S
+    devices = _devices(files, Surroundings(lines, catalog, poll_s, report, lines_known=lines_file is not None), report)
+    return _assembled(gateway, lines, devices, folder, report) if gateway else None
+
+
+def _devices(files: Mapping[str, Document], around: Surroundings, report: Report) -> list[Device]:
+    seen: dict[str, Source] = {}
+    devices: list[Device] = []
+    for document in files.values():
+        for name, source in device_sources(document, report):
+            first = seen.setdefault(name, source)
+            if first is not source:
+                place = first.problem((), "")
+                hint = "write another id, ids are unique in the gateway"
+                report.refuse(source, (), f"{place.file}:{place.line} has this device already", hint, at_key=True)
+            device = read_device(name, source, around)
+            devices += [device] if device else []
+    check_addresses(((device.id, device.line, device.address, seen[device.id]) for device in devices), report)
+    return devices
+
+
+def _assembled(
+    gateway: Gateway, lines: Mapping[str, LineEntry], devices: list[Device], folder: Folder, report: Report
+) -> Config:
+    built = [entry.line([device for device in devices if device.line == entry.id]) for entry in lines.values()]
+    for entry, line in zip(lines.values(), built, strict=True):
+        if line is not None and not line.devices and not report.problems:
+            report.warn(entry.source, (), "no device is on this line", "remove the line, or name it in a device")
+    return Config(
+        site=gateway.spec.site,
+        gateway=gateway.spec.gateway,
+        name=named(gateway.spec.name, gateway.spec.gateway),
+        time_zone=gateway.spec.time_zone,
+        topic_root=gateway.spec.topic_root,
+        type_prefix=gateway.spec.type_prefix,
+        version=folder.version(),
+        control_socket=gateway.control_socket,
+        journal=gateway.journal,
+        uplinks=gateway.uplinks,
+        lines=tuple(line for line in built if line is not None),
+        warnings=tuple(sorted(set(report.warnings))),
+    )
