@@ -132,14 +132,14 @@ class Projection:
     payload: bytes
 
 
-def project(event: Event, origin: Origin, clock_state: ClockState, as_of: AsOf, number: int) -> Projection:
-    """The present as an event. `number` never repeats while the epoch in `as_of` stands: it makes the id unique."""
+def project(event: Event, origin: Origin, clock_state: ClockState, as_of: AsOf, unique: str) -> Projection:
+    """The present as an event. `unique` makes the id: it must not repeat while the epoch in `as_of` stands."""
     body = event.body
     data = msgspec.Raw(b'{"as_of":' + _encode(as_of) + b"," + _encode(body)[len(_DATA_HEAD) :])
     known = _known(event, clock_state, data)
     head = (
         f'{{"specversion":"1.0","source":{_json(_source(origin))},'
-        f'"id":{_json(f"{origin.gateway}-{as_of.epoch}-now-{number:016d}")},'
+        f'"id":{_json(f"{origin.gateway}-{as_of.epoch}-now-{unique}")},'
         f'"time":"{_rfc3339(_milliseconds(event.time)).decode()}","type":"{origin.type_prefix}'
     )
     return Projection(projected_topic(event), head.encode() + known[len(_TYPE_HEAD) :])

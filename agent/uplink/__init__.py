@@ -1,0 +1,1 @@
+"""The way to the platform: MQTT sessions, what is sent next, settlement, and projections of the present."""

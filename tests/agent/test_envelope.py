@@ -162,12 +162,12 @@ def test_every_published_event_is_valid_by_its_generated_schema(event: Event) ->
 @pytest.mark.parametrize("event", PROJECTED, ids=lambda event: event.type)
 def test_every_projection_is_valid_by_its_generated_schema(event: Event) -> None:
     """A projection has no number, and says up to where each stream is in it."""
-    projection = project(event, ORIGIN, "unsynced", AsOf(epoch="7f3a9c20", sequences={"state": 7}), 5)
+    projection = project(event, ORIGIN, "unsynced", AsOf(epoch="7f3a9c20", sequences={"state": 7}), "main-0000000000000005")
     parsed = json.loads(projection.payload)
     jsonschema.validate(parsed, schemas.projection_schema(event.type))
     assert "sequence" not in parsed
     assert parsed["data"]["as_of"] == {"epoch": "7f3a9c20", "sequences": {"state": 7}}
-    assert parsed["id"] == "gw-a1-7f3a9c20-now-0000000000000005"
+    assert parsed["id"] == "gw-a1-7f3a9c20-now-main-0000000000000005"
 
 
 def test_a_schema_refuses_what_is_not_an_event_of_its_type() -> None:

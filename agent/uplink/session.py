@@ -1,0 +1,262 @@
+"""One session with one broker: a paho client that is made for it and thrown away with it.
+
+Always true:
+- A session never connects again. paho sends what it still holds after a reconnect of its own, and the journal sends the
+  same records too: everything twice. A new client per session leaves the journal as the only queue.
+- Everything but dialling (names and TLS block, so they have a thread) happens in `open`, `publish`, `step` and `close`,
+  called by one task; the event loop only says when to. So a mistake in here ends that task and is not lost in a thread.
+- `step` raises the `Problem` that ended the session, after the last acknowledgement before it was handed out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from agent.uplink.client import PahoClient
+from agent.uplink.problems import Problem, from_dialling, from_reason, lost, no_answer, no_mqtt
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import ConnectFlags, DisconnectFlags, SocketLike
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from agent.uplink.client import MqttVersion
+    from config.model import Broker
+
+DIAL_S_MAX = 10.0
+"""Longest wait for name, TCP and TLS together."""
+
+ADDRESS_S_MAX = 5.0
+"""Longest wait for one address of the broker."""
+
+ANSWER_S_MAX = 5.0
+"""Longest wait for CONNACK."""
+
+TICK_S = 0.5
+"""How often the keep-alive is looked after."""
+
+RECEIVE_MAXIMUM_DEFAULT = 65_535
+PACKET_BYTES_DEFAULT = 268_435_455
+_SILENT = 0x8D
+_GARBLED = 0x82
+_NO_QOS_1 = 0x9B
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A topic and what is published there."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who we are for the broker. A silent link is found within `keep_alive_s`."""
+
+    client_id: str
+    user: str | None
+    password: str | None
+    version: MqttVersion
+    keep_alive_s: int
+
+
+class Session:
+    """`wake` is set whenever `step` has something to do. `receive_maximum` and `packet_bytes_max` hold once open."""
+
+    def __init__(self, broker: Broker, login: Login, will: Message, wake: asyncio.Event) -> None:
+        self.receive_maximum = RECEIVE_MAXIMUM_DEFAULT
+        self.packet_bytes_max = PACKET_BYTES_DEFAULT
+        self._broker = broker
+        self._login = login
+        self._wake = wake
+        self._loop = asyncio.get_running_loop()
+        self._acks: list[tuple[int, int]] = []
+        self._open = False
+        self._problem: Problem | None = None
+        self._awaits_input = False
+        self._awaits_room = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tick_due = False
+        self._client = self._make_client(will)
+        self._properties = _content_type() if login.version == "5" else None
+
+    async def open(self) -> None:
+        """Dial and wait until the broker accepts. Raises `Problem`; call `close` after it all the same."""
+        await self._dial()
+        self._client.on_socket_close = self._on_socket_close
+        self._tick()
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX):
+                while True:
+                    self.step()
+                    if self._open:
+                        return
+                    await self._wake.wait()
+                    self._wake.clear()
+        except TimeoutError:
+            raise no_answer(ANSWER_S_MAX) from None
+
+    def publish(self, message: Message) -> int:
+        """Hand a message to the client with QoS 1; returns its packet id, which `step` will give back."""
+        return self._client.publish(
+            message.topic, message.payload, qos=1, retain=message.retain, properties=self._properties
+        ).mid
+
+    def step(self) -> list[tuple[int, int]]:
+        """Read, write and look after the keep-alive; returns packet ids with their reason codes (MQTT 5 numbers).
+
+        Raises `Problem` when the session is over.
+        """
+        if self._problem is None:
+            self._turn()
+        acks, self._acks = self._acks, []
+        if self._problem is not None:
+            if not acks:
+                raise self._problem
+            self._wake.set()
+        return acks
+
+    def close(self, *, politely: bool = False) -> None:
+        """End it, at any time, twice if need be. Politely means with a word to the broker, who then drops the will."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._fail(lost("the session was closed here"))
+        if politely and self._client.is_connected():
+            self._client.disconnect()
+        self._client.drop()
+
+    def _make_client(self, will: Message) -> PahoClient:
+        client = PahoClient(self._login.client_id, self._login.version, self._on_acknowledged)
+        client.connect_timeout = ADDRESS_S_MAX
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+        client.username_pw_set(self._login.user, self._login.password)
+        if self._broker.tls:
+            client.tls_set()
+        return client
+
+    async def _dial(self) -> None:
+        """In a daemon thread of its own: a name server that is gone must not hold up the end of the process."""
+        dialled: asyncio.Future[None] = self._loop.create_future()
+        threading.Thread(target=self._dial_here, args=(dialled,), name="uplink-dial", daemon=True).start()
+        try:
+            async with asyncio.timeout(DIAL_S_MAX):
+                await dialled
+        except TimeoutError:
+            raise from_dialling(TimeoutError(), self._broker.host, self._broker.port) from None
+
+    def _dial_here(self, dialled: asyncio.Future[None]) -> None:
+        problem: Problem | None = None
+        # paho would tell a broker that answers only every second ping for alive; half the time finds it in the whole.
+        keep_alive_s = max(1, self._login.keep_alive_s // 2)
+        options: dict[str, Any] = {"clean_start": True} if self._login.version == "5" else {}
+        try:
+            self._client.connect(self._broker.host, self._broker.port, keep_alive_s, **options)
+        except (OSError, UnicodeError) as error:
+            problem = from_dialling(error, self._broker.host, self._broker.port)
+        try:
+            self._loop.call_soon_threadsafe(self._dialled, dialled, problem)
+        except RuntimeError:  # the event loop is closed: nobody waits any more
+            self._client.drop()
+
+    def _dialled(self, dialled: asyncio.Future[None], problem: Problem | None) -> None:
+        if dialled.done():
+            self._client.drop()
+        elif problem is not None:
+            dialled.set_exception(problem)
+        else:
+            dialled.set_result(None)
+
+    def _turn(self) -> None:
+        if not self._awaits_input or self._tick_due:
+            self._read()
+        if self._tick_due:
+            self._tick_due = False
+            self._client.loop_misc()
+        if self._client.want_write() and not self._awaits_room:
+            self._client.loop_write()
+        self._listen()
+
+    def _read(self) -> None:
+        self._client.loop_read()
+        # What TLS has decrypted already does not make the socket readable again.
+        while (sock := self._client.socket()) is not None and getattr(sock, "pending", int)():
+            self._client.loop_read()
+
+    def _listen(self) -> None:
+        """Be woken once by input, and by room to write where something waits for it."""
+        sock = self._client.socket()
+        if sock is None:
+            return
+        if not self._awaits_input:
+            self._awaits_input = True
+            self._loop.add_reader(sock.fileno(), self._on_input, sock.fileno())
+        if self._client.want_write() and not self._awaits_room:
+            self._awaits_room = True
+            self._loop.add_writer(sock.fileno(), self._on_room, sock.fileno())
+
+    def _on_input(self, descriptor: int) -> None:
+        self._loop.remove_reader(descriptor)
+        self._awaits_input = False
+        self._wake.set()
+
+    def _on_room(self, descriptor: int) -> None:
+        self._loop.remove_writer(descriptor)
+        self._awaits_room = False
+        self._wake.set()
+
+    def _tick(self) -> None:
+        self._tick_due = True
+        self._timer = self._loop.call_later(TICK_S, self._tick)
+        self._wake.set()
+
+    def _fail(self, problem: Problem) -> None:
+        """The first reason counts: what follows from it says less."""
+        if self._problem is None:
+            self._problem = problem
+
+    # Called by paho, inside `_turn`.
+
+    def _on_acknowledged(self, mid: int, reason: int) -> None:
+        self._acks.append((mid, reason))
+
+    def _on_connect(
+        self, _: Any, __: Any, ___: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._fail(from_reason(reason.value, reason.getName()))
+            return
+        if getattr(properties, "MaximumQoS", 1) < 1:
+            self._fail(from_reason(_NO_QOS_1, "QoS not supported"))
+            return
+        self.receive_maximum = getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM_DEFAULT)
+        self.packet_bytes_max = getattr(properties, "MaximumPacketSize", PACKET_BYTES_DEFAULT)
+        self._open = True
+
+    def _on_disconnect(self, _: Any, __: Any, flags: DisconnectFlags, reason: ReasonCode, ___: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._fail(from_reason(reason.value, reason.getName()))
+        elif reason.value == _SILENT:
+            self._fail(lost(f"the link went silent: nothing came for {self._client.keepalive} s"))
+        elif reason.value == _GARBLED:
+            self._fail(no_mqtt(self._login.version) if not self._open else lost("the broker sent what is not MQTT"))
+        else:
+            self._fail(lost("the broker ended the connection" + ("" if self._open else " before accepting us")))
+
+    def _on_socket_close(self, _: Any, __: Any, sock: SocketLike) -> None:
+        self._loop.remove_reader(sock.fileno())
+        self._loop.remove_writer(sock.fileno())
+
+
+def _content_type() -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho gives it no types
+    properties.ContentType = "application/json"
+    return properties

@@ -1,0 +1,86 @@
+"""What the broker's answer to one message means for its record. Only a PUBACK of this session settles anything.
+
+below 0x80            taken: settled (0x10, nobody listens, is counted)
+0x90 0x95 0x99        this record will never be taken: set aside, counted as a loss with its reason
+everything else       not now: the stream is held and tried again, one record at a time, ever more rarely
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from buffer.journal import Journal
+    from buffer.record import Record
+
+FAILURE = 0x80
+NOBODY_LISTENS = 0x10
+TOO_LARGE = 0x95
+
+SET_ASIDE: dict[int, str] = {
+    0x90: "topic_name_invalid",
+    TOO_LARGE: "packet_too_large",
+    0x99: "payload_format_invalid",
+}
+
+HOLD_S_MIN = 1.0
+HOLD_S_MAX = 60.0
+
+_RIGHTS = "allow this gateway to publish there in the broker's access rules"
+_REFUSALS: dict[int, tuple[str, str]] = {
+    0x87: ("the broker does not allow us to publish to {topic}", _RIGHTS),
+    0x97: ("the broker's quota for us is used up", "raise the quota of this gateway at the broker"),
+}
+_ANY_REFUSAL = ("the broker does not take messages for {topic} (reason {reason:#04x})", "look into the broker's log")
+
+
+def refusal(reason: int, topic: str) -> tuple[str, str]:
+    """What is wrong and what to do about it."""
+    what, todo = _REFUSALS.get(reason, _ANY_REFUSAL)
+    return what.format(topic=topic, reason=reason), todo
+
+
+@dataclass(slots=True)
+class Hold:
+    """A stream that waits: `until` in the seconds of the event loop, or for the answer to its `probe`, a packet id."""
+
+    wait_s: float
+    until: float
+    what: str
+    todo: str
+    probe: int | None = None
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of the records of one uplink since the start of the process."""
+
+    acknowledged: int = 0
+    unheard: int = 0
+    rejected: int = 0
+
+
+@dataclass(slots=True)
+class Batch:
+    """The settlements of one step, handed to the journal in one go for each lane."""
+
+    accepted: dict[tuple[str, str], list[tuple[int, int]]] = field(default_factory=dict)
+    rejected: dict[tuple[str, str], dict[int, str]] = field(default_factory=dict)
+
+    def accept(self, record: Record) -> None:
+        spans = self.accepted.setdefault((record.epoch, record.stream), [])
+        if spans and spans[-1][1] == record.sequence - 1:
+            spans[-1] = (spans[-1][0], record.sequence)
+        else:
+            spans.append((record.sequence, record.sequence))
+
+    def reject(self, record: Record, reason: str) -> None:
+        self.rejected.setdefault((record.epoch, record.stream), {})[record.sequence] = reason
+
+    def settle(self, journal: Journal, cursor: str) -> None:
+        for epoch, stream in self.accepted.keys() | self.rejected.keys():
+            lane = (epoch, stream)
+            journal.settle(
+                cursor, stream, self.accepted.get(lane, ()), rejected=self.rejected.get(lane, {}), epoch=epoch
+            )

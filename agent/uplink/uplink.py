@@ -1,0 +1,343 @@
+"""One uplink: connects to one of its brokers, sends the journal there, and never gives up.
+
+Owns the order of sessions (which broker, when again), the connection number and what an operator sees of it. What is
+sent next is `feed`'s business, what an answer means `settlement`'s. A mistake in here ends the process, on purpose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+
+from agent.envelope import AsOf
+from agent.events import rfc3339
+from agent.status import UplinkView
+from agent.uplink.delivery import Delivery
+from agent.uplink.feed import Feed
+from agent.uplink.problems import Problem, Refused, lost
+from agent.uplink.projections import Retained, Speaker
+from agent.uplink.session import Login, Session
+from agent.uplink.settlement import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from agent.clock import Clock
+    from agent.envelope import Origin
+    from agent.events import ClockState, Event
+    from agent.uplink.session import Message
+    from buffer.journal import Journal
+    from config import model
+
+RETRY_S_MIN = 0.5
+RETRY_S_MAX = 10.0
+REFUSED_S_MIN = 5.0
+REFUSED_S_MAX = 60.0
+
+DRAIN_S_MAX = 2.0
+"""How long the end may wait for what is on its way; the rest stays in the journal."""
+
+LAST_WORD_S_MAX = 1.0
+
+STABLE_S = 10.0
+"""A session that lasted this long was a good one: after it, the first waits are short again."""
+
+NUMBERS_RESERVED = 100
+"""Connection numbers that are reserved on disk at once, so that a long outage does not write at every attempt."""
+
+
+State = Literal["connected", "connecting", "waiting", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What the status says of the software: its version and that of the configuration."""
+
+    sw: str
+    cfg_ver: str
+
+
+class Backoff:
+    """Waits that double with jitter, from a floor that depends on whether a person must act."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def next_s(self, problem: Problem) -> float:
+        low, high = (REFUSED_S_MIN, REFUSED_S_MAX) if isinstance(problem, Refused) else (RETRY_S_MIN, RETRY_S_MAX)
+        wait_s = min(high, low * 2 ** min(self._failures, 10))
+        self._failures += 1
+        spread: float = random.uniform(0.5, 1.0)  # noqa: S311  # keeps gateways apart in time, keeps no secret
+        return wait_s * spread
+
+    def reset(self) -> None:
+        self._failures = 0
+
+
+class Uplink:
+    """`run` until its event is set. `retain` and `view` may be called at any time, from the event loop."""
+
+    def __init__(
+        self,
+        settings: model.Uplink,
+        origin: Origin,
+        journal: Journal,
+        clock: Clock,
+        release: Release,
+        clock_state: Callable[[], ClockState],
+    ) -> None:
+        self._settings = settings
+        self._origin = origin
+        self._journal = journal
+        self._clock = clock
+        self._release = release
+        self._clock_state = clock_state
+        self._log: FilteringBoundLogger = structlog.get_logger().bind(uplink=settings.id)
+        self._speaker = Speaker(settings.id, origin)
+        self._retained = Retained()
+        self._account = Account()
+        self._backoff = Backoff()
+        self._wake = asyncio.Event()
+        self._opening: asyncio.Timeout | None = None
+        self._news = False
+        self._delivery: Delivery | None = None
+        self._broker = settings.brokers[0]
+        self._state: State = "connecting"
+        self._since = clock.wall()
+        self._connected_at = clock.mono()
+        self._problem: Problem | None = None
+        self._reported: set[tuple[model.Broker, str]] = set()
+        self._failures = 0
+        self._connection = self._reserved = int(journal.state.get(self._connection_key, b"0"))
+
+    def retain(self, event: Event) -> None:
+        """Have the broker keep this state or meta of a device until a newer one comes."""
+        self._retained.put(self._speaker.message(event, self._clock_state(), self._as_of()))
+        self._wake.set()
+
+    def view(self) -> UplinkView:
+        error, todo = self._trouble()
+        waiting: dict[str, int] = {}
+        for position in self._journal.cursor(self._settings.id):
+            waiting[position.lane.stream] = waiting.get(position.lane.stream, 0) + position.unsettled
+        return UplinkView(
+            id=self._settings.id,
+            state=self._state,
+            broker=address(self._broker),
+            since=rfc3339(self._since),
+            error=error,
+            todo=todo,
+            in_flight=len(self._delivery.flight) if self._delivery else 0,
+            acknowledged=self._account.acknowledged,
+            rejected=self._account.rejected,
+            waiting=waiting,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until `stop` is set, then finish what is on its way and say good-bye.
+
+        Ends with what the journal raises (`JournalError`, in a group) when it can no longer be read or written.
+        """
+        async with asyncio.TaskGroup() as group:
+            helpers = [
+                group.create_task(self._hear_news(), name=f"uplink-news[{self._settings.id}]"),
+                group.create_task(self._hear_stop(stop), name=f"uplink-stop[{self._settings.id}]"),
+            ]
+            while not stop.is_set():
+                await self._round(stop)
+            for helper in helpers:
+                helper.cancel()
+
+    async def _round(self, stop: asyncio.Event) -> None:
+        """Try every broker once; wait when none of them is left."""
+        for broker in self._settings.brokers:
+            outcome = await self._attempt(broker, stop)
+            if outcome is None:
+                return
+            problem = outcome
+        self._enter("refused" if isinstance(problem, Refused) else "waiting")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._backoff.next_s(problem)):
+                await stop.wait()
+
+    async def _attempt(self, broker: model.Broker, stop: asyncio.Event) -> Problem | None:
+        """One session from its beginning to its end; None when it ended because we were told to."""
+        self._broker = broker
+        self._enter("connecting")
+        self._wake.clear()
+        session: Session | None = None
+        try:
+            will = self._status("offline", await self._next_connection())
+            session = Session(broker, self._login(), will, self._wake)
+            if await self._open(session, stop):
+                await self._serve(session, stop)
+                session.close(politely=True)
+        except Problem as problem:
+            self._failed(problem)
+            return problem
+        finally:
+            self._delivery = None
+            if session is not None:
+                session.close()
+        return None
+
+    async def _open(self, session: Session, stop: asyncio.Event) -> bool:
+        """Connect, unless stopped before. Raises `Problem`."""
+        if stop.is_set():
+            return False
+        try:
+            async with asyncio.timeout(None) as self._opening:
+                await session.open()
+        except TimeoutError:
+            return False
+        finally:
+            self._opening = None
+        return True
+
+    async def _serve(self, session: Session, stop: asyncio.Event) -> None:
+        now = asyncio.get_running_loop().time()
+        feed = Feed(self._journal, self._settings.id, self._settings.backlog_records_per_s, now)
+        self._retained.begin()
+        delivery = self._delivery = Delivery(
+            session, feed, self._retained, self._origin, self._settings.window, self._account, self._log, now
+        )
+        delivery.publish(self._status("online", self._connection, feed.live_from), now)
+        self._connected()
+        while not stop.is_set():
+            await self._turn(session, feed, delivery)
+            await self._rest(delivery)
+        await self._finish(session, feed, delivery)
+
+    async def _turn(self, session: Session, feed: Feed, delivery: Delivery, *, backlog: bool = True) -> None:
+        """Settle what was answered, send what may go. Raises `Problem` when the session is over."""
+        loop = asyncio.get_running_loop()
+        acks = session.step()
+        delivery.answered(acks, loop.time()).settle(self._journal, self._settings.id)
+        if delivery.flight.stalled_s(loop.time()) > self._settings.keep_alive_s:
+            raise lost(f"the broker has acknowledged nothing for {self._settings.keep_alive_s} s")
+        if self._news:
+            self._news = False
+            feed.refresh()
+        await feed.fill()
+        delivery.send(loop.time(), backlog=backlog)
+
+    async def _rest(self, delivery: Delivery) -> None:
+        """Until there is something to do."""
+        loop = asyncio.get_running_loop()
+        due = delivery.due(loop.time())
+        timer = loop.call_at(due, self._wake.set) if due is not None else None
+        await self._wake.wait()
+        self._wake.clear()
+        if timer is not None:
+            timer.cancel()
+
+    async def _finish(self, session: Session, feed: Feed, delivery: Delivery) -> None:
+        """Everything but the backlog, then the last word; what does not go in time stays in the journal."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S_MAX):
+                await self._turn(session, feed, delivery, backlog=False)
+                while delivery.flight or not feed.idle:
+                    await self._rest(delivery)
+                    await self._turn(session, feed, delivery, backlog=False)
+        delivery.publish(self._status("offline", self._connection), asyncio.get_running_loop().time())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_S_MAX):
+                while delivery.flight:
+                    await self._rest(delivery)
+                    await self._turn(session, feed, delivery, backlog=False)
+
+    async def _hear_news(self) -> None:
+        seen = -1
+        while True:
+            seen = await self._journal.news(seen)
+            self._news = True
+            self._wake.set()
+
+    async def _hear_stop(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._wake.set()
+        if self._opening is not None:
+            self._opening.reschedule(asyncio.get_running_loop().time())
+
+    async def _next_connection(self) -> int:
+        """Numbers only grow, also across restarts: an old will cannot pass for a newer state."""
+        if self._connection >= self._reserved:
+            self._reserved = self._connection + NUMBERS_RESERVED
+            await self._journal.append((), {self._connection_key: b"%d" % self._reserved})
+        self._connection += 1
+        return self._connection
+
+    @property
+    def _connection_key(self) -> str:
+        return f"uplink/{self._settings.id}/connection"
+
+    def _login(self) -> Login:
+        settings = self._settings
+        try:
+            password = None if settings.password is None else settings.password.reveal()
+        except LookupError as error:
+            raise Refused(f"no password for user {settings.user}: {error.args[0]}", "provide that secret") from error
+        return Login(settings.client_id, settings.user, password, settings.mqtt, settings.keep_alive_s)
+
+    def _status(self, state: Literal["online", "offline"], connection: int, live_from: int | None = None) -> Message:
+        return self._speaker.status(
+            state,
+            self._clock.wall(),
+            self._clock_state(),
+            self._as_of(),
+            connection=connection,
+            live_from=live_from,
+            sw=self._release.sw,
+            cfg_ver=self._release.cfg_ver,
+        )
+
+    def _as_of(self) -> AsOf:
+        epoch = self._journal.epoch
+        positions = self._journal.cursor(self._settings.id)
+        return AsOf(epoch=epoch, sequences={p.lane.stream: p.next - 1 for p in positions if p.lane.epoch == epoch})
+
+    def _enter(self, state: State) -> None:
+        if state != self._state:
+            self._state = state
+            self._since = self._clock.wall()
+
+    def _connected(self) -> None:
+        self._enter("connected")
+        self._connected_at = self._clock.mono()
+        self._problem = None
+        self._reported.clear()
+        self._log.info("uplink connected", broker=address(self._broker), failures=self._failures)
+        self._failures = 0
+
+    def _failed(self, problem: Problem) -> None:
+        """Say it once for each broker and reason, until there is a session again."""
+        was_connected = self._state == "connected"
+        if was_connected and self._clock.mono() - self._connected_at > STABLE_S:
+            self._backoff.reset()
+        self._failures += 1
+        self._problem = problem
+        if (self._broker, problem.what) not in self._reported:
+            self._reported.add((self._broker, problem.what))
+            said = "uplink lost" if was_connected else "uplink cannot connect"
+            self._log.warning(said, broker=address(self._broker), error=problem.what, todo=problem.todo)
+
+    def _trouble(self) -> tuple[str | None, str | None]:
+        """The worst thing that an operator should know, and what to do about it."""
+        if self._problem is not None:
+            return self._problem.what, self._problem.todo
+        if self._delivery is None:
+            return None, None
+        for hold in self._delivery.holds.values():
+            return hold.what, hold.todo
+        return self._delivery.refused or (None, None)
+
+
+def address(broker: model.Broker) -> str:
+    return f"{'mqtts' if broker.tls else 'mqtt'}://{broker.host}:{broker.port}"
