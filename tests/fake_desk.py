@@ -146,7 +146,7 @@ def status() -> Status:
             epoch="7f3a9c20",
             streams={"critical": stream, "telemetry": stream},
             size_bytes=8192,
-            pending_records=0,
+            pending_bytes=0,
             last_commit_ms=1.2,
             error=None,
         ),

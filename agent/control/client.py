@@ -37,6 +37,10 @@ class DaemonUnreachable(ControlError):
     """Nobody answers on the control socket."""
 
 
+class DaemonAbsent(DaemonUnreachable):
+    """There is no daemon: nothing listens where its socket should be."""
+
+
 class UnknownName(ControlError):
     """The daemon does not know the device, point, stream or alarm."""
 
@@ -130,7 +134,9 @@ class Client:
         }
         hint = hints.get(type(error), "it stopped while it answered; look at its log")
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return DaemonUnreachable(f"no wardgate daemon answers on {self.path} ({reason})", hint)
+        absent = isinstance(error, (FileNotFoundError, ConnectionRefusedError))
+        kind = DaemonAbsent if absent else DaemonUnreachable
+        return kind(f"no wardgate daemon answers on {self.path} ({reason})", hint)
 
 
 def _decode(body: bytes, kind: type[_T]) -> _T:

@@ -1,0 +1,71 @@
+"""`wardgate alarms`: what is not normal now, and what an operator may do about it."""
+
+from typing import Annotated
+
+import typer
+
+from agent.cli import show
+from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Socket, client
+from agent.cli.show import Cell, Row
+from agent.cli.words import Words
+from agent.status import AlarmView, Status
+
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback(epilog="Example: wardgate alarms --lang zh")
+def alarms(
+    context: typer.Context, lang: Lang, config: ConfigDir = ETC, socket: Socket = None, as_json: AsJson = False
+) -> None:
+    """Alarms that are not normal, the highest colour first."""
+    if context.invoked_subcommand is not None:
+        return
+    now = client(config, socket).status()
+    if as_json:
+        show.json(now.alarms)
+    else:
+        alarm_table(now, Words(lang))
+
+
+@app.command(epilog="Example: wardgate alarms ack fire/fire-panel/zone3#fire --comment 'guard is on the way'")
+def ack(
+    lang: Lang,
+    alarm: Annotated[str, typer.Argument(metavar="ID", help="The alarm's id, as `wardgate alarms` shows it.")],
+    comment: Annotated[str, typer.Option("--comment", help="Goes into the record with your user name.")] = "",
+    config: ConfigDir = ETC,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Acknowledge an alarm; you, as the system knows you, are the actor."""
+    after = client(config, socket).acknowledge(alarm, comment)
+    words = Words(lang)
+    if as_json:
+        show.json(after)
+    else:
+        print(f"{after.alarm_id}  {words(after.state)}  {words.of(after.text)}")
+
+
+def alarm_table(now: Status, words: Words) -> None:
+    if not now.alarms:
+        print(words("no alarms"))
+        return
+    headings = [words(word) for word in ("alarm", "state", "raised", "age", "value", "text", "what to do")]
+    rows: list[Row] = [[_colour(one, words), *_row(one, now, words)] for one in now.alarms]
+    show.table([words("colour"), *headings], rows, title=words("alarms"))
+
+
+def _colour(one: AlarmView, words: Words) -> Cell:
+    text = f" {words(one.colour)} {one.level or ''}".rstrip() + " "
+    return Cell(text, show.STYLES[one.colour])
+
+
+def _row(one: AlarmView, now: Status, words: Words) -> Row:
+    return [
+        one.alarm_id,
+        words(one.state),
+        show.local_time(one.raised),
+        show.age(show.seconds_between(one.raised, now.now)),
+        f"{show.value(one.value)} {show.unit(one.unit)}".rstrip(),
+        words.of(one.text),
+        words.of(one.advice),
+    ]

@@ -1,0 +1,103 @@
+"""The verbs put together, and the one place where an error becomes a line on stderr and an exit code.
+
+Every verb's module is light; what is heavy (configuration, drivers, the live view) is imported when the verb runs, so
+`wardgate --help` and `wardgate version` answer at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from agent.cli import alarms, check, demo, devices, journal, points, read, schema, status, version, watch
+from agent.cli import run as run_options
+from agent.cli.options import ETC, ConfigDir
+from agent.control.client import ControlError, DaemonUnreachable, UnknownName
+
+NOT_WELL = 1
+USAGE = 2
+UNREACHABLE = 3
+INTERRUPTED = 130
+
+_run = typer.Typer()
+
+
+@_run.command(help=run_options.HELP, epilog=f"Example: {run_options.EXAMPLE}")
+def run(config: ConfigDir = ETC) -> NoReturn:
+    # A fresh process, which goes past this module: the daemon must not carry the command line's libraries for years.
+    os.execv(sys.executable, [sys.executable, "-m", "agent", "run", "--config", str(config)])  # noqa: S606 (our own program)
+
+
+VERBS = {
+    "run": _run,
+    "demo": demo.app,
+    "check": check.app,
+    "schema": schema.app,
+    "status": status.app,
+    "devices": devices.app,
+    "points": points.app,
+    "read": read.app,
+    "watch": watch.app,
+    "alarms": alarms.app,
+    "journal": journal.app,
+    "version": version.app,
+}
+"""In the order of the help."""
+
+
+def _group() -> TyperGroup:
+    commands = {}
+    for verb, app in VERBS.items():
+        app._add_completion = False  # noqa: SLF001 (a verb of ours has no completion of its own)
+        commands[verb] = get_command(app)
+        commands[verb].name = verb
+    return TyperGroup(
+        name="wardgate",
+        commands=commands,
+        no_args_is_help=True,
+        help="Edge gateway for a hospital's building systems: reads devices, raises alarms, loses nothing.",
+        epilog="Example: wardgate demo",
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one verb. Nothing is raised for what a user can cause."""
+    try:
+        code = _group().main(list(arguments), prog_name="wardgate", standalone_mode=False)
+    except ControlError as error:
+        return _failed(str(error), _code(error))
+    except typer.TyperException as error:
+        return _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has gone; the interpreter's last flush must not complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOT_WELL
+    return code if isinstance(code, int) else 0
+
+
+def _code(error: ControlError) -> int:
+    return (
+        UNREACHABLE if isinstance(error, DaemonUnreachable) else USAGE if isinstance(error, UnknownName) else NOT_WELL
+    )
+
+
+def _usage(error: typer.TyperException) -> int:
+    said = error.format_message().strip()
+    if said.startswith("Usage:"):
+        print(said)
+        return USAGE
+    context = getattr(error, "ctx", None)
+    verb = context.command_path if context else "wardgate"
+    what = " ".join(said.split()).rstrip(".?")
+    return _failed(f"{what[0].lower()}{what[1:]}; see `{verb} --help`", USAGE)
+
+
+def _failed(what: str, code: int) -> int:
+    print(f"wardgate: {what}", file=sys.stderr)
+    return code
