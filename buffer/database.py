@@ -51,7 +51,10 @@ class FolderLock:
         os.write(self._fd, b"%d\n" % os.getpid())
 
     def release(self) -> None:
-        os.close(self._fd)
+        """Allowed twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 def connect(path: Path, check_s_max: float) -> sqlite3.Connection:

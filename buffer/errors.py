@@ -23,3 +23,7 @@ class JournalUnusable(JournalError):
 
 class JournalLocked(JournalError):
     """Another process has it open."""
+
+
+class JournalClosed(JournalError):
+    """It was used after `close`."""

@@ -29,7 +29,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from buffer.database import DATABASE, FolderLock, connect, unusable
-from buffer.errors import JournalError
+from buffer.errors import JournalClosed, JournalError
 from buffer.ledger import Kept, Lane, Ledger, Loss, Position, Span
 from buffer.reader import Reader
 from buffer.store import Store
@@ -163,7 +163,7 @@ class Journal:
         `JournalError` where the file cannot be read.
         """
         if self._closing:
-            raise JournalError("the journal is closed")
+            raise JournalClosed("the journal is closed")
         lane = Lane(epoch or self.epoch, stream)
         end = SEQUENCE_END if before is None else before
         return await self._loop.run_in_executor(self._readers, self._reader.read, lane, after, end, limit)
@@ -223,21 +223,21 @@ class Journal:
         )
 
     async def failure(self) -> JournalError:
-        """Wait until nothing can be written any more, and say why; closing is not a failure and never returns."""
+        """Wait until nothing can be written any more, and say why. Closing is no failure: then this never returns."""
         await self._ended.wait()
-        if self._closing:
+        error = self._error()
+        if isinstance(error, JournalClosed):
             await asyncio.Event().wait()
-        return self._error()
+        return error
 
     async def close(self) -> None:
         """Store what is queued, empty the write-ahead log, release the folder. Allowed twice."""
-        if self._closing:
-            await self._ended.wait()
-            return
-        self._closing = True
-        await self._loop.run_in_executor(self._readers, self._reader.close)
-        self._readers.shutdown(wait=False)
-        self._writer.stop()
+        if not self._closing:
+            self._closing = True
+            # The reader first: the last connection to go must be the one that may checkpoint.
+            await self._loop.run_in_executor(self._readers, self._reader.close)
+            self._readers.shutdown(wait=False)
+            self._writer.stop()
         await self._ended.wait()
         self._writer.join()
         self._lock.release()
@@ -249,6 +249,7 @@ class Journal:
             self._reader = await self._loop.run_in_executor(self._readers, open_reader, path)
         except BaseException:
             self._writer.stop()
+            self._writer.join()
             self._readers.shutdown(wait=False)
             self._lock.release()
             raise
@@ -257,7 +258,7 @@ class Journal:
     def _error(self) -> JournalError:
         error = self._writer.error
         assert error is not None, "asked for before the writer has ended"
-        return JournalError(error.what, error.hint)
+        return type(error)(error.what, error.hint)
 
     def _cursor_stats(self, name: str, report: Report) -> CursorStats:
         positions = self.cursor(name)
@@ -308,9 +309,14 @@ def open_store(
 ) -> Store:
     """In the writer's thread: the file, ready to be written. Raises `JournalUnusable`."""
     try:
-        store = Store(connect(path, CHECK_S_MAX), ledger, wall, new_epoch)
-        if renew:
-            store.begin_epoch(new_epoch)
+        connection = connect(path, CHECK_S_MAX)
+        try:
+            store = Store(connection, ledger, wall, new_epoch)
+            if renew:
+                store.begin_epoch(new_epoch)
+        except BaseException:
+            connection.close()
+            raise
     except sqlite3.Error as error:
         raise unusable(path, error) from error
     return store
@@ -327,5 +333,5 @@ def open_reader(path: Path) -> Reader:
 def fail(done: asyncio.Future[None], error: JournalError) -> None:
     """Raise it in whoever waits. A future that nobody waits for stays silent: `Stats.error` and `failure` tell all."""
     if not done.done():
-        done.set_exception(JournalError(error.what, error.hint))
+        done.set_exception(type(error)(error.what, error.hint))
         done.exception()

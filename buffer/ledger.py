@@ -204,9 +204,10 @@ class Ledger:
         """Give up a range for every cursor that has not settled all of it."""
         with self._lock:
             for name in self._cursors:
-                lost = self._settle(name, lane, first, last)
+                begin = max(first, self._marks[name, lane].low + 1)
+                lost = self._settle(name, lane, begin, last)
                 if lost:
-                    self._lose(name, lane, reason, first, last, lost)
+                    self._lose(name, lane, reason, begin, last, lost)
 
     @property
     def dirty(self) -> bool:

@@ -90,7 +90,7 @@ class Retention:
         if time.monotonic() < self._age_due:
             return False
         before_ms = self._store.now_ms() - int(self._limits.keep_s * 1000)
-        if any(self._trim_settled(lane, before_ms) for lane in self._lanes()):
+        if any(self._trim_settled(lane, before_ms, STEP_BYTES) for lane in self._lanes()):
             return True
         self._age_due = time.monotonic() + AGE_EVERY_S
         return False
@@ -101,8 +101,11 @@ class Retention:
         self._over = used > allowed
         if not self._over:
             return False
+        size = min(STEP_BYTES, used - allowed)  # No more than it must be: this may be somebody's data.
         lanes = self._lanes()
-        return any(self._trim_settled(lane, NEVER_MS) for lane in lanes) or any(self._drop(lane) for lane in lanes)
+        return any(self._trim_settled(lane, NEVER_MS, size) for lane in lanes) or any(
+            self._drop(lane, size) for lane in lanes
+        )
 
     def _shrink(self) -> bool:
         """Give free pages back to the file system once they are a quarter of the file."""
@@ -120,33 +123,32 @@ class Retention:
         kept = [lane for lane, kept in self._store.ledger.lanes().items() if kept.records]
         return sorted(kept, key=lambda lane: order.get(lane.stream, len(order)))
 
-    def _trim_settled(self, lane: Lane, before_ms: int) -> bool:
+    def _trim_settled(self, lane: Lane, before_ms: int, size: int) -> bool:
         for span in self._store.ledger.settled_by_all(lane):
-            victims = list(self._victims(lane, span, before_ms))
+            victims = list(self._victims(lane, span, before_ms, size))
             if victims:
                 self._delete(lane, victims)
                 return True
         return False
 
-    def _drop(self, lane: Lane) -> bool:
+    def _drop(self, lane: Lane, size: int) -> bool:
         kept = self._store.ledger.kept(lane)
-        victims = list(self._victims(lane, (kept.first, kept.next - 1), NEVER_MS))
+        victims = list(self._victims(lane, (kept.first, kept.next - 1), NEVER_MS, size))
         self._store.ledger.drop(lane, victims[0][1], victims[-1][2], REASON_SIZE)
         self._delete(lane, victims)
         return True
 
-    def _victims(self, lane: Lane, span: Span, before_ms: int) -> Iterator[Victim]:
-        """The oldest chunks that lie wholly in the span, as many as one step takes, stored before `before_ms`."""
+    def _victims(self, lane: Lane, span: Span, before_ms: int, size: int) -> Iterator[Victim]:
+        """The oldest chunks that lie wholly in the span and were stored before `before_ms`: about `size` bytes."""
         first, last = span
-        size = 0
         for row in self._store.connection.execute(
             """SELECT id, first_seq, last_seq, recorded_ms, raw_bytes, length(blob) FROM chunk
             WHERE lane = ? AND last_seq BETWEEN ? AND ? AND first_seq >= ? ORDER BY last_seq LIMIT ?""",
             (self._store.lane_ids[lane], first, last, first, STEP_CHUNKS),
         ):
-            if row[3] >= before_ms or size > STEP_BYTES:
+            if row[3] >= before_ms or size <= 0:
                 return
-            size += row[5]
+            size -= row[5]
             yield row
 
     def _delete(self, lane: Lane, victims: Iterable[Victim]) -> None:

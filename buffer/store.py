@@ -97,8 +97,8 @@ class Store:
     def checkpoint_if_due(self, bytes_max: int) -> None:
         """Move the write-ahead log into the file once about `bytes_max` are in it; never waits for readers."""
         if self.written_bytes >= bytes_max:
-            busy, _, _ = self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            self.written_bytes = bytes_max if busy else 0
+            _, pages, moved = self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self.written_bytes = 0 if moved == pages else bytes_max
 
     def finish(self) -> None:
         """Persist what is left, empty the write-ahead log, close."""

@@ -18,7 +18,7 @@ from itertools import chain
 from threading import Condition, Thread
 from typing import TYPE_CHECKING
 
-from buffer.errors import JournalError
+from buffer.errors import JournalClosed, JournalError
 from buffer.retention import Retention
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Writer:
             while self._round(store, retention):
                 pass
             store.finish()
-            error = JournalError("the journal is closed")
+            error = JournalClosed("the journal is closed")
         except (sqlite3.Error, OSError) as cause:
             error = JournalError(f"the journal cannot be written any more ({cause})", "check the disk, then restart")
             # The reader is still connected, so this close does not checkpoint, which would try the disk again.

@@ -1,0 +1,278 @@
+"""What is deleted and in which order, on a real file without the threads."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from journal_desk import MEBIBYTE, OpenJournal, OpenStore, Wall, drafts, until
+
+from buffer.database import connect_reader
+from buffer.ledger import Lane
+from buffer.record import Draft
+from buffer.retention import Limits, Retention
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from buffer.ledger import Span
+    from buffer.store import Store
+
+SMALL = Limits(MEBIBYTE, keep_s=3600.0)
+SOURCE = random.Random(7)  # Bodies that do not compress, so sizes are what they seem.
+
+
+def fill(store: Store, stream: str, records: int, size: int = 20_000) -> None:
+    """One chunk for each record."""
+    for number in range(records):
+        store.store([Draft(stream, number, "t", SOURCE.randbytes(size))], {})
+
+
+def trim(store: Store, limits: Limits = SMALL) -> None:
+    retention = Retention(store, limits)
+    while retention.step():
+        pass
+
+
+def kept(store: Store, stream: str) -> list[Span]:
+    """The runs of sequences that are on disk."""
+    rows = store.connection.execute(
+        "SELECT first_seq, last_seq FROM chunk WHERE lane = ? ORDER BY last_seq",
+        (store.lane_ids[Lane(store.epoch, stream)],),
+    ).fetchall()
+    runs: list[Span] = []
+    for first, last in rows:
+        runs[-1:] = [(runs[-1][0], last)] if runs and runs[-1][1] == first - 1 else [*runs[-1:], (first, last)]
+    return runs
+
+
+def settle(store: Store, stream: str, *spans: Span, cursor: str = "main") -> None:
+    store.ledger.settle(cursor, Lane(store.epoch, stream), spans)
+
+
+def used_bytes(store: Store) -> int:
+    (pages,) = store.connection.execute("PRAGMA page_count").fetchone()
+    (free,) = store.connection.execute("PRAGMA freelist_count").fetchone()
+    return int(pages - free) * 4096
+
+
+def test_settled_records_stay_for_a_while(open_store: OpenStore, wall: Wall) -> None:
+    """History is kept for `keep_s` after everybody has it, and goes after that; what nobody has stays."""
+    store = open_store("main")
+    fill(store, "alarm", 6, 100)
+    settle(store, "alarm", (1, 4))
+    trim(store)
+    assert kept(store, "alarm") == [(1, 6)]
+    wall.now += 3601
+    trim(store)
+    assert kept(store, "alarm") == [(5, 6)]
+    assert store.ledger.kept(Lane("e1", "alarm")).first == 5
+    assert store.ledger.losses() == ()
+
+
+def test_every_cursor_counts(open_store: OpenStore, wall: Wall) -> None:
+    """A record that one uplink still waits for is not old, however old it is."""
+    store = open_store("main", "second")
+    fill(store, "alarm", 6, 100)
+    settle(store, "alarm", (1, 6))
+    settle(store, "alarm", (1, 2), (5, 5), cursor="second")
+    wall.now += 3601
+    trim(store)
+    assert kept(store, "alarm") == [(3, 4), (6, 6)]
+
+
+def test_without_a_cursor_everything_is_history(open_store: OpenStore, wall: Wall) -> None:
+    """With no uplink nobody waits, and age alone decides."""
+    store = open_store()
+    fill(store, "alarm", 3, 100)
+    wall.now += 3601
+    fill(store, "alarm", 1, 100)
+    trim(store)
+    assert kept(store, "alarm") == [(4, 4)]
+
+
+def test_at_the_limit_settled_records_go_first(open_store: OpenStore) -> None:
+    """Even those behind a backlog: the live range goes before the older range that still waits."""
+    store = open_store("main")
+    fill(store, "telemetry", 20)
+    fill(store, "telemetry", 25)
+    settle(store, "telemetry", (21, 45))
+    trim(store)
+    (backlog, *live) = kept(store, "telemetry")
+    assert backlog[0] == 1
+    assert backlog[1] >= 20
+    assert sum(last - first + 1 for first, last in live) < 25
+    assert store.ledger.losses() == ()
+    assert used_bytes(store) <= SMALL.used_max_bytes
+
+
+def test_at_the_limit_telemetry_goes_before_alarms(open_store: OpenStore) -> None:
+    """The oldest unsettled telemetry is dropped and accounted for; no alarm is."""
+    store = open_store("main", "second")
+    fill(store, "alarm", 10)
+    fill(store, "telemetry", 60)
+    settle(store, "telemetry", (1, 2), cursor="second")
+    trim(store)
+    ((first, last),) = kept(store, "telemetry")
+    assert last == 60
+    assert first > 3
+    assert kept(store, "alarm") == [(1, 10)]
+    losses = {loss.cursor: (loss.reason, loss.first, loss.last, loss.records) for loss in store.ledger.losses()}
+    assert losses == {
+        "main": ("size_limit", 1, first - 1, first - 1),
+        "second": ("size_limit", 3, first - 1, first - 3),
+    }
+    assert store.ledger.position("main", Lane("e1", "telemetry")).low == first - 1
+
+
+def test_a_loss_is_one_range_that_grows_and_survives(open_store: OpenStore) -> None:
+    """Dropping again extends the account in place; it is the same after a reopen."""
+    store = open_store("main")
+    fill(store, "telemetry", 50)
+    trim(store)
+    fill(store, "telemetry", 50)
+    trim(store)
+    (loss,) = store.ledger.losses()
+    ((first, last),) = kept(store, "telemetry")
+    assert (loss.first, loss.last, loss.records, last) == (1, first - 1, first - 1, 100)
+    store.finish()
+    again = open_store("main")
+    assert again.ledger.losses() == (loss,)
+    assert again.ledger.position("main", Lane("e1", "telemetry")).unsettled == 100 - loss.records
+
+
+def test_alarms_are_dropped_only_when_nothing_else_is_left(open_store: OpenStore) -> None:
+    """With a journal full of alarms the oldest go, the less important streams first."""
+    store = open_store("main")
+    fill(store, "critical", 10)
+    fill(store, "telemetry", 10)
+    fill(store, "alarm", 60)
+    trim(store)
+    assert kept(store, "telemetry") == []
+    assert kept(store, "critical") == [(1, 10)]
+    ((first, last),) = kept(store, "alarm")
+    assert (first > 1, last) == (True, 60)
+
+
+def test_an_unnamed_stream_goes_last(open_store: OpenStore) -> None:
+    """What the drop order does not know is treated as the most important."""
+    store = open_store("main")
+    fill(store, "unknown", 5)
+    fill(store, "critical", 60)
+    trim(store)
+    assert kept(store, "unknown") == [(1, 5)]
+
+
+def test_older_epochs_go_first(open_store: OpenStore) -> None:
+    """Within a stream, what is left of an older epoch is older."""
+    store = open_store("main")
+    fill(store, "telemetry", 25)
+    store.begin_epoch(lambda: "later")
+    fill(store, "telemetry", 25)
+    trim(store)
+    assert kept(store, "telemetry") == [(1, 25)]
+    assert 0 < store.ledger.kept(Lane("e1", "telemetry")).records < 25
+
+
+def test_a_sequence_is_never_reused(open_store: OpenStore, wall: Wall) -> None:
+    """Not even when everything before it has gone and the journal was reopened."""
+    store = open_store("main")
+    fill(store, "alarm", 5, 100)
+    settle(store, "alarm", (1, 5))
+    wall.now += 3601
+    trim(store)
+    assert kept(store, "alarm") == []
+    store.finish()
+    store = open_store("main")
+    fill(store, "alarm", 1, 100)
+    assert kept(store, "alarm") == [(6, 6)]
+
+
+def test_a_new_cursor_begins_where_nothing_is_missing(open_store: OpenStore) -> None:
+    """An uplink that is added later starts at the newest run without a hole, so it is never stuck before one."""
+    store = open_store("main")
+    fill(store, "telemetry", 20)
+    fill(store, "telemetry", 25)
+    settle(store, "telemetry", (21, 45))
+    trim(store)
+    _, newest = kept(store, "telemetry")[-2:]
+    store.finish()
+    position = open_store("main", "second").ledger.position("second", Lane("e1", "telemetry"))
+    assert (position.low, position.unsettled) == (newest[0] - 1, 45 - newest[0] + 1)
+
+
+def test_the_file_shrinks_after_a_long_outage(open_store: OpenStore, tmp_path: Path) -> None:
+    """Space is given back to the file system once the backlog is gone."""
+    store = open_store("main")
+    large = Limits(64 * MEBIBYTE, keep_s=0.0)
+    fill(store, "telemetry", 400)
+    settle(store, "telemetry", (1, 400))
+    store.checkpoint_if_due(0)
+    before = (tmp_path / "journal.db").stat().st_size
+    store.wall.now += 1  # type: ignore[attr-defined] # the clock of the test
+    trim(store, large)
+    store.finish()
+    assert before > 8_000_000
+    assert (tmp_path / "journal.db").stat().st_size < before // 4
+
+
+def test_trap_execute_vacuums_a_single_page(open_store: OpenStore) -> None:
+    """The trap that `executescript` avoids: `execute` frees one page, whatever number it is given."""
+    store = open_store("main")
+    fill(store, "telemetry", 50)
+    store.connection.execute("DELETE FROM chunk")
+    pages = [store.connection.execute("PRAGMA page_count").fetchone()[0]]
+    store.connection.execute("PRAGMA incremental_vacuum(100)").fetchall()
+    pages.append(store.connection.execute("PRAGMA page_count").fetchone()[0])
+    store.connection.executescript("PRAGMA incremental_vacuum(100)")
+    pages.append(store.connection.execute("PRAGMA page_count").fetchone()[0])
+    assert pages[0] - pages[1] == 1
+    assert pages[1] - pages[2] == 100
+
+
+def test_a_step_is_small(open_store: OpenStore) -> None:
+    """However much there is to delete, one step deletes a little, so that an alarm never waits for it."""
+    store = open_store("main")
+    fill(store, "telemetry", 300)
+    retention = Retention(store, SMALL)
+    assert retention.step()
+    first = store.ledger.kept(Lane("e1", "telemetry")).first
+    assert 1 < first <= 60
+
+
+def test_the_log_stays_bounded_under_a_reader(open_store: OpenStore, tmp_path: Path) -> None:
+    """Reading all the time does not keep the write-ahead log from being moved into the file."""
+    store = open_store("main")
+    limits = Limits(16 * MEBIBYTE, keep_s=0.0)
+    wal = tmp_path / "journal.db-wal"
+    with closing(connect_reader(tmp_path / "journal.db")) as reader:
+        for _ in range(400):
+            fill(store, "telemetry", 1, 40_000)
+            reader.execute("SELECT count(*) FROM chunk").fetchall()
+            store.checkpoint_if_due(limits.checkpoint_bytes)
+    assert wal.stat().st_size < 3 * limits.checkpoint_bytes
+
+
+def test_a_limit_too_small_to_work_with_is_refused() -> None:
+    """Below a mebibyte the schema itself would be over the limit."""
+    with pytest.raises(ValueError, match="the least is 1048576"):
+        Limits(MEBIBYTE - 1, keep_s=0.0)
+
+
+async def test_the_journal_trims_by_itself(open_journal: OpenJournal) -> None:
+    """With its threads: a journal at its limit stays there, alarms and the account of the rest intact."""
+    journal = await open_journal(limits=SMALL)
+    telemetry, alarm = Lane(journal.epoch, "telemetry"), Lane(journal.epoch, "alarm")
+    await journal.append(drafts("alarm", *"abc"))
+    for number in range(120):
+        await journal.append([Draft("telemetry", number, "t", SOURCE.randbytes(20_000))])
+    await until(lambda: journal.stats().lanes[telemetry].stored_bytes < SMALL.used_max_bytes)
+    await journal.close()
+    stats = journal.stats()
+    (loss,) = stats.losses
+    assert (loss.first, loss.last, loss.records) == (1, loss.records, loss.records)
+    assert stats.lanes[telemetry].first == loss.last + 1
+    assert (stats.lanes[telemetry].next, loss.records + stats.lanes[telemetry].records) == (121, 120)
+    assert stats.lanes[alarm].records == 3
