@@ -70,12 +70,13 @@ class BacnetDriver:
             await stack.close()
 
     async def read(self, poll: Poll) -> Reading:
+        if poll in self._plans:
+            self._plans[poll][1].begin()
         stack = self._open_stack()
         met = await self._meet(stack, poll.device)
         if isinstance(met, Quality):
             return self._strange(poll, met)
         plan = self._plan(poll, met)
-        plan.begin()
         try:
             await _refresh(stack, met, plan)
         except (NoAnswer, Unreachable):

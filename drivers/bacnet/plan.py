@@ -124,10 +124,10 @@ class Plan:
         self._values: list[Value] = [None] * self._size
         self._flaws: dict[int, Quality] = {}
         self._complete = False
-        self._changed: list[Span] = []
+        self._changed: list[Span] = [(0, self._size)]
 
     def begin(self) -> None:
-        """A read begins. After one that did not end, nothing counts as known."""
+        """A read begins, before anything of it can fail. After one that did not end, nothing counts as known."""
         self._changed = []
         if self._complete:
             self._complete = False
