@@ -22,17 +22,17 @@ from config.model import STREAMS
 from drivers.contract import Grade
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from agent.clock import Clock
     from agent.envelope import Origin
-    from agent.events import Actor, ClockState, Event, QualityName
-    from agent.health import Health
+    from agent.events import Actor, Event, QualityName
+    from agent.health import Code, Health
     from agent.pipeline import Pipeline
     from agent.poll import LineWorker
     from agent.rules import Rules
     from agent.status import AlarmView
-    from agent.uplink import Uplink
+    from agent.uplink.uplink import Uplink
     from buffer.journal import Journal
     from config.model import Config, Device
     from drivers.contract import Quality, Reading
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 WATCH_S = 0.2
 RATE_WINDOW_S = 10
 TAIL_BATCH = 200
+_UPLINK_CODES: dict[str, Code] = {"waiting": "uplink_down", "refused": "uplink_refused"}
 _GRADES: dict[Grade, QualityName] = {Grade.GOOD: "good", Grade.UNCERTAIN: "uncertain", Grade.BAD: "bad"}
 
 
@@ -56,7 +57,6 @@ class OperatorDesk:
         uplinks: Sequence[Uplink],
         health: Health,
         clock: Clock,
-        clock_state: Callable[[], ClockState],
         origin: Origin,
     ) -> None:
         self._config = config
@@ -68,7 +68,6 @@ class OperatorDesk:
         self._uplinks = uplinks
         self._health = health
         self._clock = clock
-        self._clock_state = clock_state
         self._origin = origin
         self._started = clock.wall()
         self._rates = Rates()
@@ -87,7 +86,7 @@ class OperatorDesk:
             cfg_ver=config.version,
             started=rfc3339(self._started),
             now=rfc3339(self._clock.wall()),
-            clock=self._clock_state(),
+            clock=self._clock.state(),
             uplinks=[uplink.view() for uplink in self._uplinks],
             lines=[worker.view() for worker in self._workers],
             devices=[presence.view() for worker in self._workers for presence in worker.devices.values()],
@@ -97,9 +96,10 @@ class OperatorDesk:
             rates=self._rates.per_second(),
         )
 
-    async def sample_rates(self) -> None:
-        """Count once a second, for ever."""
+    async def look_round(self) -> None:
+        """Once a second, for ever: count for the rates, and note how the uplinks are."""
         while True:
+            self._note_uplinks()
             stats = self._journal.stats()
             self._rates.add(
                 self._clock.mono(),
@@ -109,6 +109,17 @@ class OperatorDesk:
                 acknowledged=sum(uplink.view().acknowledged for uplink in self._uplinks),
             )
             await self._clock.sleep_until(self._clock.mono() + 1.0)
+
+    def _note_uplinks(self) -> None:
+        for uplink in self._uplinks:
+            view = uplink.view()
+            code = _UPLINK_CODES.get(view.state)
+            if code is None or view.error is None:
+                if view.state == "connected":
+                    self._health.release(view.id, *_UPLINK_CODES.values())
+            else:
+                self._health.release(view.id, *(other for other in _UPLINK_CODES.values() if other != code))
+                self._health.hold(code, view.id, self._clock.wall(), view.error)
 
     def _journal_view(self) -> JournalView:
         stats = self._journal.stats()

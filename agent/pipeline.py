@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from agent.clock import Clock
-    from agent.events import ClockState
     from agent.rules import Rules, Step
     from buffer.journal import Journal
     from buffer.record import Draft
@@ -55,14 +54,12 @@ class Pipeline:
         rules: Rules,
         journal: Journal,
         clock: Clock,
-        clock_state: Callable[[], ClockState],
         window_s: float,
         meta_ver: str,
     ) -> None:
         self._rules = rules
         self._journal = journal
         self._clock = clock
-        self._clock_state = clock_state
         self._window_s = window_s
         self._telemetry = Telemetry(meta_ver)
         self._inbox: asyncio.Queue[Item] = asyncio.Queue(INBOX_MAX)
@@ -144,7 +141,7 @@ class Pipeline:
         return stored
 
     def _drafts(self, events: Iterable[Event]) -> list[Draft]:
-        clock_state = self._clock_state()
+        clock_state = self._clock.state()
         return [draft(event, clock_state) for event in events]
 
     def _on_stored(self, stored: asyncio.Future[None], events: Iterable[Event]) -> None:

@@ -1,0 +1,173 @@
+"""The daemon on one screen: what is built from what, and in which order it starts and stops.
+
+    device ─▶ driver ─▶ Reading ─▶ rules ─▶ Event ─▶ Record ─▶ journal ─▶ uplink ─▶ broker
+              LineWorker           Pipeline                    Journal    Uplink
+
+Sinks start first and stop last; leaving the blocks is the shutdown order: lines closed, pipeline flushed, uplinks
+drained, journal closed. If a stage dies the process ends and the service manager starts it again; the journal is whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from random import Random
+from typing import TYPE_CHECKING
+
+import structlog
+import uvloop
+
+from agent import __version__, log
+from agent.clock import SystemClock
+from agent.control.server import SocketBlocked, serve
+from agent.envelope import Origin
+from agent.epoch import begin_streams
+from agent.events import DeviceState
+from agent.health import Health
+from agent.operate import OperatorDesk
+from agent.pipeline import End, Pipeline
+from agent.poll import LineWorker
+from agent.rules import Rules
+from agent.uplink.uplink import Release, Uplink
+from buffer.errors import JournalError
+from buffer.journal import Journal
+from buffer.retention import Limits
+from config.errors import ConfigInvalid, ConfigProblem
+from config.load import load
+from drivers import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from agent.events import Event
+    from config.model import Config
+    from drivers.contract import Reading
+
+EXIT_NOT_WELL = 1
+
+
+def main(folder: Path) -> int:
+    """Run until a signal. Exit code 0 after an orderly stop, 1 when it cannot start or go on; says why in one line."""
+    log.setup()
+    try:
+        config = load(folder, registry.protocols())
+    except ConfigInvalid as invalid:
+        return _say(str(invalid))
+    code = 0
+    try:
+        uvloop.run(Daemon(config).run())
+    except* (JournalError, SocketBlocked, ConfigProblem) as group:
+        code = max(_say(f"wardgate: {error}") for error in _leaves(group))
+    return code
+
+
+class Daemon:
+    """Builds the stages of one configuration and runs them; what the lines share of them is here (`poll.Watcher`)."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.site = config.site
+        self.clock = SystemClock()
+        self.health = Health()
+        self.random = Random()  # noqa: S311  # spreads polls in time, keeps no secret
+        self._log = structlog.get_logger()
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """From the sink to the source, and back at SIGTERM. Raises what a stage raised that died."""
+        self._heed_signals()
+        journal = await self._open_journal()
+        try:
+            await begin_streams(journal, self.clock)
+            await self._run_stages(journal)
+        finally:
+            await journal.close()
+        self._log.info("stopped")
+
+    async def emit(self, item: Reading | Event) -> None:
+        """The lines' way into the pipeline."""
+        await self._pipeline.put(item)
+
+    async def _open_journal(self) -> Journal:
+        settings = self.config.journal
+        limits = Limits(settings.size_max_bytes, settings.keep_s)
+        uplinks = [uplink.id for uplink in self.config.uplinks]
+        return await Journal.open(settings.path, limits, wall=self.clock.wall, cursors=uplinks)
+
+    async def _run_stages(self, journal: Journal) -> None:
+        config = self.config
+        rules = Rules.build(config, journal.state)
+        self._pipeline = Pipeline(rules, journal, self.clock, config.journal.telemetry_window_s, config.version)
+        workers = [LineWorker(line, registry.build(line, self.clock), self) for line in config.lines]
+        origin = Origin(config.site, config.gateway, config.topic_root, config.type_prefix)
+        release = Release(__version__, config.version)
+        uplinks = [
+            Uplink(settings, origin, journal, self.clock, release, self.clock.state) for settings in config.uplinks
+        ]
+        self._retain_devices(workers, uplinks)
+        desk = OperatorDesk(config, workers, self._pipeline, rules, journal, uplinks, self.health, self.clock, origin)
+        async with serve(desk, config.control_socket):
+            await self._flow(workers, uplinks, desk)
+
+    async def _flow(self, workers: Sequence[LineWorker], uplinks: Sequence[Uplink], desk: OperatorDesk) -> None:
+        """The pipeline as it runs. The nesting is the shutdown order."""
+        all_stored = asyncio.Event()
+        async with asyncio.TaskGroup() as sinks:
+            for uplink in uplinks:
+                sinks.create_task(uplink.run(all_stored), name=f"uplink[{uplink.view().id}]")
+            looking = sinks.create_task(desk.look_round(), name="look-round")
+            async with asyncio.TaskGroup() as stages:
+                stages.create_task(self._pipeline.run(), name="pipeline")
+                async with asyncio.TaskGroup() as sources:
+                    polling = [sources.create_task(worker.run(), name=f"line[{worker.line.id}]") for worker in workers]
+                    self._log.info("running", gateway=self.config.gateway, cfg_ver=self.config.version)
+                    await self._stop.wait()
+                    self._log.info("stopping")
+                    for task in polling:
+                        task.cancel()
+                await self._pipeline.put(End())  # lines are closed: nothing more will come
+            all_stored.set()  # what cannot be sent in time stays in the journal
+            looking.cancel()
+
+    def _retain_devices(self, workers: Sequence[LineWorker], uplinks: Sequence[Uplink]) -> None:
+        """Have every broker keep what each device is, and how it is now."""
+
+        def on_stored(events: Iterable[Event]) -> None:
+            for event in events:
+                if isinstance(event.body, DeviceState):
+                    retain(event)
+
+        def retain(event: Event) -> None:
+            for uplink in uplinks:
+                uplink.retain(event)
+
+        for presence in (presence for worker in workers for presence in worker.devices.values()):
+            retain(presence.meta(self.config.version))
+            retain(presence.event())
+        self._pipeline.listeners.append(on_stored)
+
+    def _heed_signals(self) -> None:
+        """The first SIGTERM or SIGINT asks for an orderly stop, a second one ends the process."""
+        loop = asyncio.get_running_loop()
+
+        def stop(number: signal.Signals) -> None:
+            self._stop.set()
+            loop.remove_signal_handler(number)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop, number)
+
+
+def _say(sentence: str) -> int:
+    sys.stderr.write(sentence + "\n")
+    return EXIT_NOT_WELL
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
