@@ -75,6 +75,10 @@ class BacnetLine(LineSpec):
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
 
     @property
+    def endpoint(self) -> str:
+        return self.bind
+
+    @property
     def interface(self) -> IPv4Interface:
         return IPv4Interface(self.bind.rpartition(":")[0])
 
@@ -101,6 +105,11 @@ class BacnetPoint(PointSpec):
     object_name: Annotated[str, AfterValidator(_object), Field(alias="object")]
     property_name: Annotated[str, AfterValidator(_property), Field(alias="property")] = "present-value"
     index: Annotated[int | None, Field(ge=0, le=4_294_967_295)] = None
+
+    @property
+    def where(self) -> str:
+        """The object, and the property where it is not the present value."""
+        return self.object_name if self.property_name == "present-value" else f"{self.object_name} {self.property_name}"
 
     @model_validator(mode="before")
     @classmethod

@@ -42,6 +42,10 @@ class ModbusLine(LineSpec):
     host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)] = 502
 
+    @property
+    def endpoint(self) -> str:
+        return f"{self.host}:{self.port}"
+
     @field_validator("host")
     @classmethod
     def _host_can_be_looked_up(cls, host: str) -> str:
@@ -88,6 +92,11 @@ class ModbusPoint(PointSpec):
     bit: Annotated[int | None, Field(ge=0, le=15)] = None
     length: Annotated[int | None, Field(ge=1, le=125)] = None
     sentinels: dict[int, Reason] = Field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        bit = "" if self.bit is None else f".{self.bit}"
+        return f"{self.table} {self.start}{bit} {self.type}"
 
     @property
     def width(self) -> int:

@@ -43,6 +43,10 @@ class OpcuaLine(LineSpec):
     mode: Literal["subscribe", "read"] = "subscribe"
     publishing: Annotated[Duration, Field(ge=0.05, le=4)] = 0.5
 
+    @property
+    def endpoint(self) -> str:
+        return self.url
+
 
 class OpcuaAddress(AddressSpec):
     """A device behind the endpoint: its points carry whole NodeIds, so there is nothing to add."""
@@ -53,6 +57,10 @@ class OpcuaPoint(PointSpec):
 
     node: Annotated[str, AfterValidator(_node)]
     sampling: Annotated[Duration, Field(ge=0.01, le=3600)] | None = None
+
+    @property
+    def where(self) -> str:
+        return self.node
 
 
 PROTOCOL = Protocol(OpcuaLine, OpcuaAddress, OpcuaPoint)
