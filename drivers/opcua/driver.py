@@ -20,7 +20,7 @@ from drivers.opcua.session import Session, open_session
 from drivers.opcua.subscription import Item, Subscription, subscribe
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from asyncua import ua
 
@@ -101,7 +101,7 @@ class PollingOpcuaDriver:
 class SubscribingOpcuaDriver(PollingOpcuaDriver):
     """`mode: subscribe`: the server reports changes by itself."""
 
-    async def changes(self, polls: Sequence[Poll]) -> AsyncIterator[Reading]:
+    async def changes(self, polls: Sequence[Poll]) -> AsyncGenerator[Reading, None]:
         """As `drivers.contract.Subscribing`. One call per connection: connect again before calling it anew."""
         session = self._connected()
         subscription = await subscribe(session, self._settings.publishing, self._timeout_s)
@@ -112,7 +112,7 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
             samples: Sequence[Sample] = ()
             while True:
                 time, mono = self._clock.wall(), self._clock.mono()
-                for reading in feed.take(samples, time, mono, subscription.keep_alive_s):
+                for reading in feed.take(samples, time, mono, subscription.due_s):
                     yield reading
                 samples = (await subscription.next()).samples
         finally:

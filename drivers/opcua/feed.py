@@ -63,6 +63,8 @@ class Picture:
         self._set(index, value, flaw)
         if ticks > 0:
             self._times[index] = epoch_s(ticks)
+        else:
+            self._times.pop(index, None)
 
     def spoil(self, index: int, flaw: Quality) -> None:
         """Say that there is no value, and why."""
@@ -79,7 +81,7 @@ class Picture:
         if value != self._values[index]:
             self._values[index] = value
             self._touched.add(index)
-        if flaw is not self._flaws.get(index):
+        if flaw != self._flaws.get(index):
             self._set_flaw(index, flaw)
 
     def _set_flaw(self, index: int, flaw: Quality | None) -> None:

@@ -4,7 +4,7 @@ Nothing is dropped in silence. The server queues each item for `QUEUE_S` and mar
 sequence of notifications ends the connection, so that everything is asked for anew. One publish request waits at the
 server at any time; its answers come in order, and a slow consumer slows down only itself.
 
-A frozen server is found by what does not arrive: a keep-alive is due every `KEEP_ALIVE_S`.
+A frozen server is found by what does not arrive: after two keep-alive periods and the line's timeout it is given up.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from asyncua.ua import ua_binary
 from drivers.errors import Unreachable
 from drivers.opcua import decode, requests
 from drivers.opcua.faults import name_of, of_status, translated
-from drivers.opcua.requests import KEEP_ALIVE_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from drivers.opcua.session import Session
 
+PROBE_S = 4.0
+"""A server that grants keep-alives less often than this is asked for a sign of life in between."""
 GRACE_S = 0.25
 """After a timeout: answers that had arrived while this process was busy are taken first."""
 
@@ -41,10 +42,14 @@ class Item:
 
 
 class Subscription:
-    """Made by `subscribe`. After `start`, call `next` again and again; then `stop`."""
+    """Made by `subscribe`. After `start`, call `next` again and again; then `stop`.
+
+    `due_s` is the longest time from one return of `next` to the following one, while the server lives.
+    """
 
     def __init__(self, session: Session, number: int, keep_alive_s: float, timeout_s: float) -> None:
-        self.keep_alive_s = keep_alive_s
+        self.due_s = min(keep_alive_s, PROBE_S)
+        self._keep_alive_s = keep_alive_s
         self._silence_s = 2 * keep_alive_s + timeout_s
         self._session = session
         self._number = number
@@ -88,15 +93,15 @@ class Subscription:
     async def _answered(self, answer: asyncio.Task[bytes]) -> bool:
         """Wait for the answer. False: not due yet, but the server grants so rare keep-alives that it must be asked."""
         left_s = self._asked_at + self._silence_s - asyncio.get_running_loop().time()
-        rare = self.keep_alive_s > 2 * KEEP_ALIVE_S and left_s > 2 * KEEP_ALIVE_S
-        await asyncio.wait({answer}, timeout=2 * KEEP_ALIVE_S if rare else max(0, left_s))
+        rare = self._keep_alive_s > PROBE_S and left_s > PROBE_S
+        await asyncio.wait({answer}, timeout=PROBE_S if rare else max(0, left_s))
         if rare and not answer.done():
             return False
         if answer.done() or (await asyncio.wait({answer}, timeout=GRACE_S))[0]:
             return True
         raise Unreachable(
             self._session.endpoint,
-            f"no sign of life for {self._silence_s:g} s, although one is due every {self.keep_alive_s:g} s",
+            f"no sign of life for {self._silence_s:g} s, although one is due every {self._keep_alive_s:g} s",
             "see whether the server hangs",
         )
 

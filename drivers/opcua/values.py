@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from math import isfinite
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -55,9 +56,9 @@ def epoch_s(ticks: int) -> float:
 def converter(point: Point) -> Converter:
     """How `point` reads what its node holds."""
     if point.type == "number":
-        return _ranged(_number(point.scale, point.offset), point)
+        return _ranged(_number(point), point)
     if point.type == "integer":
-        return _ranged(_integer(point.scale, point.offset), point)
+        return _ranged(_integer(point), point)
     if point.type == "bool":
         return _bool
     if point.type == "enum":
@@ -76,29 +77,32 @@ def _not_finite(value: float) -> Decoded:
     return None, Quality(Grade.BAD, "not_available", str(value))
 
 
-def _number(scale: float, offset: float) -> Converter:
-    plain = scale == 1.0 and offset == 0.0
+def _number(point: Point) -> Converter:
+    plain = point.scale == 1.0 and point.offset == 0.0
+    # As a fraction, so that 2301 at a scale of 0.1 is 230.1 and not 230.10000000000002.
+    factor, divisor = Decimal(repr(point.scale)).as_integer_ratio()
+    offset = point.offset
 
     def convert(kind: int, value: object) -> Decoded:
         if kind not in _NUMBERS or not isinstance(value, int | float):
             return _misfit(kind, value)
-        scaled = value if plain else value * scale + offset
+        scaled = value if plain else value * factor / divisor + offset
         return (scaled, None) if isfinite(scaled) else _not_finite(scaled)
 
     return convert
 
 
-def _integer(scale: float, offset: float) -> Converter:
-    plain = scale == 1.0 and offset == 0.0
+def _integer(point: Point) -> Converter:
+    """A whole number; what has a fraction is not rounded away unless the point scales."""
+    scales = point.scale != 1.0 or point.offset != 0.0
+    number = _number(point)
 
     def convert(kind: int, value: object) -> Decoded:
-        if kind not in _NUMBERS or not isinstance(value, int | float):
-            return _misfit(kind, value)
-        scaled = value if plain else value * scale + offset
-        if not isfinite(scaled):
-            return _not_finite(scaled)
+        scaled, flaw = number(kind, value)
+        if flaw is not None or not isinstance(scaled, int | float):
+            return None, flaw
         whole = round(scaled)
-        return (whole, None) if not plain or whole == value else _misfit(kind, value)
+        return (whole, None) if scales or whole == scaled else _misfit(kind)
 
     return convert
 
