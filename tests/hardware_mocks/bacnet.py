@@ -47,7 +47,7 @@ class FaultyApplication(NormalApplication):
     def __init__(self, device: DeviceObject, address: IPv4Address, owner: BacnetDevice) -> None:
         super().__init__(device, address)
         self._owner = owner
-        self._socket: Any = self.normal.server
+        self._socket = cast("Any", self.normal.server)
         self._deliver = self._socket.confirmation
         self._socket.confirmation = self._receive
 
@@ -157,7 +157,7 @@ class BacnetDevice:
             results: Any = apdu.listOfReadAccessResults
             spoil(results, self._random)
         elif isinstance(apdu, ReadPropertyACK):
-            tags = apdu.propertyValue.tagList.tagList
+            tags = cast("Any", apdu.propertyValue).tagList.tagList
             tags[1:1] = tags[1:-1]
 
     def note(self, apdu: Any) -> None:

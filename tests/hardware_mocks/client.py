@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hardware_mocks.signals import Points, Value
 
 START_S = 20.0
-STOP_S = 5.0
+STOP_S = 4.0
 
 __all__ = ["CommandRefused", "HospitalNotReady", "HospitalProcess"]
 

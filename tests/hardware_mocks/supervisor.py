@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hardware_mocks.settings import Settings
 
 LEAD_S = 0.1
-STOP_S = 3.0
+STOP_S = 2.0
 
 
 class ChildFailed(Exception):
