@@ -31,7 +31,7 @@ class ModbusDriver:
     def __init__(self, line: Line, clock: Clock) -> None:
         self._spec = cast("ModbusLine", line.spec)
         self._timeout_s = line.timeout_s
-        self._endpoint = f"{self._spec.host}:{self._spec.port}"
+        self._endpoint = self._spec.endpoint
         self._clock = clock
         self._units = frozenset(_address(device).unit for device in line.devices)
         self._link: Transactions | None = None
@@ -44,8 +44,7 @@ class ModbusDriver:
         """Open a fresh connection, ending the one before. Raises `Unreachable`."""
         await self.close()
         self._link = await open_tcp(
-            self._spec.host,
-            self._spec.port,
+            self._spec,
             self._timeout_s,
             lambda: Transactions(self._endpoint, self._timeout_s, self._units, self.tally),
         )

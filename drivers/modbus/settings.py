@@ -44,7 +44,7 @@ class ModbusLine(LineSpec):
 
     @property
     def endpoint(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @field_validator("host")
     @classmethod

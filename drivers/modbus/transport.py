@@ -15,6 +15,7 @@ from drivers.errors import Unreachable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from drivers.modbus.settings import ModbusLine
     from drivers.modbus.transaction import Transactions
 
 UNACKNOWLEDGED_MS_MAX = 5000
@@ -30,12 +31,12 @@ _OPTIONS = (
 )
 
 
-async def open_tcp(host: str, port: int, timeout_s: float, make: Callable[[], Transactions]) -> Transactions:
+async def open_tcp(spec: ModbusLine, timeout_s: float, make: Callable[[], Transactions]) -> Transactions:
     """A fresh connection within `timeout_s`. Raises `Unreachable`."""
-    endpoint = f"{host}:{port}"
+    endpoint = spec.endpoint
     try:
         async with asyncio.timeout(timeout_s):
-            transport, link = await asyncio.get_running_loop().create_connection(make, host, port)
+            transport, link = await asyncio.get_running_loop().create_connection(make, spec.host, spec.port)
     except TimeoutError as error:
         hint = "check the address, that the device is switched on, and the network in between"
         raise Unreachable(endpoint, f"no connection within {timeout_s:g} s", hint) from error

@@ -102,3 +102,9 @@ def test_a_line_needs_a_host_and_a_real_port(written: dict[str, object]) -> None
 def test_the_registry_finds_the_settings_types() -> None:
     """The three types that `config.load` reads with."""
     assert (PROTOCOL.line, PROTOCOL.address, PROTOCOL.point) == (ModbusLine, ModbusAddress, ModbusPoint)
+
+
+@pytest.mark.parametrize(("host", "endpoint"), [("plc", "plc:502"), ("fe80::1", "[fe80::1]:502")])
+def test_an_endpoint_is_written_as_everybody_writes_it(host: str, endpoint: str) -> None:
+    """The port of an IPv6 address would be lost in its colons."""
+    assert ModbusLine(protocol="modbus", host=host).endpoint == endpoint

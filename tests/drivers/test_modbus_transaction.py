@@ -21,6 +21,7 @@ from pymodbus.pdu import DecodePDU
 import drivers.modbus
 from drivers.errors import Unreachable
 from drivers.modbus.replies import ExceptionReply, Garbled, NoReply, Silence
+from drivers.modbus.settings import ModbusLine
 from drivers.modbus.transaction import READ_FUNCTIONS, Tally, Transactions
 from drivers.modbus.transport import UNACKNOWLEDGED_MS_MAX, open_tcp
 
@@ -45,9 +46,13 @@ async def linked(script: Script, timeout_s: float = 2.0) -> AsyncIterator[tuple[
             await link.close()
 
 
+def endpoint(port: int) -> ModbusLine:
+    return ModbusLine(protocol="modbus", host="127.0.0.1", port=port)
+
+
 async def connection(port: int, timeout_s: float, tally: Tally) -> Transactions:
     make = lambda: Transactions("peer", timeout_s, frozenset((1,)), tally)  # noqa: E731 - read where it is used
-    return await open_tcp("127.0.0.1", port, timeout_s, make)
+    return await open_tcp(endpoint(port), timeout_s, make)
 
 
 def saying(*frames: Callable[[Request], bytes]) -> Script:
@@ -245,7 +250,7 @@ async def test_one_dead_unit_never_costs_the_others_their_connection() -> None:
     """While any unit of the line has not been asked in vain, the connection stays."""
     async with peer(silent) as device:
         units = frozenset((1, 2))
-        link = await open_tcp("127.0.0.1", device.port, 1, lambda: Transactions("peer", 0.02, units, Tally()))
+        link = await open_tcp(endpoint(device.port), 1, lambda: Transactions("peer", 0.02, units, Tally()))
         for _ in range(5):
             with pytest.raises(Silence):
                 await link.request(1, READ_FOUR, 8)
