@@ -46,8 +46,9 @@ STYLES = {
 KEEP_GOING_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 BINARY_STEP = 1024
-MANY = 100.0
-SEVERAL = 10.0
+DECIMALS = ((10_000, 0), (100, 1), (1, 2))
+"""From which size on a number is shown with how many decimals; smaller ones have three."""
+YOUNG_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,11 @@ def width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def number(value: float) -> str:
-    """About four digits, without an exponent where people read it."""
-    size = abs(value)
-    if size >= MANY or size == 0:
-        return f"{value:,.1f}" if size < MANY * BINARY_STEP else f"{value:,.0f}"
-    return f"{value:.2f}" if size >= SEVERAL else f"{value:.3f}"
+def number(measured: float) -> str:
+    """Three to five digits, without an exponent where people read it."""
+    magnitude = abs(measured)
+    decimals = next((places for least, places in DECIMALS if magnitude >= least), 3)
+    return f"{measured:,.{decimals}f}" if magnitude else "0"
 
 
 def value(held: Value) -> str:
@@ -144,13 +144,13 @@ def size(size_bytes: float) -> str:
     return f"{size_bytes:.1f} {SIZES[-1]}"
 
 
-def age(age_s: float | None) -> str:
+def age(age_s: float | None, decimals: int = 1) -> str:
     if age_s is None:
         return "—"
     for length, name in KEEP_GOING_UNITS:
         if age_s >= length:
             return f"{age_s / length:.0f} {name}"
-    return f"{age_s:.1f} s" if age_s < SEVERAL else f"{age_s:.0f} s"
+    return f"{age_s:.{decimals if age_s < YOUNG_S else 0}f} s"
 
 
 def seconds_between(earlier: str, later: str) -> float:

@@ -35,9 +35,13 @@ GONE_S = 8.0
 """How long an alarm that ended is still shown."""
 ROOMY_ROWS = 30
 ROOMY_COLUMNS = 100
+CELL_COLUMNS = 17
+"""What a value with name and unit is padded to, so values of several devices stand below each other."""
+BADGE_COLUMNS = 10
 HEADER_ROWS = 2
 FOOTER_ROWS = 2
 BORDER_ROWS = 2
+ROWS_WITH_ADVICE = 2
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_SPAN_S = 24
 COLOURS = ("red", "orange", "yellow", "blue")
@@ -120,18 +124,17 @@ def render(scene: Scene, memory: Memory, words: Words, columns: int, rows: int) 
         return Align.center(scene.note, vertical="middle", height=rows)
     roomy = rows >= ROOMY_ROWS and columns >= ROOMY_COLUMNS
     devices = _devices(scene, memory, words, columns=columns, roomy=roomy)
+    device_rows = BORDER_ROWS + len(scene.status.devices) + (len(scene.status.lines) if roomy else 0)
+    alarm_rows = rows - HEADER_ROWS - FOOTER_ROWS - device_rows
+    alarms = _alarms(scene, scene.status, memory, words, rows=alarm_rows, roomy=roomy)
     body = Layout()
     body.split_column(
         Layout(_header(scene, scene.status, words, columns), size=HEADER_ROWS),
-        Layout(devices, size=devices_rows(scene.status, roomy=roomy)),
-        Layout(_alarms(scene, scene.status, memory, words, roomy=roomy), minimum_size=BORDER_ROWS + 1),
+        Layout(devices, size=device_rows),
+        Layout(alarms, minimum_size=BORDER_ROWS + 1),
         Layout(Group(_one_line(scene.note), _keys(words)), size=FOOTER_ROWS),
     )
     return body
-
-
-def devices_rows(status: Status, *, roomy: bool) -> int:
-    return BORDER_ROWS + len(status.devices) + (len(status.lines) if roomy else 0)
 
 
 # --- header -----------------------------------------------------------------------------------------------------------
@@ -233,7 +236,7 @@ def _values(
     news = [point for point in points if _is_state(point) and mono - memory.of(point).changed < NEWS_S]
     for point in news:
         text.append_text(_state(point, words, "bold yellow"))
-    for point in _telling(points, memory, count=max(2, (columns - 44) // 16)):
+    for point in _telling(points, memory, count=max(2, (columns - 46) // CELL_COLUMNS)):
         text.append_text(_measured(point, memory.of(point), mono))
     for point in points:
         if _is_state(point) and point not in news and point.value is not False:
@@ -268,24 +271,28 @@ def _measured(point: PointView, trace: Trace, mono: float) -> Text:
     fresh = mono - trace.changed < FRESH_S
     arrow = {1: "↑", -1: "↓"}.get(trace.direction, " ") if fresh else " "
     ink = "yellow" if point.q == "uncertain" else ("bold bright_white" if fresh else "")
-    text = Text.assemble((f"{point.point} ", "dim"), (f"{show.value(point.value):>6}", ink))
-    return text.append(f" {show.unit(point.unit)}", "dim").append(f"{arrow} ", "cyan")
+    text = Text.assemble((f"{point.point} ", "dim"), (show.value(point.value), ink))
+    text.append(f" {show.unit(point.unit)}", "dim").append(arrow, "cyan")
+    text.pad_right(max(1, CELL_COLUMNS - text.cell_len))
+    return text
 
 
 # --- alarms -----------------------------------------------------------------------------------------------------------
 
 
-def _alarms(scene: Scene, status: Status, memory: Memory, words: Words, *, roomy: bool) -> Panel:
+def _alarms(scene: Scene, status: Status, memory: Memory, words: Words, *, rows: int, roomy: bool) -> Panel:
     table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(no_wrap=True, width=8)
+    table.add_column(no_wrap=True, width=BADGE_COLUMNS)
     table.add_column(no_wrap=True, width=8)
     table.add_column(no_wrap=True, justify="right", width=6)
     table.add_column(no_wrap=True, ratio=1, overflow="ellipsis")
-    table.add_column(no_wrap=True, justify="right", max_width=22)
+    table.add_column(no_wrap=True, justify="right", max_width=24)
     table.add_column(no_wrap=True, max_width=16, overflow="ellipsis")
     shown = sorted(status.alarms, key=_urgency)
     for alarm in shown:
         table.add_row(*_alarm(alarm, status, words, roomy=roomy))
+        if roomy and ROWS_WITH_ADVICE * len(shown) + len(memory.gone) <= rows - BORDER_ROWS:
+            table.add_row("", "", "", _advice(alarm, words), "", "")
     for alarm, mono in memory.gone.values():
         table.add_row(*_gone(alarm, scene.mono - mono, words))
     if not table.rows:
@@ -309,15 +316,17 @@ def _counts(alarms: Sequence[AlarmView], words: Words) -> Iterator[tuple[str, st
 
 def _alarm(alarm: AlarmView, status: Status, words: Words, *, roomy: bool) -> tuple[Text, ...]:
     active = alarm.state in {"UNACK", "ACKED"}
-    badge = Text(f" {words(alarm.colour)} {alarm.level or ''}".rstrip().ljust(7), show.STYLES[alarm.colour])
+    badge = Text(f" {words(alarm.colour)} {alarm.level or ''}".rstrip().ljust(BADGE_COLUMNS), show.STYLES[alarm.colour])
     text = Text(words.of(alarm.text), style=f"bold {INKS[alarm.colour]}" if active else INKS[alarm.colour])
     if roomy and words.other(alarm.text):
         text.append(f"  {words.other(alarm.text)}", "dim")
-    if roomy and words.of(alarm.advice):
-        text.append(f"  → {words.of(alarm.advice)}", "italic dim")
-    age = show.age(show.seconds_between(alarm.raised, status.now))
+    age = show.age(show.seconds_between(alarm.raised, status.now), decimals=0)
     state = Text(words(alarm.state), style="bold" if alarm.state in UNACKNOWLEDGED else "dim")
     return badge, Text(show.local_time(alarm.raised), "dim"), Text(age), text, _cause(alarm, words), state
+
+
+def _advice(alarm: AlarmView, words: Words) -> Text:
+    return Text(f"→ {words.of(alarm.advice)}" if words.of(alarm.advice) else "", style="italic dim")
 
 
 def _cause(alarm: AlarmView, words: Words) -> Text:
@@ -329,7 +338,7 @@ def _cause(alarm: AlarmView, words: Words) -> Text:
 
 
 def _gone(alarm: AlarmView, ago_s: float, words: Words) -> tuple[Text, ...]:
-    badge = Text(f" {words(alarm.colour)}".ljust(7), style=f"strike {INKS[alarm.colour]}")
+    badge = Text(f" {words(alarm.colour)}".rstrip(), style=f"strike {INKS[alarm.colour]}")
     text = Text(words.of(alarm.text), style="strike dim")
     return (
         badge,
