@@ -25,8 +25,8 @@ from drivers.errors import DriverError, Refused, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GARBLED = (UaError, struct.error, ValueError, LookupError, TypeError, ArithmeticError)
-"""What asyncua's decoder raises on bytes that are not OPC UA; `ValueError` includes our own `Undecodable`."""
+GARBLED = (UaError, struct.error, ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
+"""What asyncua's decoder raises on bytes that are not OPC UA; a `ValueError` is our own `Undecodable`, too."""
 
 _CHANNEL_REFUSED = (AssertionError, AttributeError)
 
