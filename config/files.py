@@ -323,7 +323,7 @@ class JournalSpec(Spec):
     path: Path = Path("/var/lib/wardgate/journal")
     size_max: Size = 2_000_000_000
     keep: Duration = 30 * 86400.0
-    telemetry_window: Annotated[Duration, Field(ge=0.05, le=60)] = 1.0
+    telemetry_window: Annotated[Duration, Field(ge=0.01, le=60)] = 1.0
 
 
 class GatewaySpec(Spec):

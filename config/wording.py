@@ -184,6 +184,8 @@ def _known_key(model: type[BaseModel], path: Path) -> str:
         return f"write {FULL_WIDTH[wide]!r} instead of the full-width {wide!r}"
     if key == "<<":
         return "YAML 1.2 has no merge keys, use common: or a profile"
+    if " " in key:
+        return "put a text that holds a comma into quotes"
     return near(key, (name for one in _models(model, path[:-1]) for name in fields_of(one)))
 
 
