@@ -24,7 +24,7 @@ SET_ASIDE: dict[int, str] = {
     0x99: "payload_format_invalid",
 }
 
-HOLD_S_MIN = 1.0
+HOLD_S_MIN = 0.5
 HOLD_S_MAX = 60.0
 
 _RIGHTS = "allow this gateway to publish there in the broker's access rules"

@@ -72,7 +72,7 @@ class Backoff:
 
     def next_s(self, problem: Problem) -> float:
         low, high = (REFUSED_S_MIN, REFUSED_S_MAX) if isinstance(problem, Refused) else (RETRY_S_MIN, RETRY_S_MAX)
-        wait_s = min(high, low * 2 ** min(self._failures, 10))
+        wait_s = min(high, low * 2.0 ** min(self._failures, 10))
         self._failures += 1
         spread: float = random.uniform(0.5, 1.0)  # noqa: S311  # keeps gateways apart in time, keeps no secret
         return wait_s * spread

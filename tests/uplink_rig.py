@@ -1,0 +1,168 @@
+"""An uplink with a real journal, for its tests: what goes in, what is settled, start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+from mqtt_peer import HOST, until
+
+from agent.clock import SystemClock
+from agent.envelope import Origin, draft
+from agent.events import (
+    AUDIT,
+    DEVICE_STATE,
+    TELEMETRY_BATCH,
+    Actor,
+    Audit,
+    DeviceState,
+    Event,
+    PlaceRef,
+    Sample,
+    TelemetryBatch,
+    rfc3339,
+)
+from agent.uplink.uplink import Release, Uplink
+from buffer.journal import Journal
+from buffer.retention import Limits
+from config import model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from buffer.record import Draft
+
+ORIGIN = Origin("h01", "gw-a1")
+ROOT = ORIGIN.root
+TIME = 1_795_230_907.412
+
+SETTINGS = model.Uplink(
+    id="main",
+    brokers=(),
+    mqtt="5",
+    client_id="gw-a1",
+    user=None,
+    password=None,
+    keep_alive_s=10,
+    window=20,
+    backlog_records_per_s=1000.0,
+)
+
+
+def telemetry(device: str = "icu-3") -> Draft:
+    """One batch with one sample."""
+    sample = Sample(p="o2_p", dt=0, v=400.0, why="change")
+    body = TelemetryBatch(device=device, system="medgas.area", meta_ver="1", t0=rfc3339(TIME), samples=[sample])
+    return draft(Event(TELEMETRY_BATCH, "telemetry", TIME, device, body), "synced")
+
+
+def audit() -> Draft:
+    """The shortest event that there is."""
+    body = Audit(
+        actor=Actor(type="system", id="wardgate", role="system"),
+        verb="clock_step",
+        target="clock",
+        before=None,
+        after=None,
+        reason="",
+        result="done",
+        code=None,
+        prev_hash="",
+        hash="",
+    )
+    return draft(Event(AUDIT, "audit", TIME, "clock", body), "synced")
+
+
+def alarm(stream: str = "critical") -> Draft:
+    """Something for an alarm stream; for the uplink a body is opaque."""
+    return replace(audit(), stream=stream, topic="alarm/red/medgas-area/icu-3")
+
+
+def device_state(state: str = "online") -> Event:
+    body = DeviceState(
+        device="icu-3",
+        system="medgas.area",
+        place=PlaceRef(site="h01"),
+        state="online" if state == "online" else "offline",
+        prev_state="unknown",
+        reason="",
+        since=rfc3339(TIME),
+        last_ok=None,
+        protocol="modbus",
+        rtt_ms=None,
+        err_rate_pct=0.0,
+        points_good=1,
+        points_bad=0,
+        profile=None,
+    )
+    return Event(DEVICE_STATE, "state", TIME, "medgas.area/icu-3", body)
+
+
+class Rig:
+    """One journal and, while `running`, one uplink of it."""
+
+    uplink: Uplink
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = SETTINGS
+        self._folder = folder
+        self._task: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+        await self.journal.close()
+
+    async def open(self, *, renew: bool = False) -> None:
+        limits = Limits(64 * 1024 * 1024, 3600.0)
+        self.journal = await Journal.open(self._folder, limits, wall=time.time, cursors=["main"], renew=renew)
+
+    async def reopen(self, *, renew: bool = False) -> None:
+        await self.journal.close()
+        await self.open(renew=renew)
+
+    def at(self, *ports: int, **changes: object) -> None:
+        """Set the brokers by their ports, and anything else of the uplink's settings."""
+        brokers = tuple(model.Broker(HOST, port, tls=False) for port in ports)
+        self.settings = replace(self.settings, brokers=brokers, **changes)  # type: ignore[arg-type]  # a test knows its fields
+
+    def start(self) -> None:
+        self.uplink = Uplink(
+            self.settings, ORIGIN, self.journal, SystemClock(), Release("0.1.0", "1"), lambda: "synced"
+        )
+        self._stop = asyncio.Event()
+        self._task = asyncio.create_task(self.uplink.run(self._stop))
+
+    async def stop(self) -> None:
+        """As the daemon stops it."""
+        assert self._task is not None
+        self._stop.set()
+        async with asyncio.timeout(5):
+            await self._task
+        self._task = None
+
+    async def kill(self) -> None:
+        """As a crash ends it: no farewell."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            if not self._task.cancelled():
+                self._task.result()
+            self._task = None
+
+    async def append(self, *drafts: Draft) -> None:
+        await self.journal.append(drafts)
+
+    def waiting(self, stream: str | None = None) -> int:
+        """Records that are not settled, of one stream or of all."""
+        positions = self.journal.cursor("main")
+        return sum(position.unsettled for position in positions if stream in {None, position.lane.stream})
+
+    async def settled(self, within_s: float = 10.0) -> None:
+        await until(lambda: not self.waiting(), within_s)
