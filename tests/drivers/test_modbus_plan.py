@@ -140,3 +140,11 @@ class ModbusPlace:
         self.first = spec["start"]
         self.end = self.first + {"u16": 1, "i32": 2, "f64": 4}[spec["type"]]
         self.function = {"holding": 3, "input": 4}[spec["table"]]
+
+
+@pytest.mark.parametrize(("bits", "size_bytes"), [(1, 1), (8, 1), (9, 2), (16, 2), (2000, 250)])
+def test_the_only_right_answer_to_a_bit_request_has_its_bits_filled_up_to_bytes(bits: int, size_bytes: int) -> None:
+    """One byte more or less is another request's answer."""
+    coils = [point(str(at), at, table="coil") for at in range(bits)]
+    (block,) = plan(coils, ModbusAddress())
+    assert (block.count, block.size_bytes) == (bits, size_bytes)
