@@ -25,6 +25,7 @@ ANALOG_INPUT = 0
 async def process() -> AsyncIterator[HospitalProcess]:
     async with HospitalProcess(protocols=["bacnet"]) as running:
         yield running
+        assert running.errors() == ""
 
 
 @pytest_asyncio.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 import struct
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 async def hospital() -> AsyncIterator[HospitalProcess]:
     async with HospitalProcess(protocols=["modbus"]) as running:
         yield running
+        assert running.errors() == ""
 
 
 async def test_meter_serves_big_endian_floats(hospital: HospitalProcess) -> None:
@@ -194,7 +196,6 @@ async def test_frozen_fault_lets_values_stand_still(hospital: HospitalProcess) -
 
 async def test_a_frame_that_is_not_modbus_closes_the_connection(hospital: HospitalProcess) -> None:
     """Another protocol id or an impossible length, as a web browser would send."""
-    line = modbus_exchange.__globals__["socket"].create_connection(hospital.address("lv-main"), timeout=1.0)
-    with line:
+    with socket.create_connection(hospital.address("lv-main"), timeout=1.0) as line:
         line.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert line.recv(100) == b""

@@ -25,6 +25,7 @@ NAMESPACE = "urn:wardgate:simulated:or"
 async def process() -> AsyncIterator[HospitalProcess]:
     async with HospitalProcess(protocols=["opcua"]) as running:
         yield running
+        assert running.errors() == ""
 
 
 @pytest_asyncio.fixture

@@ -79,6 +79,7 @@ async def test_one_act_reaches_all_protocols_and_faults_one_device() -> None:
         assert (await hospital.values("lv-main"))["u_an"] == 0.0
         assert (await hospital.values("chiller-1"))["fault"] is True
         await slow_devices_answer_late(hospital)
+        assert hospital.errors() == ""
 
 
 async def slow_devices_answer_late(hospital: HospitalProcess) -> None:

@@ -26,37 +26,41 @@ class Device(Protocol):
 
 
 class FaultBoard:
-    """Switches faults on and, when their time is over, off again."""
+    """Switches faults on and, when their time is over, off again. A switch that has begun is never broken off."""
 
     def __init__(self, devices: Mapping[str, Device]) -> None:
         self._devices = devices
         self._locks = {name: asyncio.Lock() for name in devices}
-        self._ends: dict[str, asyncio.Task[None]] = {}
+        self._ends: dict[str, asyncio.TimerHandle] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def set(self, device: str, fault: str, seconds: float | None = None) -> None:
         """Give `device` a fault, for `seconds` or until the next call. Raises `ValueError` for an unknown fault."""
         if fault not in FAULTS:
             raise ValueError(f"no fault {fault!r}; there are {', '.join(FAULTS)}")
         self._forget(device)
-        if fault == "restart":
-            seconds = RESTART_S if seconds is None else seconds
+        if fault == "restart" and seconds is None:
+            seconds = RESTART_S
         await self._switch(device, cast("Fault", fault))
         if seconds is not None:
-            self._ends[device] = asyncio.create_task(self._end(device, seconds), name=f"fault end[{device}]")
+            self._ends[device] = asyncio.get_running_loop().call_later(seconds, self._end, device)
 
     async def _switch(self, device: str, fault: Fault) -> None:
         async with self._locks[device]:
             await self._devices[device].switch(fault)
 
-    async def _end(self, device: str, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._switch(device, "none")
+    def _end(self, device: str) -> None:
+        task = asyncio.create_task(self._switch(device, "none"), name=f"fault end[{device}]")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     def _forget(self, device: str) -> None:
         ending = self._ends.pop(device, None)
         if ending is not None:
             ending.cancel()
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Let no fault end any more, and wait for what is ending."""
         for device in tuple(self._ends):
             self._forget(device)
+        await asyncio.gather(*self._ending)

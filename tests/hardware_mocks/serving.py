@@ -120,7 +120,7 @@ async def serve(protocol: ProtocolName, settings: Settings) -> None:
         announce_ready()
         await first_done(stop.wait(), tick(world, servers), truth.run())
     finally:
-        board.close()
+        await board.close()
         await control.close()
         await servers.close()
         truth.close()
@@ -140,13 +140,17 @@ async def first_done(*work: Coroutine[Any, Any, object]) -> None:
 
 
 def stopping(lifeline: bool) -> asyncio.Event:
-    """An event that SIGTERM, SIGINT and, with a lifeline, the end of standard input set."""
+    """An event that SIGTERM sets, and SIGINT; with a lifeline the end of standard input in place of SIGINT, because
+    Ctrl-C then reaches the one that holds the other end too, and it decides.
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
     if lifeline:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         loop.add_reader(sys.stdin.fileno(), _watch, loop, stop)
+    else:
+        loop.add_signal_handler(signal.SIGINT, stop.set)
     return stop
 
 
