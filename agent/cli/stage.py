@@ -23,6 +23,7 @@ from hardware_mocks.nets import free_net, give_back
 from agent.cli import broker
 from agent.cli.options import client
 from agent.control.client import ControlError, DaemonUnreachable
+from config.document import Document
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -152,6 +153,8 @@ class Stage:
             file = self.config / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text.replace(EXAMPLE_NET, self.net), encoding="utf-8")
+        gateway = Document("gateway.yaml", (self.config / "gateway.yaml").read_bytes()).data
+        (self.config / gateway["journal"]["path"]).mkdir()
 
     async def _start_broker(self) -> None:
         chosen = broker.prepare(self.folder / "broker", self.broker_host)
