@@ -178,11 +178,15 @@ def _fraction(scale: float, offset: float) -> tuple[float, float, float]:
 
 
 def _mask(point: Point) -> int:
-    """The bits whose being set makes a truth value true: its own, or any bit of a whole number."""
+    """The bits of which any makes a truth value true: its own, or all of a whole number."""
     spec = _spec(point)
     if spec.table in BIT_TABLES:
         return 1
-    return -1 if spec.bit is None else 1 << spec.bit
+    return -1 if spec.bit is None else _field(spec) << spec.bit
+
+
+def _field(spec: ModbusPoint) -> int:
+    return (1 << spec.bits) - 1
 
 
 def _meaning(point: Point) -> Callable[[Any], Value]:
@@ -194,7 +198,8 @@ def _meaning(point: Point) -> Callable[[Any], Value]:
         return _truth
     if spec.bit is None:
         return point.states.get
-    return lambda raw: point.states.get(raw >> cast("int", spec.bit) & 1)
+    bit, field = spec.bit, _field(spec)
+    return lambda raw: point.states.get(raw >> bit & field)
 
 
 def _text(raw: bytes) -> str | None:

@@ -17,6 +17,7 @@ Table = Literal["holding", "input", "coil", "discrete"]
 Coding = Literal["i16", "u16", "i32", "u32", "i64", "u64", "f32", "f64", "bit", "string"]
 Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 REGISTERS = 65536
+WORD_BITS = 16
 Register = Annotated[int, Field(ge=0, lt=REGISTERS)]
 
 BIT_TABLES: frozenset[Table] = frozenset(("coil", "discrete"))
@@ -81,8 +82,9 @@ class ModbusPoint(PointSpec):
     """Where a value is found and how it is coded.
 
     `order` are the bytes of the value as they come, most significant A: ABCD is what the standard says, CDAB swaps the
-    registers, BADC the bytes in each register, DCBA both. `sentinels` are numbers, as they are sent and before scale,
-    that are not measurements; an integer may be written signed or unsigned (-1 or 0xFFFF).
+    registers, BADC the bytes in each register, DCBA both. `bits` from `bit` upwards are a field of their own, such as a
+    nibble with the state of one alarm: true where any is set, or an enumeration. `sentinels` are numbers, as they are
+    sent and before scale, that are not measurements; an integer may be written signed or unsigned (-1 or 0xFFFF).
     """
 
     table: Table = "holding"
@@ -90,6 +92,7 @@ class ModbusPoint(PointSpec):
     type: Coding = "u16"
     order: Order = "ABCD"
     bit: Annotated[int | None, Field(ge=0, le=15)] = None
+    bits: Annotated[int, Field(ge=1, le=16)] = 1
     length: Annotated[int | None, Field(ge=1, le=125)] = None
     sentinels: dict[int, Reason] = Field(default_factory=dict)
 
@@ -124,6 +127,8 @@ class ModbusPoint(PointSpec):
             raise ValueError(f"bit: a {self.table} is one bit itself; leave bit out")
         if self.table not in BIT_TABLES and (self.type == "bit") != (self.bit is not None):
             raise ValueError("bit: type bit in a register needs bit: 0 to 15, and only type bit has one")
+        if self.bits > 1 and (self.bit is None or self.bit + self.bits > WORD_BITS):
+            raise ValueError("bits: only type bit in a register has them, and bit + bits is at most 16")
         if (self.type == "string") != (self.length is not None):
             raise ValueError("length: type string needs its length in registers, and only type string has one")
         if self.start + self.width > REGISTERS:
@@ -149,7 +154,7 @@ class ModbusPoint(PointSpec):
             if reason in GOOD_REASONS:
                 raise ValueError(f"sentinels: {raw} cannot mean {reason}: a sentinel says why there is no value")
             if self.type not in ("f32", "f64") and not fits(raw, self.width):
-                raise ValueError(f"sentinels: {raw} does not fit into {self.width * 16} bits")
+                raise ValueError(f"sentinels: {raw} does not fit into {self.width * WORD_BITS} bits")
         return self
 
 
