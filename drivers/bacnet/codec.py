@@ -36,10 +36,15 @@ _REAL = struct.Struct(">f")
 _DOUBLE = struct.Struct(">d")
 _CHARSETS = {0: "utf-8", 3: "utf-32-be", 4: "utf-16-be", 5: "latin-1"}
 _DBCS = 1
+_UNSPECIFIED = 255
 
 
 class Malformed(Exception):
     """These bytes are not what the standard says."""
+
+
+class _Senseless(Exception):
+    """One value makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,14 @@ class ObjectId:
     number: int
 
 
-Primitive = None | bool | int | float | str | bytes | Bits | ObjectId
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A value whose own bytes make no sense, in an answer that is otherwise sound."""
+
+    why: str
+
+
+Primitive = None | bool | int | float | str | bytes | Bits | ObjectId | Unreadable
 Raw = Primitive | tuple[Primitive, ...] | Opaque | AccessError
 """A value as it was sent; several in a row, as in a list, are a tuple."""
 
@@ -283,6 +295,8 @@ def _primitive(data: bytes, position: int) -> tuple[Primitive, int]:
     """One value with an application tag, and the position behind it."""
     first = data[position]
     if first == _REAL_TAG:  # the most frequent of all
+        if position + 5 > len(data):
+            raise Malformed("cut off")
         return _real(data[position + 1 : position + 5]), position + 5
     if first & _CONTEXT or first & 7 > 5:  # noqa: PLR2004 - 6 and 7 are opening and closing tags
         raise Malformed(f"no application tag at byte {position}")
@@ -292,7 +306,10 @@ def _primitive(data: bytes, position: int) -> tuple[Primitive, int]:
     decode = _DECODERS.get(number)
     if decode is None:
         raise Malformed(f"application tag {number} at byte {position}")
-    return decode(data[position : position + size]), position + size
+    try:
+        return decode(data[position : position + size]), position + size
+    except _Senseless as senseless:
+        return Unreadable(str(senseless)), position + size
 
 
 def _boolean(value: int) -> bool:
@@ -303,45 +320,45 @@ def _boolean(value: int) -> bool:
 
 def _null(body: bytes) -> None:
     if body:
-        raise Malformed("a null with data")
+        raise _Senseless("a null with data")
 
 
 def _unsigned(body: bytes) -> int:
     if not 0 < len(body) <= _INTEGER_BYTES_MAX:
-        raise Malformed(f"an integer of {len(body)} bytes")
+        raise _Senseless(f"an integer of {len(body)} bytes")
     return int.from_bytes(body, "big")
 
 
 def _signed(body: bytes) -> int:
     if not 0 < len(body) <= _INTEGER_BYTES_MAX:
-        raise Malformed(f"an integer of {len(body)} bytes")
+        raise _Senseless(f"an integer of {len(body)} bytes")
     return int.from_bytes(body, "big", signed=True)
 
 
 def _real(body: bytes) -> float:
     if len(body) != _REAL.size:
-        raise Malformed(f"a real of {len(body)} bytes")
+        raise _Senseless(f"a real of {len(body)} bytes")
     value: float = _REAL.unpack(body)[0]
     return value
 
 
 def _double(body: bytes) -> float:
     if len(body) != _DOUBLE.size:
-        raise Malformed(f"a double of {len(body)} bytes")
+        raise _Senseless(f"a double of {len(body)} bytes")
     value: float = _DOUBLE.unpack(body)[0]
     return value
 
 
 def _text(body: bytes) -> str:
     if not body:
-        raise Malformed("a character string without character set")
+        raise _Senseless("a character string without character set")
     charset, text = _CHARSETS.get(body[0]), body[1:]
     if body[0] == _DBCS:
         charset, text = f"cp{int.from_bytes(body[1:3], 'big')}", body[3:]
     try:
         return text.decode(charset or "")
     except (LookupError, UnicodeDecodeError) as error:
-        raise Malformed(f"a character string in character set {body[0]} that cannot be read") from error
+        raise _Senseless(f"a character string in character set {body[0]} that cannot be read") from error
 
 
 @lru_cache(maxsize=256)
@@ -349,7 +366,7 @@ def _bits(body: bytes) -> Bits:
     """Cached, because a site has few different status flags and very many of each."""
     unused = body[0] if body else 8
     if unused > 7 or (unused and len(body) == 1):  # noqa: PLR2004 - bits of a byte
-        raise Malformed("a bit string with an impossible length")
+        raise _Senseless("a bit string with an impossible length")
     text = "".join(f"{byte:08b}" for byte in body[1:])
     return Bits(text[: len(text) - unused])
 
@@ -357,21 +374,25 @@ def _bits(body: bytes) -> Bits:
 def _date(body: bytes) -> str:
     """ISO 8601; `*` stands for what the device leaves open."""
     if len(body) != 4:  # noqa: PLR2004 - year, month, day, day of the week
-        raise Malformed(f"a date of {len(body)} bytes")
-    year, month, day = ("*" if part == 255 else part for part in body[:3])  # noqa: PLR2004 - unspecified
-    return f"{year if isinstance(year, str) else year + 1900}-{month:0>2}-{day:0>2}"
+        raise _Senseless(f"a date of {len(body)} bytes")
+    year = "*" if body[0] == _UNSPECIFIED else str(1900 + body[0])
+    return f"{year}-{_two_digits(body[1])}-{_two_digits(body[2])}"
 
 
 def _time(body: bytes) -> str:
     if len(body) != 4:  # noqa: PLR2004 - hour, minute, second, hundredths
-        raise Malformed(f"a time of {len(body)} bytes")
-    hour, minute, second, hundredth = ("*" if part == 255 else part for part in body)  # noqa: PLR2004 - unspecified
-    return f"{hour:0>2}:{minute:0>2}:{second:0>2}.{hundredth:0>2}"
+        raise _Senseless(f"a time of {len(body)} bytes")
+    hour, minute, second, hundredth = map(_two_digits, body)
+    return f"{hour}:{minute}:{second}.{hundredth}"
+
+
+def _two_digits(part: int) -> str:
+    return "*" if part == _UNSPECIFIED else f"{part:02}"
 
 
 def _object_id(body: bytes) -> ObjectId:
     if len(body) != 4:  # noqa: PLR2004 - bytes of an identifier
-        raise Malformed(f"an object identifier of {len(body)} bytes")
+        raise _Senseless(f"an object identifier of {len(body)} bytes")
     return ObjectId(int.from_bytes(body, "big"))
 
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from drivers.bacnet import names
-from drivers.bacnet.codec import AccessError, Bits, ObjectId, Raw
+from drivers.bacnet.codec import AccessError, Bits, ObjectId, Raw, Unreadable
 from drivers.contract import Grade, Quality, Reason, Value
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def _worse(one: Quality | None, other: Quality | None) -> Quality | None:
 def _value(point: Point, raw: Raw) -> Judged:
     if raw is None:
         return None, NULL
+    if isinstance(raw, Unreadable):
+        return None, Quality(Grade.BAD, "decode_error", raw.why)
     try:
         return _TYPES[point.type](point, raw)
     except TypeError:

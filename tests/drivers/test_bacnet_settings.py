@@ -1,0 +1,99 @@
+"""What may be written about BACnet, and what is said about what may not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import ValidationError
+
+from drivers.bacnet.settings import PROTOCOL, BacnetAddress, BacnetLine, BacnetPoint
+
+if TYPE_CHECKING:
+    from config.files import Spec
+
+
+@pytest.mark.parametrize(
+    ("written", "bind", "ip", "port"),
+    [
+        ("10.1.2.3", "10.1.2.3/32:47808", "10.1.2.3/32", 47808),
+        ("10.1.2.3:47809", "10.1.2.3/32:47809", "10.1.2.3/32", 47809),
+        ("10.1.2.3/24", "10.1.2.3/24:47808", "10.1.2.3/24", 47808),
+        (" 10.1.2.3/255.255.0.0:1 ", "10.1.2.3/16:1", "10.1.2.3/16", 1),
+    ],
+)
+def test_bind_is_an_address_with_what_belongs_to_it(written: str, bind: str, ip: str, port: int) -> None:
+    """Prefix and port have their defaults; what comes out is always complete."""
+    line = BacnetLine(protocol="bacnet", bind=written)
+    assert (line.bind, str(line.interface), line.port) == (bind, ip, port)
+
+
+def test_many_devices_are_asked_at_once_unless_somebody_says_otherwise() -> None:
+    """One UDP socket serves all of them."""
+    assert BacnetLine(protocol="bacnet", bind="10.1.2.3").concurrency == 8
+
+
+def test_a_point_needs_its_object_only() -> None:
+    """Present value, no index; the spelling is the standard's from here on."""
+    point = BacnetPoint.model_validate({"object": "analog-input : 1"})
+    assert (point.object_name, point.property_name, point.index) == ("analog-input,1", "present-value", None)
+    vendor = BacnetPoint.model_validate({"object": "300,2", "property": "85", "index": 3})
+    assert (vendor.object_name, vendor.property_name, vendor.index) == ("300,2", "present-value", 3)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ({"object": "binary-input,1"}, "bool"),
+        ({"object": "binary-input,1", "property": "description"}, "number"),
+        ({"object": "binary-input,1", "value": "integer"}, "integer"),
+        ({"object": "multi-state-value,1", "states": {1: "off"}}, "enum"),
+        ({"object": "multi-state-value,1"}, "number"),
+        ({"object": "characterstring-value,1"}, "string"),
+        ({"object": "analog-value,1"}, "number"),
+    ],
+)
+def test_the_object_type_says_what_its_value_is(written: dict[str, object], value: str) -> None:
+    """A binary object is a truth value and a point with states an enumeration, without saying so."""
+    assert BacnetPoint.model_validate(written).value == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "said"),
+    [
+        (BacnetLine, {"bind": "0.0.0.0/0"}, "write the address of the one that the devices are on"),
+        (BacnetLine, {"bind": "eth0"}, "'eth0' is not ADDRESS/PREFIX; write for example 10.1.2.3/24"),
+        (BacnetLine, {"bind": "10.1.2.3/40"}, "'10.1.2.3/40' is not ADDRESS/PREFIX"),
+        (BacnetLine, {"bind": "10.1.2.3:70000"}, "'10.1.2.3:70000' is not ADDRESS:PORT"),
+        (BacnetLine, {"bind": "10.1.2.3", "retries": 9}, "less than or equal to 5"),
+        (BacnetAddress, {"instance": 4194303}, "less than or equal to 4194302"),
+        (BacnetAddress, {"instance": 1, "at": "chiller.local"}, "'chiller.local' is not an IPv4 address"),
+        (BacnetAddress, {"instance": 1, "at": "10.1.2.3/24"}, "is not an IPv4 address"),
+        (BacnetAddress, {"instance": 1, "at": "10.1.2.3:0"}, "is not ADDRESS:PORT"),
+        (BacnetAddress, {"instance": 1, "batch": 0}, "greater than or equal to 1"),
+        (BacnetPoint, {"object": "analog-imput,1"}, "unknown object type 'analog-imput'; did you mean 'analog-input'?"),
+        (BacnetPoint, {"object": "AnalogInput,1"}, "unknown object type 'AnalogInput'; did you mean 'analog-input'?"),
+        (BacnetPoint, {"object": "zzz,1"}, "unknown object type 'zzz'"),
+        (BacnetPoint, {"object": "analog-input"}, "write its type and instance, such as analog-input,1"),
+        (BacnetPoint, {"object": "analog-input,4194303"}, "instance 4194303 is above 4194302"),
+        (BacnetPoint, {"object": "1024,1"}, "object type 1024 is above 1023"),
+        (BacnetPoint, {"object": "analog-input,1", "property": "present-valu"}, "did you mean 'present-value'?"),
+        (BacnetPoint, {"object": "analog-input,1", "index": -1}, "greater than or equal to 0"),
+        (BacnetPoint, {"object": "analog-input,1", "register": 5}, "Extra inputs are not permitted"),
+    ],
+)
+def test_mistakes_say_what_to_write_instead(kind: type[Spec], written: dict[str, object], said: str) -> None:
+    """Each in one sentence."""
+    if kind is BacnetLine:
+        written = {"protocol": "bacnet", **written}
+    with pytest.raises(ValidationError) as error:
+        kind.model_validate(written)
+    assert error.value.error_count() == 1
+    assert said in str(error.value)
+
+
+def test_the_schema_names_the_keys_as_they_are_written() -> None:
+    """Editors complete what the file wants, not what the code calls it."""
+    assert {"object", "property", "index"} <= set(PROTOCOL.point.model_json_schema()["properties"])
+    assert {"instance", "at", "batch"} <= set(PROTOCOL.address.model_json_schema()["properties"])
+    assert {"bind", "retries"} <= set(PROTOCOL.line.model_json_schema()["properties"])

@@ -1,0 +1,150 @@
+"""What a BACnet value, its status flags and its reliability mean: `domain.md` 5.2 row by row."""
+
+from __future__ import annotations
+
+import pytest
+from bacnet_peer import make_point
+
+from drivers.bacnet.codec import AccessError, Bits, ObjectId, Opaque, Raw
+from drivers.bacnet.values import faulty, judge
+from drivers.contract import Grade, Quality, Value
+
+FAULT, OVERRIDDEN, OUT_OF_SERVICE = Bits("0100"), Bits("0010"), Bits("0001")
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "value"),
+    [
+        ("number", 21.5, 21.5),
+        ("number", 7, 7.0),
+        ("number", True, 1.0),
+        ("integer", 7, 7),
+        ("integer", 7.0, 7),
+        ("bool", 1, True),
+        ("bool", 0, False),
+        ("bool", True, True),
+        ("enum", 2, "starting"),
+        ("string", "ok", "ok"),
+        ("string", ObjectId(1), "analog-input,1"),
+        ("string", Bits("01"), "01"),
+        ("string", b"\x01\xff", "01ff"),
+        ("string", 5, "5"),
+    ],
+)
+def test_values_take_the_type_of_their_point(kind: str, raw: Raw, value: Value) -> None:
+    """Active is true, a multistate is its state name, a number is a number."""
+    point = make_point("analog-input,1", kind, states={2: "starting"})  # type: ignore[arg-type] # a parameter
+    judged, flaw = judge(point, raw, Bits("0000"))
+    assert (judged, type(judged), flaw) == (value, type(value), None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "reason", "said"),
+    [
+        ("number", "21", "decode_error", "number expected, text sent"),
+        ("number", None, "not_available", "null"),
+        ("number", float("nan"), "not_available", "nan"),
+        ("number", float("-inf"), "not_available", "-inf"),
+        ("number", (1.0, 2.0), "decode_error", "number expected, list of 2 sent"),
+        ("number", Opaque(b""), "decode_error", "number expected, structure sent"),
+        ("number", Bits("1"), "decode_error", "number expected, bit string sent"),
+        ("integer", 7.5, "decode_error", "integer expected, 7.5 sent"),
+        ("integer", float("inf"), "not_available", "inf"),
+        ("bool", 2, "decode_error", "bool expected, 2 sent"),
+        ("enum", 9, "config_error", "state 9 has no name"),
+        ("enum", 1.5, "config_error", "state 1.5 has no name"),
+        ("enum", "on", "decode_error", "enum expected, text sent"),
+        ("string", (), "decode_error", "string expected, list of 0 sent"),
+    ],
+)
+def test_what_is_not_a_value_of_the_point_is_none(kind: str, raw: Raw, reason: str, said: str) -> None:
+    """Bad, with what was sent, and never a zero."""
+    judged, flaw = judge(make_point("analog-input,1", kind, states={2: "starting"}), raw)  # type: ignore[arg-type] # see above
+    assert judged is None
+    assert flaw is not None
+    assert (flaw.grade, flaw.reason, flaw.raw) == (Grade.BAD, reason, said)
+
+
+def test_scale_and_offset_come_before_the_range() -> None:
+    """The plausible range is in the unit of the point; outside it the value stays, suspect."""
+    point = make_point("analog-input,1", scale=0.1, offset=-40.0, low=-30.0, high=60.0)
+    assert judge(point, 500.0) == (10.0, None)
+    assert judge(point, 50.0) == (-35.0, Quality(Grade.UNCERTAIN, "range_suspect", "-35"))
+    assert judge(point, 1010.0) == (61.0, Quality(Grade.UNCERTAIN, "range_suspect", "61"))
+
+
+def test_a_scaled_integer_stays_one() -> None:
+    """A counter with a multiplier."""
+    point = make_point("accumulator,1", "integer", scale=10.0)
+    assert judge(point, 12345678901) == (123456789010, None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "reliability", "grade", "reason", "said"),
+    [
+        (OUT_OF_SERVICE, None, Grade.BAD, "out_of_service", "status-flags out-of-service"),
+        (Bits("0101"), 1, Grade.BAD, "out_of_service", "status-flags out-of-service"),
+        (OVERRIDDEN, None, Grade.GOOD, "local_override", "status-flags overridden"),
+        (FAULT, None, Grade.BAD, "device_fault", "status-flags fault"),
+        (FAULT, 0, Grade.BAD, "device_fault", "status-flags fault"),
+        (FAULT, AccessError(2, 32), Grade.BAD, "device_fault", "status-flags fault"),
+        (FAULT, 1, Grade.BAD, "sensor_fault", "reliability no-sensor"),
+        (FAULT, 2, Grade.UNCERTAIN, "range_suspect", "reliability over-range"),
+        (FAULT, 3, Grade.UNCERTAIN, "range_suspect", "reliability under-range"),
+        (FAULT, 4, Grade.BAD, "sensor_fault", "reliability open-loop"),
+        (FAULT, 5, Grade.BAD, "sensor_fault", "reliability shorted-loop"),
+        (FAULT, 6, Grade.BAD, "not_connected", "reliability no-output"),
+        (FAULT, 7, Grade.BAD, "device_fault", "reliability unreliable-other"),
+        (FAULT, 8, Grade.BAD, "device_fault", "reliability process-error"),
+        (FAULT, 9, Grade.BAD, "device_fault", "reliability multi-state-fault"),
+        (FAULT, 10, Grade.BAD, "config_error", "reliability configuration-error"),
+        (FAULT, 12, Grade.BAD, "comm_lost", "reliability communication-failure"),
+        (FAULT, 13, Grade.UNCERTAIN, "subnormal", "reliability member-fault"),
+        (FAULT, 300, Grade.BAD, "device_fault", "reliability 300"),
+    ],
+)
+def test_flags_and_reliability_become_quality(
+    flags: Raw, reliability: Raw, grade: Grade, reason: str, said: str
+) -> None:
+    """The value stays where it may still be used."""
+    value, flaw = judge(make_point("analog-input,1"), 21.5, flags, reliability)
+    assert flaw is not None
+    assert (flaw.grade, flaw.reason, flaw.raw) == (grade, reason, said)
+    assert value == (None if grade is Grade.BAD else 21.5)
+
+
+@pytest.mark.parametrize("flags", [Bits("1000"), Bits("0000"), Bits(""), None, AccessError(2, 32)])
+def test_in_alarm_and_missing_flags_are_no_flaw(flags: Raw) -> None:
+    """An alarm says nothing against its value, and some objects have no flags."""
+    assert judge(make_point("analog-input,1"), 21.5, flags) == (21.5, None)
+    assert not faulty(flags)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "said"),
+    [
+        (AccessError(1, 31), "config_error", "object/unknown-object"),
+        (AccessError(2, 32), "config_error", "property/unknown-property"),
+        (AccessError(2, 42), "config_error", "property/invalid-array-index"),
+        (AccessError(2, 27), "denied", "property/read-access-denied"),
+        (AccessError(4, 0), "denied", "security/other"),
+        (AccessError(7, 30), "comm_lost", "communication/timeout"),
+        (AccessError(0, 25), "device_fault", "device/operational-problem"),
+        (AccessError(0, 3), "busy", "device/device-busy"),
+        (AccessError(99, 9999), "device_fault", "99/9999"),
+    ],
+)
+def test_errors_of_a_property_become_quality(error: AccessError, reason: str, said: str) -> None:
+    """What the device said stays readable beside our reason."""
+    value, flaw = judge(make_point("analog-input,1"), error, Bits("0000"))
+    assert value is None
+    assert flaw is not None
+    assert (flaw.grade, flaw.reason, flaw.raw) == (Grade.BAD, reason, said)
+
+
+def test_the_worst_finding_wins() -> None:
+    """Overridden and out of range is suspect; out of range and faulty is bad."""
+    point = make_point("analog-input,1", low=0.0, high=10.0)
+    suspect = Quality(Grade.UNCERTAIN, "range_suspect", "21.5")
+    assert judge(point, 21.5, OVERRIDDEN) == (21.5, suspect)
+    assert judge(point, 21.5, FAULT, 1) == (None, Quality(Grade.BAD, "sensor_fault", "reliability no-sensor"))
