@@ -7,6 +7,7 @@ drops input above 516 bytes in silence, and hides why a connection failed.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,8 @@ async def open_tcp(spec: ModbusLine, timeout_s: float, make: Callable[[], Transa
         hint = "check the port, and that Modbus TCP is switched on in the device"
         raise Unreachable(endpoint, "connection refused", hint) from error
     except OSError as error:
-        raise Unreachable(endpoint, error.strerror or str(error), "check the network in between") from error
+        what = os.strerror(error.errno) if error.errno else str(error)  # asyncio's text only repeats the address
+        raise Unreachable(endpoint, what.lower(), "check the network in between") from error
     for level, option, value in _OPTIONS:
         transport.get_extra_info("socket").setsockopt(level, option, value)
     return link

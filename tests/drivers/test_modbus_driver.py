@@ -325,6 +325,14 @@ async def test_a_name_that_nobody_knows_is_unreachable_with_the_next_step() -> N
         await ModbusDriver(named, ManualClock()).connect()
 
 
+async def test_an_address_without_a_way_to_it_is_unreachable_in_the_system_s_words() -> None:
+    """A broadcast address takes no connection: refused before anything is sent."""
+    astray = line(502)
+    object.__setattr__(astray, "spec", ModbusLine(protocol="modbus", host="255.255.255.255"))
+    with pytest.raises(Unreachable, match=r"255\.255\.255\.255:502: [a-z ]+; check the network in between"):
+        await ModbusDriver(astray, ManualClock()).connect()
+
+
 async def test_the_constructor_opens_nothing() -> None:
     """Nobody listens on the port, and nobody notices before connect."""
     async with peer(honest) as served:
