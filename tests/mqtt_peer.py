@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import shutil
 import signal
 import socket
 import subprocess
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from threading import Thread
@@ -245,6 +247,13 @@ class ScriptedBroker:
             self.acknowledge(publish, reason)
 
 
+def password_line(user: str, password: str) -> str:
+    """A line of mosquitto's password file."""
+    salt, rounds = b"twelve bytes", 101
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
+    return f"{user}:$7${rounds}${b64encode(salt).decode()}${b64encode(digest).decode()}\n"
+
+
 class Mosquitto:
     """A real mosquitto on a free port, with its own configuration and nothing kept on disk."""
 
@@ -253,7 +262,9 @@ class Mosquitto:
         self.log = folder / "mosquitto.log"
         self._config = folder / "mosquitto.conf"
         access = () if any("allow_anonymous" in line for line in lines) else ("allow_anonymous true",)
-        settings = (f"listener {self.port} {HOST}", "persistence false", "log_dest stderr", *access, *lines)
+        # Started by root it would become another user, who may not read what a test wrote.
+        base = (f"listener {self.port} {HOST}", "user root", "persistence false", "log_dest stderr")
+        settings = (*base, *access, *lines)
         self._config.write_text("\n".join(settings) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
 
