@@ -68,6 +68,14 @@ async def test_generator_serves_gencomm_scales(hospital: HospitalProcess) -> Non
     assert modbus_read(gen, 10, 3, 39_425, 1) == b"\x11\x11"
 
 
+async def test_what_does_not_fit_saturates(hospital: HospitalProcess) -> None:
+    """A pinned value beyond the register's range is served as its largest or smallest number."""
+    gen = hospital.address("gen-1")
+    await hospital.set("gen-1", "oil_p", 1e6)
+    await hospital.set("gen-1", "t_cool", -1e6)
+    assert struct.unpack(">Hh", modbus_read(gen, 10, 3, 1024, 2)) == (65_535, -32_768)
+
+
 async def test_generator_shows_its_failed_start_in_the_alarm_nibbles(hospital: HospitalProcess) -> None:
     """Fail to start is the second nibble of 39428: 3 is a shutdown."""
     await hospital.set("gen-1", "start_fail", True)

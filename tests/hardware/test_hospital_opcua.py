@@ -156,6 +156,30 @@ async def test_wrong_length_fault_changes_the_number_of_results(hospital: Hospit
     assert {len(await client.uaclient.read(wanted)) for _ in range(20)} == {2, 4}
 
 
+async def test_wrong_length_fault_invents_or_loses_notifications(hospital: HospitalProcess, client: Client) -> None:
+    """A notification carries an item that nobody subscribed to, and another one lacks its last."""
+    heard: list[list[int]] = []
+    subscription = await client.create_subscription(100, Collector())
+    publish = subscription.publish_callback
+
+    async def listen(result: ua.PublishResult) -> None:
+        notified: list[Any] = result.NotificationMessage.NotificationData or []
+        heard.extend([item.ClientHandle for item in data.MonitoredItems] for data in notified)
+        await publish(result)
+
+    callbacks: dict[Any, Any] = client.uaclient._subscription_callbacks
+    callbacks[subscription.subscription_id] = listen
+    await subscription.subscribe_data_change([node(client, "o2_p"), node(client, "dp")])
+    await hospital.fault("or-1", "wrong_length")
+
+    async def both() -> bool:
+        return any(0x7FFF_FFFF in handles for handles in heard) and any(len(handles) < 2 for handles in heard[1:])
+
+    await becomes(both)
+    await hospital.fault("or-1", "none")
+    await subscription.delete()
+
+
 async def test_frozen_fault_stops_values_and_source_times(hospital: HospitalProcess, client: Client) -> None:
     """Requests are answered, but nothing moves."""
     await hospital.fault("or-1", "frozen")

@@ -117,7 +117,7 @@ class BacnetDevice:
         self._objects = {item.point: make_object(item) for item in self._items}
         for made in self._objects.values():
             self._application.add_object(made)
-        self.refresh()
+        await self.refresh()
         await self._application.listening()
 
     def vanish(self) -> None:
@@ -135,7 +135,7 @@ class BacnetDevice:
             await asyncio.sleep(0)  # lets the closed socket go before its address is taken again
             await self.listen()
 
-    def refresh(self) -> None:
+    async def refresh(self) -> None:
         """Let the objects show the world as it is, unless they are frozen."""
         if self.fault == "frozen" or self._application is None:
             return
@@ -240,9 +240,11 @@ def make_object(item: Item) -> Any:
 
 def shown(item: Item, value: Value | None) -> Value | None:
     """The value as the object can hold it."""
-    if value is None or item.states or item.kind == "binary-input":
-        return value
-    return round(float(value), item.decimals)
+    if value is None:
+        return None
+    if item.states:
+        return int(value)
+    return bool(value) if item.kind == "binary-input" else round(float(value), item.decimals)
 
 
 def put(target: Any, value: Value | None) -> None:
@@ -285,7 +287,7 @@ class BacnetServers:
         self._ticks += 1
         if self._ticks % REFRESH_TICKS == 0:
             for device in self.devices.values():
-                device.refresh()
+                await device.refresh()
 
     async def close(self) -> None:
         for device in self.devices.values():

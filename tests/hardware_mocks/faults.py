@@ -24,6 +24,9 @@ class Device(Protocol):
     async def switch(self, fault: Fault) -> None:
         """Behave so from now on. Never called twice at once for one device."""
 
+    async def refresh(self) -> None:
+        """Serve what the world and the pins say now."""
+
 
 class FaultBoard:
     """Switches faults on and, when their time is over, off again. A switch that has begun is never broken off."""

@@ -78,6 +78,9 @@ class ModbusDevice:
         elif self._server is None:
             await self.listen()
 
+    async def refresh(self) -> None:
+        """Nothing to do: values are computed when they are asked for."""
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer), name=f"modbus[{self._name}]")
         self._connections[writer] = task

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hardware_mocks.signals import Points, Value
+    from hardware_mocks.signals import Points
 
 Encode = Callable[["Points"], bytes]
 
@@ -75,18 +75,23 @@ class DeviceMap:
 
 
 def number(layout: str, name: str, scale: float, missing: float) -> Encode:
-    """A scaled number as `layout` of `struct`; `missing` is the raw value where the device cannot measure."""
+    """A scaled number as `layout` of `struct`; `missing` is the raw value where the device cannot measure. What does
+    not fit saturates, as in a converter.
+    """
     pack = struct.Struct(layout).pack
+    scaled = (lambda value: value * scale) if layout.endswith("f") else _integer(layout, scale)
 
     def encode(points: Points) -> bytes:
         value = points[name]
-        return pack(missing if value is None else _scaled(layout, value, scale))
+        return pack(missing if value is None else scaled(float(value)))
 
     return encode
 
 
-def _scaled(layout: str, value: Value, scale: float) -> float | int:
-    return float(value) * scale if layout.endswith(("f", "d")) else round(float(value) * scale)
+def _integer(layout: str, scale: float) -> Callable[[float], int]:
+    top = (1 << 8 * struct.calcsize(layout)) - 1
+    low, high = (-(top + 1) // 2, top // 2) if layout[-1].islower() else (0, top)
+    return lambda value: min(max(round(value * scale), low), high)
 
 
 def _below_zero(layout: str, amount: int) -> int:

@@ -5,6 +5,7 @@ Values are written ten times a second, only those that changed, each with its so
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from datetime import UTC, datetime
@@ -111,6 +112,7 @@ class OperatingRoomServer:
         self._server: Any = None
         self._nodes: dict[str, ua.NodeId] = {}
         self._served: Points = {}
+        self._writing = asyncio.Lock()
 
     async def start(self) -> None:
         """Build the address space, fill it, then listen. Raises `OSError` where the address is taken."""
@@ -163,20 +165,23 @@ class OperatingRoomServer:
         await self._write()
 
     async def refresh(self) -> None:
-        if self._server is not None:
-            await self._write()
+        """Serve what the world and the pins say now."""
+        await self._write()
 
     async def _write(self) -> None:
         """Write what changed since the last time; a device in trouble has a bad status in place of every value."""
-        if self._fault == "frozen" or self._server is None:
-            return
-        points = self._world.points(self._name)
-        status = FAILED_DEVICE if self._fault == "exception" else FAILED_SENSOR
-        shown: Points = dict.fromkeys(points) if self._fault == "exception" else rounded(points)
-        changed = {name: value for name, value in shown.items() if self._served.get(name, "never") != value}
-        if not changed:
-            return
+        async with self._writing:
+            if self._fault == "frozen" or self._server is None:
+                return
+            points = self._world.points(self._name)
+            shown: Points = dict.fromkeys(points) if self._fault == "exception" else rounded(points)
+            changed = {name: value for name, value in shown.items() if self._served.get(name, "never") != value}
+            if changed:
+                await self._write_values(changed)
+
+    async def _write_values(self, changed: Points) -> None:
         now = datetime.now(UTC)
+        status = FAILED_DEVICE if self._fault == "exception" else FAILED_SENSOR
         for name, value in changed.items():
             await self._server.write_attribute_value(self._nodes[name], data_value(name, value, status, now))
         self._served.update(changed)

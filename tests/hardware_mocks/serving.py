@@ -87,10 +87,12 @@ class Desk:
         match message:
             case {"do": "fault", "fault": str(fault)}:
                 await self._board.set(device, fault, message.get("seconds"))
-            case {"do": "set", "point": str(point), "value": value}:
+            case {"do": "set", "point": str(point), "value": (None | int() | float()) as value}:
                 self._world.pin(device, point, value)
+                await self._devices[device].refresh()
             case {"do": "release"}:
                 self._world.release(device, message.get("point"))
+                await self._devices[device].refresh()
             case {"do": "values"}:
                 return {"values": self._world.points(device), "t": self._world.hospital.t}
             case _:
