@@ -44,6 +44,7 @@ STYLES = {
 """How a word of the status looks, wherever it stands."""
 
 KEEP_GOING_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+UNITS = {"1": "", "Cel": "°C", "[ppm]": "ppm", "kW.h": "kWh", "Ohm": "Ω", "kOhm": "kΩ", "ug/m3": "µg/m³"}
 SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 BINARY_STEP = 1024
 DECIMALS = ((10_000, 0), (100, 1), (1, 2))
@@ -131,9 +132,7 @@ def value(held: Value) -> str:
 
 def unit(code: str) -> str:
     """UCUM as people write it."""
-    return {"1": "", "Cel": "°C", "[ppm]": "ppm", "kW.h": "kWh", "Ohm": "Ω", "kOhm": "kΩ", "ug/m3": "µg/m³"}.get(
-        code, code.strip("{}").replace("m3", "m³")
-    )
+    return UNITS[code] if code in UNITS else code.replace("{", "").replace("}", "").replace("m3", "m³")
 
 
 def size(size_bytes: float) -> str:

@@ -38,7 +38,7 @@ def _heading(now: Status, words: Words) -> None:
 
 
 def _uplinks(now: Status, words: Words) -> None:
-    headings = [words(word) for word in ("uplink", "state", "since", "broker", "waiting", "acknowledged", "error")]
+    headings = [words(word) for word in ("uplink", "state", "since", "broker", "waiting", "settled", "error")]
     rows: list[Row] = [
         [
             one.id,

@@ -38,6 +38,8 @@ ROOMY_COLUMNS = 100
 CELL_COLUMNS = 17
 """What a value with name and unit is padded to, so values of several devices stand below each other."""
 BADGE_COLUMNS = 10
+LABEL_COLUMNS = 64
+"""What a device's row needs beside its numbers: id, name, and some room for states."""
 HEADER_ROWS = 2
 FOOTER_ROWS = 2
 BORDER_ROWS = 2
@@ -46,6 +48,15 @@ SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_SPAN_S = 24
 COLOURS = ("red", "orange", "yellow", "blue")
 INKS = {"red": "bright_red", "orange": "dark_orange", "yellow": "yellow", "blue": "bright_blue"}
+STATES = {
+    "NORM": "normal",
+    "UNACK": "unacknowledged",
+    "ACKED": "acknowledged",
+    "RTNUN": "returned",
+    "LTUNK": "latched",
+    "LTACK": "latched, acknowledged",
+}
+"""The states of an alarm, as people say them."""
 UNACKNOWLEDGED = ("UNACK", "RTNUN", "LTUNK")
 KEYS = (
     ("b", "broker"),
@@ -177,7 +188,8 @@ def _journal(status: Status, words: Words) -> Text:
     kept = status.journal
     records = sum(stream.records for stream in kept.streams.values())
     waiting = sum(sum(uplink.waiting.values()) for uplink in status.uplinks)
-    text = Text.assemble((f"{words('journal')} ", "dim"), (f"{records:,}", "bold"), f" {show.size(kept.size_bytes)}  ")
+    text = Text.assemble((f"{words('journal')} ", "dim"), (f"{records:,}", "bold"), f" {words('records')}  ")
+    text.append(f"{show.size(kept.size_bytes)}  ")
     text.append(f"{words('waiting')} ", "dim")
     text.append(f"{waiting:,}", "bold yellow" if waiting > sum(up.in_flight for up in status.uplinks) else "bold green")
     return text if kept.error is None else text.append(f"  {kept.error}", "bold red")
@@ -233,13 +245,14 @@ def _values(
         text = Text.assemble((words("offline"), "bold red"), f"  {device.reason}")
         return text.append(f"  {words('last ok')} {show.local_time(device.last_ok)}", "dim")
     text = Text(no_wrap=True, overflow="ellipsis")
-    news = [point for point in points if _is_state(point) and mono - memory.of(point).changed < NEWS_S]
-    for point in news:
-        text.append_text(_state(point, words, "bold yellow"))
-    for point in _telling(points, memory, count=max(2, (columns - 46) // CELL_COLUMNS)):
+    for point in _telling(points, memory, count=max(2, (columns - LABEL_COLUMNS) // CELL_COLUMNS)):
         text.append_text(_measured(point, memory.of(point), mono))
-    for point in points:
-        if _is_state(point) and point not in news and point.value is not False:
+    states = [point for point in points if _is_state(point)]
+    news = [point for point in states if mono - memory.of(point).changed < NEWS_S]
+    for point in sorted(news, key=lambda point: point.value is False):
+        text.append_text(_state(point, words, "bold yellow" if point.value else "yellow"))
+    for point in states:
+        if point not in news and point.value is not False:
             text.append_text(_state(point, words, "dim"))
     return text or Text(words("all quiet"), style="dim green")
 
@@ -257,7 +270,7 @@ def _state(point: PointView, words: Words, style: str) -> Text:
 def _telling(points: Sequence[PointView], memory: Memory, count: int) -> list[PointView]:
     """Numbers that say most: those that move before those that stand, a new unit before a repeated one."""
     numbers = [point for point in points if not _is_state(point) and (point.value is not None or point.q == "bad")]
-    numbers.sort(key=lambda point: memory.of(point).moves == 0)
+    numbers.sort(key=lambda point: (memory.of(point).moves == 0, point.unit == "1"))
     seen: set[str] = set()
     first = [point for point in numbers if not (point.unit in seen or seen.add(point.unit))]  # type: ignore[func-returns-value]  # add() is asked for its effect
     rest = [point for point in numbers if point not in first]
@@ -288,23 +301,27 @@ def _alarms(scene: Scene, status: Status, memory: Memory, words: Words, *, rows:
     table.add_column(no_wrap=True, ratio=1, overflow="ellipsis")
     table.add_column(no_wrap=True, justify="right", max_width=24)
     table.add_column(no_wrap=True, max_width=16, overflow="ellipsis")
-    shown = sorted(status.alarms, key=_urgency)
+    room = rows - BORDER_ROWS
+    with_advice = roomy and ROWS_WITH_ADVICE * len(status.alarms) + len(memory.gone) <= room
+    shown = status.alarms if with_advice or len(status.alarms) <= room else status.alarms[: room - 1]
     for alarm in shown:
         table.add_row(*_alarm(alarm, status, words, roomy=roomy))
-        if roomy and ROWS_WITH_ADVICE * len(shown) + len(memory.gone) <= rows - BORDER_ROWS:
+        if with_advice:
             table.add_row("", "", "", _advice(alarm, words), "", "")
+    if len(shown) < len(status.alarms):
+        table.add_row("", "", "", Text(f"+{len(status.alarms) - len(shown)}", style="bold"), "", "")
     for alarm, mono in memory.gone.values():
         table.add_row(*_gone(alarm, scene.mono - mono, words))
     if not table.rows:
         table.add_row("", "", "", Text(words("no alarms"), style="green"), "", "")
-    title = Text.assemble((words("alarms"), "bold"), *_counts(shown, words))
-    edge = INKS[shown[0].colour] if shown else "bright_black"
+    title = Text.assemble((words("alarms"), "bold"), *_counts(status.alarms, words))
+    worst = min((COLOURS.index(alarm.colour) for alarm in status.alarms if _is_active(alarm)), default=None)
+    edge = "bright_black" if worst is None else INKS[COLOURS[worst]]
     return Panel(table, title=title, title_align="left", border_style=edge, padding=(0, 1))
 
 
-def _urgency(alarm: AlarmView) -> tuple[int, int, str]:
-    """Colour first, then what nobody has acknowledged, then the oldest."""
-    return COLOURS.index(alarm.colour), 0 if alarm.state in UNACKNOWLEDGED else 1, alarm.raised
+def _is_active(alarm: AlarmView) -> bool:
+    return alarm.state in {"UNACK", "ACKED"}
 
 
 def _counts(alarms: Sequence[AlarmView], words: Words) -> Iterator[tuple[str, str]]:
@@ -315,14 +332,20 @@ def _counts(alarms: Sequence[AlarmView], words: Words) -> Iterator[tuple[str, st
 
 
 def _alarm(alarm: AlarmView, status: Status, words: Words, *, roomy: bool) -> tuple[Text, ...]:
-    active = alarm.state in {"UNACK", "ACKED"}
-    badge = Text(f" {words(alarm.colour)} {alarm.level or ''}".rstrip().ljust(BADGE_COLUMNS), show.STYLES[alarm.colour])
-    text = Text(words.of(alarm.text), style=f"bold {INKS[alarm.colour]}" if active else INKS[alarm.colour])
+    """An active alarm stands on its colour; one that has returned keeps the colour in its letters only."""
+    ink = INKS[alarm.colour]
+    badge = f" {words(alarm.colour)} {alarm.level or ''}".rstrip().ljust(BADGE_COLUMNS)
+    text = Text(words.of(alarm.text), style=f"bold {ink}" if _is_active(alarm) else ink)
     if roomy and words.other(alarm.text):
         text.append(f"  {words.other(alarm.text)}", "dim")
-    age = show.age(show.seconds_between(alarm.raised, status.now), decimals=0)
-    state = Text(words(alarm.state), style="bold" if alarm.state in UNACKNOWLEDGED else "dim")
-    return badge, Text(show.local_time(alarm.raised), "dim"), Text(age), text, _cause(alarm, words), state
+    return (
+        Text(badge, style=show.STYLES[alarm.colour] if _is_active(alarm) else ink),
+        Text(show.local_time(alarm.raised), "dim"),
+        Text(show.age(show.seconds_between(alarm.raised, status.now), decimals=0)),
+        text,
+        _cause(alarm, words),
+        Text(words(STATES[alarm.state]), style="bold" if alarm.state in UNACKNOWLEDGED else "dim"),
+    )
 
 
 def _advice(alarm: AlarmView, words: Words) -> Text:
