@@ -69,7 +69,7 @@ def _limit(spec: AlarmSpec, limits: dict[LevelName, float], point: Point, source
     _check_order(rising, spec.deadband, source, report)
     for name, limit in rising:
         if not _in_range(limit, point):
-            span = f"{_number(point.low)} to {_number(point.high)} {point.unit}"
+            span = f"{_number(point.low)} to {_number(point.high)}"
             report.refuse(
                 source, ("limit", name), f"{limit:g} is outside the range of {point.id}, {span}", "write a limit inside"
             )

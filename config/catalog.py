@@ -57,14 +57,16 @@ class Catalog:
     def _judged(self, name: str, document: Document) -> Profile | None:
         source = Source(document.data, (Layer(document),))
         spec = validate(ProfileFile, source, self._report)
-        protocol = find_protocol(spec.protocol, source, self._protocols, self._report) if spec else None
-        if spec is None or protocol is None:
+        name_of_protocol = document.data.get("protocol")
+        if not isinstance(name_of_protocol, str):
             return None
-        part = source.part("points")
-        rows = {point: part.part(point) for point in spec.points}
+        protocol = find_protocol(name_of_protocol, source, self._protocols, self._report)
+        if protocol is None:
+            return None
+        rows = dict(source.mappings("points"))
         points = validate_rows(protocol.point, rows, self._report, template=True)
         check_points(points, rows, self._report)
-        return Profile(name, spec, protocol, source, rows, points)
+        return Profile(name, spec, protocol, source, rows, points) if spec else None
 
 
 def check_points(points: Mapping[str, PointSpec | None], rows: Mapping[str, Source], report: Report) -> None:

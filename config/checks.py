@@ -46,11 +46,8 @@ def check_addresses(devices: Iterable[tuple[str, str, AddressSpec, Source]], rep
         values = tuple(getattr(address, name) for name in names)
         first = taken.setdefault((line, *values), device) if names else device
         if first != device:
-            told = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
-            path = ("address", names[0])
-            report.refuse(
-                source, path, f"{told} on line {line} is device {first} already", "write the address of this device"
-            )
+            message = f"line {line} has device {first} at this address already"
+            report.refuse(source, ("address", names[0]), message, "write the address of this device")
 
 
 def check_clients(uplinks: Mapping[str, Uplink], source: Source, report: Report) -> None:

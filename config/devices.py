@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from config.alarms import Owner, alarm
 from config.catalog import check_points
@@ -12,10 +12,9 @@ from config.files import AlarmSpec, DevicesFile, DeviceSpec
 from config.gateway import poll_intervals
 from config.layers import Layer, Source
 from config.model import Device, Place, Point
-from config.systems import SYSTEMS
 from config.texts import named
 from config.validate import validate, validate_rows
-from config.wording import near, shown
+from config.wording import closest, near, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,10 +48,8 @@ def device_sources(document: Document, report: Report) -> Iterator[tuple[str, So
     whole = Source(document.data, (Layer(document),))
     validate(DevicesFile, whole, report)
     common = Source(document.data.get("common", {}), (Layer(document, ("common",)),))
-    devices = document.data.get("devices")
-    for name, data in devices.items() if isinstance(devices, dict) else ():
-        if isinstance(data, dict):
-            yield str(name), whole.part("devices").part(name).over(common, MERGE_DEPTH)
+    for name, device in whole.mappings("devices"):
+        yield name, device.over(common, MERGE_DEPTH)
 
 
 def read_device(name: str, source: Source, around: Surroundings) -> Device | None:
@@ -91,19 +88,18 @@ def read_device(name: str, source: Source, around: Surroundings) -> Device | Non
 
 def _salvaged(source: Source) -> DeviceSpec:
     """What can still be judged of a device with a mistake in its head."""
-    return DeviceSpec.model_construct(line="", points=_mappings(source, "points"), alarms=_mappings(source, "alarms"))
-
-
-def _mappings(source: Source, key: str) -> dict[str, dict[str, Any]]:
-    data = source.data.get(key)
-    return {name: row for name, row in data.items() if isinstance(row, dict)} if isinstance(data, dict) else {}
+    points, alarms = ({name: row.data for name, row in source.mappings(key)} for key in ("points", "alarms"))
+    return DeviceSpec.model_construct(line="", points=points, alarms=alarms)
 
 
 def _line(source: Source, around: Surroundings) -> LineEntry | None:
+    """The line; where its name has a slip, the one that was probably meant, so the rest can be judged."""
     name = source.data.get("line")
-    if isinstance(name, str) and name not in around.lines and around.lines_known:
+    if not isinstance(name, str):
+        return None
+    if name not in around.lines and around.lines_known:
         around.report.refuse(source, ("line",), f"found {shown(name)}, no such line", near(name, around.lines))
-    return around.lines.get(name) if isinstance(name, str) else None
+    return around.lines.get(name) or around.lines.get(closest(name, around.lines))
 
 
 def _profile(source: Source, around: Surroundings) -> Profile | None:
@@ -119,7 +115,7 @@ def _profile(source: Source, around: Surroundings) -> Profile | None:
 def _system(spec: DeviceSpec, source: Source, profile: Profile | None, report: Report) -> str:
     system = spec.system or (profile.spec.system if profile else None)
     if system is None and "system" not in source.data:
-        report.refuse(source, ("system",), "missing", f"write system: one of {', '.join(SYSTEMS)}")
+        report.refuse(source, ("system",), "missing", "write system: such as pwr.lv, or name a profile that has one")
     elif spec.system is not None:
         check_system(spec.system, source, report)
     return system or ""
@@ -209,12 +205,11 @@ def _alarms(
     rows = {key: part.part(key) for key in spec.alarms}
     alarms = []
     for key, written in validate_rows(AlarmSpec, rows, report).items():
-        if written is None:
-            continue
-        point = points.get(written.point)
-        if isinstance(point, Point):
+        name = rows[key].data.get("point")
+        if isinstance(name, str) and name not in points and not unsure:
+            message = f"found {shown(name)}, no point of this device"
+            report.refuse(rows[key], ("point",), message, near(name, points))
+        point = points.get(name) if isinstance(name, str) else None
+        if written is not None and isinstance(point, Point):
             alarms.append(alarm(key, written, owner, point, rows[key], report))
-        elif written.point not in points and not unsure:
-            message = f"found {shown(written.point)}, no point of this device"
-            report.refuse(rows[key], ("point",), message, near(written.point, points))
     return tuple(alarms)

@@ -189,7 +189,7 @@ class PointSpec(Spec):
 
     name: Name | None = None
     value: PointType = "number"
-    unit: Annotated[str, BeforeValidator(_text_of_number)] = "1"
+    unit: Annotated[str, BeforeValidator(_text_of_number), WithJsonSchema({"type": ["string", "integer"]})] = "1"
     poll: Pace | None = None
     scale: float = 1.0
     offset: float = 0.0
@@ -308,7 +308,9 @@ class UplinkSpec(Spec):
         list[Annotated[Broker, PlainValidator(_broker), WithJsonSchema({"type": "string", "pattern": "^mqtts?://"})]],
         Field(min_length=1, description="[mqtt://HOST:PORT]"),
     ]
-    mqtt: Annotated[Literal["5", "3.1.1"], BeforeValidator(_text_of_number)] = "5"
+    mqtt: Annotated[
+        Literal["5", "3.1.1"], BeforeValidator(_text_of_number), WithJsonSchema({"enum": ["5", "3.1.1", 5]})
+    ] = "5"
     client_id: Annotated[str, Field(pattern=r"^[^\s#+/]{1,64}$")] | None = None
     user: str | None = None
     password: Annotated[SecretSpec, BeforeValidator(_no_plain_secret)] | None = None

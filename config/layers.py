@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from config.document import Document, Key, Path
     from config.errors import Problem
@@ -43,6 +43,13 @@ class Source:
         """What is at `key`, or `data` in its place."""
         found = data if data is not None else self.data[key]
         return Source(found, tuple(Layer(layer.document, (*layer.path, key)) for layer in self.layers))
+
+    def mappings(self, key: Key) -> Iterator[tuple[str, Source]]:
+        """Each mapping inside the mapping at `key`, by name; what is none is left out, others tell that."""
+        inside = self.part(key, self.data.get(key, {}))
+        for name, data in inside.data.items() if isinstance(inside.data, dict) else ():
+            if isinstance(data, dict):
+                yield str(name), inside.part(name)
 
     def over(self, below: Source, depth: int = 1) -> Source:
         """This on top of another: mappings are merged down to `depth` levels, everything else is replaced."""

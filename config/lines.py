@@ -50,11 +50,7 @@ def read_lines(document: Document, protocols: Mapping[str, Protocol], report: Re
     """Every line of the file, also those with problems, so devices on them are still judged."""
     source = Source(document.data, (Layer(document),))
     validate(LinesFile, source, report)
-    lines = source.data.get("lines")
-    if not isinstance(lines, dict):
-        return {}
-    parts = {str(name): source.part("lines").part(name) for name, data in lines.items() if isinstance(data, dict)}
-    return {name: _entry(name, part, protocols, report) for name, part in parts.items()}
+    return {name: _entry(name, part, protocols, report) for name, part in source.mappings("lines")}
 
 
 def _entry(name: str, source: Source, protocols: Mapping[str, Protocol], report: Report) -> LineEntry:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FOUND_LENGTH_MAX = 60
 CHOICES_MAX = 40
+MISSING = "missing"
 
 _SECRET_KEY = re.compile(r"pass|secret|token|credential", re.IGNORECASE)
 _PATTERNS = {
@@ -50,10 +51,12 @@ _KINDS = {
     "tuple_type": ("not a list", "write [A, B]"),
 }
 _BOUNDS = {
-    "greater_than_equal": ("too low", "write {ge:g} or more"),
-    "less_than_equal": ("too high", "write {le:g} or less"),
-    "greater_than": ("too low", "write more than {gt:g}"),
-    "less_than": ("too high", "write less than {lt:g}"),
+    "greater_than_equal": ("too low", "ge", "write {} or more"),
+    "less_than_equal": ("too high", "le", "write {} or less"),
+    "greater_than": ("too low", "gt", "write more than {}"),
+    "less_than": ("too high", "lt", "write less than {}"),
+}
+_LENGTHS = {
     "too_short": ("too short", "write {min_length} or more items"),
     "too_long": ("too long", "write {max_length} items at most"),
     "string_too_short": ("too short", "write {min_length} or more characters"),
@@ -63,12 +66,13 @@ _BOUNDS = {
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake in the data. `at_key`: the key itself is wrong, not its value."""
+    """One mistake in the data. `at_key`: the key itself is wrong, not its value; `meant` is the key it may mean."""
 
     path: Path
     message: str
     hint: str
     at_key: bool = False
+    meant: str = ""
 
 
 def mistakes(details: Iterable[ErrorDetails], model: type[BaseModel], raw: Any) -> list[Mistake]:
@@ -86,15 +90,25 @@ def mistakes(details: Iterable[ErrorDetails], model: type[BaseModel], raw: Any) 
             found[path] = _mistake(detail, path, model)
             alternatives.update([path] if skipped else ())
     shorter = {path[:size] for path in found for size in range(len(path))}
-    return [mistake for path, mistake in found.items() if path not in alternatives & shorter]
+    meant = {(*mistake.path[:-1], mistake.meant) for mistake in found.values() if mistake.meant}
+    return [
+        mistake
+        for path, mistake in found.items()
+        if path not in alternatives & shorter and not (mistake.message == MISSING and path in meant)
+    ]
+
+
+def closest(name: object, known: Iterable[str]) -> str:
+    """The one that was probably meant, or nothing."""
+    return next(iter(difflib.get_close_matches(str(name), list(known), n=1)), "")
 
 
 def near(name: object, known: Iterable[str]) -> str:
     """`did you mean …?`, or what there is to choose from."""
     choices = list(dict.fromkeys(known))
-    match = difflib.get_close_matches(str(name), choices, n=1)
+    match = closest(name, choices)
     if match:
-        return f"did you mean {match[0]}?"
+        return f"did you mean {match}?"
     if not choices:
         return "there is none yet"
     return "write one of " + ", ".join(choices[:CHOICES_MAX]) + (", …" if len(choices) > CHOICES_MAX else "")
@@ -131,14 +145,15 @@ def _written(loc: Sequence[Key], raw: Any) -> tuple[Path, bool]:
 
 def _mistake(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> Mistake:
     if detail["type"] == "missing":
-        return Mistake(path, "missing", _what_to_write(model, path))
+        return Mistake(path, MISSING, _what_to_write(model, path))
     if detail["type"] == "extra_forbidden":
-        return Mistake(path, "unknown key", _known_key(model, path), at_key=True)
+        hint, meant = _known_key(model, path)
+        return Mistake(path, "unknown key", hint, at_key=True, meant=meant)
     what, hint = _explained(detail)
     field, colon, rest = what.partition(": ")
     if colon and any(field in fields_of(one) for one in _models(model, path)):
         return Mistake((*path, field), rest, hint)
-    at_key = detail["loc"][-1] == "[key]"
+    at_key = detail["loc"][-1:] == ("[key]",)
     if not _may_be_told(detail, path):
         return Mistake(path, what, hint, at_key)
     found = shown(detail["input"])
@@ -148,7 +163,7 @@ def _mistake(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> Mistak
 def _may_be_told(detail: ErrorDetails, path: Path) -> bool:
     """Whether the value found is worth telling, and no secret."""
     error = detail.get("ctx", {}).get("error")
-    whole = error is not None and isinstance(detail["input"], (Mapping, list))
+    whole = isinstance(detail["input"], (Mapping, list)) and detail["type"] not in _KINDS
     return not whole and not isinstance(error, ConcealedError) and not any(_SECRET_KEY.search(str(key)) for key in path)
 
 
@@ -159,15 +174,23 @@ def _explained(detail: ErrorDetails) -> tuple[str, str]:
         what, _, hint = str(context["error"]).partition("; ")
         return what, hint
     if name in _BOUNDS:
-        what, hint = _BOUNDS[name]
+        what, bound, hint = _BOUNDS[name]
+        return what, hint.format(_bound(context[bound], detail["input"]))
+    if name in _KINDS or name in _LENGTHS:
+        what, hint = _KINDS.get(name) or _LENGTHS[name]
         return what, hint.format_map(context)
-    if name in _KINDS:
-        return _KINDS[name]
     if name == "string_pattern_mismatch":
         return _PATTERNS.get(context["pattern"], ("not of the right form", f"it has to match {context['pattern']}"))
     if name in {"literal_error", "enum"}:
         return "not one of the choices", near(detail["input"], re.findall(r"'([^']*)'", context["expected"]))
     return detail["msg"][:1].lower() + detail["msg"][1:], "see wardgate schema"
+
+
+def _bound(bound: float, found: object) -> str:
+    """A bound as the person wrote the value: a text that becomes a number is a size or a duration."""
+    if not isinstance(found, str):
+        return f"{bound:g}"
+    return f"{bound / 1e6:g} MB" if found.endswith("B") else f"{bound:g} s"
 
 
 def _what_to_write(model: type[BaseModel], path: Path) -> str:
@@ -177,16 +200,16 @@ def _what_to_write(model: type[BaseModel], path: Path) -> str:
     return f"write {name}: " + (field.description if field and field.description else "…")
 
 
-def _known_key(model: type[BaseModel], path: Path) -> str:
+def _known_key(model: type[BaseModel], path: Path) -> tuple[str, str]:
+    """What to write instead of an unknown key, and the key that it seems to mean."""
     key = str(path[-1])
     wide = next((sign for sign in key if sign in FULL_WIDTH), None)
     if wide is not None:
-        return f"write {FULL_WIDTH[wide]!r} instead of the full-width {wide!r}"
-    if key == "<<":
-        return "YAML 1.2 has no merge keys, use common: or a profile"
+        return f"write {FULL_WIDTH[wide]!r} instead of the full-width {wide!r}", key.partition(wide)[0]
     if " " in key:
-        return "put a text that holds a comma into quotes"
-    return near(key, (name for one in _models(model, path[:-1]) for name in fields_of(one)))
+        return "put a text that holds a comma into quotes", ""
+    known = [name for one in _models(model, path[:-1]) for name in fields_of(one)]
+    return near(key, known), closest(key, known)
 
 
 def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:

@@ -121,7 +121,7 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
         if event.tag not in {None, "!", f"{_TAG}str"}:
             self._check_tag(event)
-            return None
+            return event.value
         return plain(event.value) if event.implicit[0] else event.value
 
     def _sequence(self, depth: int) -> list[Any]:
@@ -138,6 +138,9 @@ class _Builder:
             value = self._value(self._next(), depth)
             if isinstance(key, (dict, list)):
                 self._flaw(event, "a key that is a mapping or a list", "write a text as key")
+            elif key == "<<" and event.implicit[0]:
+                self._flaw(event, "a merge key, which YAML 1.2 does not have", "use common: or a profile")
+                data |= value if isinstance(value, dict) else {}
             elif str(key) in lines:
                 self._flaw(event, f"key {key!r} is here twice", f"line {lines[str(key)]} has it too, remove one")
             else:
