@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 GARBLED = (UaError, struct.error, ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
 """What asyncua's decoder raises on bytes that are not OPC UA; a `ValueError` is our own `Undecodable`, too."""
 
+_NO_ENDPOINT = "No matching endpoints"
 _CHANNEL_REFUSED = (AssertionError, AttributeError)
 
 _HINTS = {
@@ -114,6 +115,8 @@ def translated(endpoint: str, doing: str, otherwise: type[DriverError] = Unreach
     except OSError as error:
         raise Unreachable(endpoint, f"{error.strerror or error} while {doing}") from error
     except GARBLED as error:
+        if _NO_ENDPOINT in str(error):
+            raise Refused(endpoint, "the server offers no endpoint without security", "enable one") from error
         raise Unreachable(endpoint, f"not understood while {doing}: {error!r}", "see that it speaks OPC UA") from error
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from drivers.contract import NO_FLAWS, Grade, Poll, Quality, Reading, Span, Value
 from drivers.opcua.quality import of_status
-from drivers.opcua.values import Converter, converter, epoch_s
+from drivers.opcua.values import TICKS_TO_1970, Converter, converter, epoch_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -61,7 +61,7 @@ class Picture:
             if found is not None and (flaw is None or found.grade > flaw.grade):
                 flaw = found
         self._set(index, value, flaw)
-        if ticks > 0:
+        if ticks > TICKS_TO_1970:
             self._times[index] = epoch_s(ticks)
         else:
             self._times.pop(index, None)

@@ -35,7 +35,8 @@ _NAMES = (
 )
 
 _TICKS_PER_S = 10_000_000
-_TICKS_TO_1970 = 116_444_736_000_000_000
+TICKS_TO_1970 = 116_444_736_000_000_000
+"""A time before this one is that of a clock that was never set."""
 _TICKS_MAX = 2_650_467_743_990_000_000
 """31 December 9999: from here on a DateTime means "no time"."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,7 +51,7 @@ def type_name(kind: int) -> str:
 
 def epoch_s(ticks: int) -> float:
     """Seconds since 1970 of a DateTime in ticks of 100 ns since 1601."""
-    return (ticks - _TICKS_TO_1970) / _TICKS_PER_S
+    return (ticks - TICKS_TO_1970) / _TICKS_PER_S
 
 
 def converter(point: Point) -> Converter:
@@ -156,5 +157,5 @@ def _moment(ticks: int) -> Decoded:
     """ISO 8601 in UTC with milliseconds; the two ends of the scale mean that there is no time."""
     if not 0 < ticks < _TICKS_MAX:
         return None, Quality(Grade.BAD, "not_available", "Null")
-    moment = _EPOCH + timedelta(microseconds=(ticks - _TICKS_TO_1970) // 10)
+    moment = _EPOCH + timedelta(microseconds=(ticks - TICKS_TO_1970) // 10)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"), None
