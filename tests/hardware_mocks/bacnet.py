@@ -120,19 +120,20 @@ class BacnetDevice:
         await self.refresh()
         await self._application.listening()
 
-    def vanish(self) -> None:
+    async def vanish(self) -> None:
+        """Close the socket; when this returns the operating system refuses datagrams."""
         if self._application is not None:
             self._application.close()
             self._application = None
+            await asyncio.sleep(0)  # the transport closes its socket in the next round of the loop
 
     async def switch(self, fault: Fault) -> None:
         """Behave so from now on."""
         back_from_restart = self.fault == "restart"
         self.fault = fault
         if fault == "refuse" or back_from_restart:
-            self.vanish()
+            await self.vanish()
         if fault != "refuse" and self._application is None:
-            await asyncio.sleep(0)  # lets the closed socket go before its address is taken again
             await self.listen()
 
     async def refresh(self) -> None:
@@ -291,4 +292,4 @@ class BacnetServers:
 
     async def close(self) -> None:
         for device in self.devices.values():
-            device.vanish()
+            await device.vanish()
