@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.checks import check_clients
-from config.files import SOCKET_PATH_BYTES_MAX, GatewaySpec
+from config.files import GatewaySpec
 from config.layers import Layer, Source
 from config.model import Journal, Uplink
 from config.secrets import Secret
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from config.document import Document
-    from config.files import JournalSpec, PollSpec, SecretSpec, UplinkSpec
+    from config.fields import SecretSpec
+    from config.files import JournalSpec, PollSpec, UplinkSpec
     from config.validate import Report
+
+SOCKET_PATH_BYTES_MAX = 107
+"""What Linux allows in the address of a Unix socket."""
 
 POLL_S = {"L": 1.0, "C": 2.0, "N": 10.0, "S": 60.0, "E": 60.0}
 """Life safety, critical, normal, slow, energy: unless the configuration says otherwise."""

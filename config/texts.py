@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from config.model import Text
 
 if TYPE_CHECKING:
-    from config.files import TextSpec
+    from config.fields import TextSpec
 
 
 def text_of(spec: TextSpec | None, default: Text) -> Text:

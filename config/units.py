@@ -11,6 +11,9 @@ PollClass = Literal["L", "C", "N", "S", "E"]
 
 POLL_CLASSES: tuple[PollClass, ...] = get_args(PollClass)
 
+POLL_S_MIN = 0.05
+"""No device is asked more often."""
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(k|M|G|T)(i?)B")
@@ -43,8 +46,11 @@ def pace(text: object) -> PollClass | float:
         if text == letter:
             return letter
     try:
-        return seconds(text)
+        interval_s = seconds(text)
     except ValueError:
         raise ValueError(
             f"not a poll class or a duration; write one of {', '.join(POLL_CLASSES)}, or a duration such as 5s"
         ) from None
+    if interval_s < POLL_S_MIN:
+        raise ValueError(f"too fast; write {POLL_S_MIN * 1000:g}ms or more")
+    return interval_s

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from config.document import FULL_WIDTH
 from config.errors import ConcealedError
-from config.files import DOTTED_ID, ID, TOPIC_ROOT, TYPE_PREFIX
+from config.fields import DOTTED_ID, ID, TOPIC_ROOT, TYPE_PREFIX
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
