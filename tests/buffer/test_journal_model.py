@@ -1,0 +1,208 @@
+"""Journal, cursors and retention against a model that is nothing but lists and sets.
+
+Whatever happens in whatever order (store, settle, trim, clean and unclean reopen, time), the file agrees with the
+model: no record changes, disappears without leave, or is missing from the account.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, event, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from journal_desk import MEBIBYTE, Wall
+
+from buffer.database import connect
+from buffer.ledger import Lane, Ledger
+from buffer.reader import Reader
+from buffer.record import Draft
+from buffer.retention import Limits, Retention
+from buffer.store import Store
+
+if TYPE_CHECKING:
+    from buffer.record import Record
+
+STREAMS = ("alarm", "telemetry")
+CURSORS = ("main", "second")
+LIMITS = Limits(MEBIBYTE, keep_s=1000.0)
+
+
+@dataclass
+class Model:
+    """One lane. `chunks` are the stored groups: sequences and time; `settled` and `lost` are by cursor."""
+
+    bodies: list[bytes] = field(default_factory=list)
+    chunks: list[tuple[range, int]] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
+    settled: dict[str, set[int]] = field(default_factory=lambda: {name: set() for name in CURSORS})
+    lost: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CURSORS, 0))
+
+    def free(self, chunk: range) -> bool:
+        """Whether every cursor has settled all of it."""
+        return all(settled.issuperset(chunk) for settled in self.settled.values())
+
+
+class JournalMachine(RuleBasedStateMachine):
+    @initialize(seed=st.integers(0, 1000), full=st.integers(0, 5))
+    def start(self, seed: int, full: int) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "journal.db"
+        self.source = random.Random(seed)
+        self.wall = Wall()
+        self.state: dict[str, bytes] = {}
+        self.model = {stream: Model() for stream in STREAMS}
+        self.open()
+        for _ in range(full):
+            self.append(alarms=1, telemetry=3, size=60_000, key="a", keep=True)
+
+    def open(self) -> None:
+        self.store = Store(connect(self.path, 5.0), Ledger(CURSORS), self.wall, lambda: "e1")
+        self.reader = Reader(self.path)
+
+    def teardown(self) -> None:
+        self.reader.close()
+        self.store.connection.close()
+        self.folder.cleanup()
+
+    # Sizes such that one append is one chunk for each stream, and a dozen large ones fill the journal.
+    @rule(
+        alarms=st.integers(0, 2),
+        telemetry=st.integers(0, 4),
+        size=st.sampled_from((10, 60_000)),
+        key=st.sampled_from("abc"),
+        keep=st.booleans(),
+    )
+    def append(self, alarms: int, telemetry: int, size: int, key: str, keep: bool) -> None:
+        drafts = []
+        for stream, records in zip(STREAMS, (alarms, telemetry), strict=True):
+            model = self.model[stream]
+            bodies = [self.source.randbytes(size) for _ in range(records)]
+            drafts += [Draft(stream, 0, "t", body) for body in bodies]
+            if bodies:
+                first = len(model.bodies) + 1
+                model.chunks.append((range(first, first + records), self.store.now_ms()))
+                model.bodies += bodies
+        value = self.source.randbytes(4)
+        self.store.store(drafts, {key: value if keep else None})
+        self.state.pop(key, None)
+        if keep:
+            self.state[key] = value
+
+    @rule(stream=st.sampled_from(STREAMS), cursor=st.sampled_from(CURSORS), data=st.data())
+    def settle(self, stream: str, cursor: str, data: st.DataObject) -> None:
+        model = self.model[stream]
+        if model.bodies:
+            first = data.draw(st.integers(1, len(model.bodies)))
+            last = data.draw(st.integers(first, len(model.bodies)))
+            self.store.ledger.settle(cursor, Lane("e1", stream), [(first, last)])
+            model.settled[cursor] |= set(range(first, last + 1))
+
+    @rule(seconds=st.sampled_from((1, 600, 2000)))
+    def wait(self, seconds: int) -> None:
+        self.wall.now += seconds
+
+    @rule(clean=st.booleans())
+    def reopen(self, clean: bool) -> None:
+        """Without a clean end, what was settled since the last transaction may be forgotten, and nothing else."""
+        self.reader.close()
+        if clean:
+            self.store.finish()
+        else:
+            self.store.connection.close()
+        self.open()
+        assert self.store.state == self.state
+        for stream, model in self.model.items():
+            for name in CURSORS:
+                position = self.store.ledger.position(name, Lane("e1", stream))
+                remembered = {number for number in range(1, len(model.bodies) + 1) if position.settled(number)}
+                assert remembered == model.settled[name] if clean else model.gone <= remembered <= model.settled[name]
+                model.settled[name] = remembered
+
+    @rule()
+    def trim(self) -> None:
+        crowded = self.used() > LIMITS.used_max_bytes
+        event(f"crowded {crowded}")
+        retention = Retention(self.store, LIMITS)
+        while retention.step():
+            pass
+        before_ms = self.store.now_ms() - 1_000_000
+        for stream, model in self.model.items():
+            kept = {record.sequence for record in self.read(stream)}
+            for chunk, stored_ms in model.chunks:
+                if not model.gone.issuperset(chunk):
+                    self.check_chunk(stream, chunk, kept, old=stored_ms < before_ms, crowded=crowded)
+        assert self.used() <= LIMITS.used_max_bytes
+
+    def check_chunk(self, stream: str, chunk: range, kept: set[int], *, old: bool, crowded: bool) -> None:
+        """What may go and must go, and the account of what went although somebody waited."""
+        model = self.model[stream]
+        present = kept.issuperset(chunk)
+        assert present or kept.isdisjoint(chunk), "a chunk goes as a whole"
+        if model.free(chunk):
+            assert present or old or crowded
+            assert not (present and old)
+        elif not present:
+            assert crowded
+            assert stream == "telemetry" or not any(self.read("telemetry"))
+        if not present:
+            model.gone |= set(chunk)
+            for name, settled in model.settled.items():
+                model.lost[name] += len(set(chunk) - settled)
+                settled |= set(chunk)
+
+    def read(self, stream: str) -> list[Record]:
+        found: list[Record] = []
+        while records := self.reader.read(Lane("e1", stream), found[-1].sequence if found else 0, 2**62, 7):
+            found += records
+        return found
+
+    def used(self) -> int:
+        (pages,) = self.store.connection.execute("PRAGMA page_count").fetchone()
+        (free,) = self.store.connection.execute("PRAGMA freelist_count").fetchone()
+        return int(pages - free) * 4096
+
+    @invariant()
+    def every_record_is_what_it_was_or_gone(self) -> None:
+        for stream, model in self.model.items():
+            wanted = {n: body for n, body in enumerate(model.bodies, 1) if n not in model.gone}
+            assert {record.sequence: record.body for record in self.read(stream)} == wanted
+
+    @invariant()
+    def the_account_agrees(self) -> None:
+        ledger = self.store.ledger
+        lost = {(loss.cursor, loss.lane.stream): loss.records for loss in ledger.losses()}
+        for stream, model in self.model.items():
+            kept = ledger.kept(Lane("e1", stream))
+            assert (kept.next, kept.records) == (len(model.bodies) + 1, len(model.bodies) - len(model.gone))
+            for name in CURSORS:
+                position = ledger.position(name, Lane("e1", stream))
+                assert position.unsettled == len(model.bodies) - len(model.settled[name])
+                assert lost.get((name, stream), 0) == model.lost[name]
+
+
+JournalMachine.TestCase.settings = settings(
+    max_examples=80, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestJournalAgainstModel = JournalMachine.TestCase
+
+
+def test_a_failed_commit_leaves_no_trace(tmp_path: Path) -> None:
+    """A transaction that fails in the middle is not read, not counted, and its sequences are given to the next."""
+    store = Store(connect(tmp_path / "journal.db", 1.0), Ledger(CURSORS), Wall(), lambda: "e1")
+    lane = Lane("e1", "alarm")
+    with closing(store.connection), closing(Reader(tmp_path / "journal.db")) as reader:
+        with pytest.raises(sqlite3.Error):
+            store.store([Draft("alarm", 0, "t", b"lost")], {"n": b"1", "bad": [1]})  # type: ignore[dict-item] # fails
+        assert reader.read(lane, 0, 10, 10) == []
+        assert store.ledger.kept(lane).next == 1
+        store.store([Draft("alarm", 0, "t", b"kept")], {})
+        assert [(record.sequence, record.body) for record in reader.read(lane, 0, 10, 10)] == [(1, b"kept")]
+        assert store.connection.execute("SELECT count(*) FROM state").fetchone() == (0,)
