@@ -76,10 +76,21 @@ async def test_what_does_not_fit_saturates(hospital: HospitalProcess) -> None:
     assert struct.unpack(">Hh", modbus_read(gen, 10, 3, 1024, 2)) == (65_535, -32_768)
 
 
-async def test_generator_shows_its_failed_start_in_the_alarm_nibbles(hospital: HospitalProcess) -> None:
-    """Fail to start is the second nibble of 39428: 3 is a shutdown."""
-    await hospital.set("gen-1", "start_fail", True)
-    assert modbus_read(hospital.address("gen-1"), 10, 3, 39_428, 1) == b"\x13\x11"
+@pytest.mark.parametrize(
+    ("point", "register", "word"),
+    [
+        ("estop", 39_425, 0x3111),
+        ("oil_low", 39_425, 0x1311),
+        ("cool_high", 39_425, 0x1131),
+        ("start_fail", 39_428, 0x1311),
+    ],
+)
+async def test_generator_shows_shutdowns_in_its_alarm_nibbles(
+    hospital: HospitalProcess, point: str, register: int, word: int
+) -> None:
+    """A healthy alarm is 1, one that has shut the set down 3."""
+    await hospital.set("gen-1", point, True)
+    assert struct.unpack(">H", modbus_read(hospital.address("gen-1"), 10, 3, register, 1)) == (word,)
 
 
 async def test_ups_serves_binary_scales_and_status_bits(hospital: HospitalProcess) -> None:

@@ -152,11 +152,16 @@ def _gencomm(layout: str, name: str, scale: float = 1.0) -> Encode:
     return number(layout, name, scale, _below_zero(layout, 4))
 
 
+GENCOMM_ALARMS = {"estop": (0, 12), "oil_low": (0, 8), "cool_high": (0, 4), "start_fail": (3, 8)}
+"""Register after 39425, and shift of the nibble, of each alarm that shuts the set down."""
+
+
 def _alarms(points: Points) -> bytes:
-    """Four nibbles a register: 1 healthy, 2 warning, 3 shutdown, 4 trip. Fail to start is the second of 39428."""
+    """Four nibbles a register: 1 healthy, 2 warning, 3 shutdown, 4 trip."""
     words = [0x1111] * 8
-    if points["start_fail"]:
-        words[3] = 0x1311
+    for name, (register, shift) in GENCOMM_ALARMS.items():
+        if points[name]:
+            words[register] |= 3 << shift
     return struct.pack(">8H", *words)
 
 

@@ -128,6 +128,9 @@ class Generator:
             "p": self.load_kw * (1.0 + 0.02 * wobble),
             "run_h": self.run_s / 3600.0,
             "ep": self.energy_kwh,
+            "estop": False,
+            "oil_low": False,
+            "cool_high": False,
             "start_fail": self.phase is Phase.FAILED,
             "brk_closed": self.phase is Phase.ON_LOAD,
         }
