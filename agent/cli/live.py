@@ -97,7 +97,7 @@ async def _play(wishes: Wishes) -> None:
             _tell(f"the gateway runs; try `wardgate status --config {stage.config}` in another terminal")
             started = time.monotonic()
             if wishes.story == "default":
-                await stage.hospital.play(STORY)
+                await stage.tell_hospital(stage.hospital.play(STORY))
             if with_view:
                 await View(stage, desk, received, wishes, started).run()
             else:
@@ -299,7 +299,7 @@ class View:
 
     async def _switch(self, begins: str, ends: str) -> None:
         act = ends if begins in self._troubles else begins
-        await self._stage.hospital.act(act)
+        await self._stage.tell_hospital(self._stage.hospital.act(act))
         self._happened(act)
 
     async def _switch_broker(self) -> None:
@@ -316,13 +316,16 @@ class View:
             return
         names: list[str | None] = [None, *(device.id for device in self._status.devices)]
         if self._silenced is not None:
-            await self._stage.hospital.fault(self._silenced, "none")
+            await self._fault(self._silenced, "none")
         self._silenced = names[(names.index(self._silenced) + 1) % len(names)]
         if self._silenced is None:
             self._say(self._words("every device answers again"))
             return
-        await self._stage.hospital.fault(self._silenced, "silent")
+        await self._fault(self._silenced, "silent")
         self._say(f"{self._words('silenced')}: {self._silenced}")
+
+    async def _fault(self, device: str, fault: str) -> None:
+        await self._stage.tell_hospital(self._stage.hospital.fault(device, fault))
 
     async def _acknowledge_all(self) -> None:
         waiting = [one for one in self._status.alarms if one.state in top.UNACKNOWLEDGED] if self._status else []

@@ -190,6 +190,13 @@ class Stage:
         await self.gateway.until(lambda: _answers(desk))
         return desk
 
+    async def tell_hospital(self, order: Awaitable[None]) -> None:
+        """Wait for a command to the hospital. Raises `ChildDied` where it is there no more."""
+        try:
+            await order
+        except OSError as error:
+            raise ChildDied("the demo's hospital ended by itself", self.hospital.errors()) from error
+
     def check(self) -> None:
         """Raises `ChildDied` if a child has ended by itself; a broker that was pulled has not."""
         for child in (self.broker, self.gateway):
