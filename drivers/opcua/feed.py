@@ -77,7 +77,6 @@ class Picture:
     def _set(self, index: int, value: Value, flaw: Quality | None) -> None:
         if self._missing:
             self._missing.discard(index)
-            self._touched.add(index)
         if value != self._values[index]:
             self._values[index] = value
             self._touched.add(index)
