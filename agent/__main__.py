@@ -14,6 +14,8 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments[:1] == ["run"]:
         folder = run.folder(arguments[1:])
+        # structlog imports rich wherever it is installed; None makes that import fail, which it is prepared for.
+        sys.modules["rich"] = None  # type: ignore[assignment]  # documented for blocking an import
         code: int = import_module("agent.daemon").main(folder)
     else:
         code = import_module("agent.cli.app").main(arguments)

@@ -1,0 +1,105 @@
+"""`wardgate run` in a process of its own: what it imports, how it starts, stops and refuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.control.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+GATEWAY = "site: h01\ngateway: gw-1\ncontrol_socket: control.sock\njournal: {path: journal}\n"
+
+
+@pytest.fixture
+def folder(socket_path: Path) -> Path:
+    """A gateway without lines."""
+    folder = socket_path.parent
+    (folder / "gateway.yaml").write_text(GATEWAY, encoding="utf-8")
+    (folder / "lines.yaml").write_text("lines: {}\n", encoding="utf-8")
+    (folder / "devices").mkdir()
+    (folder / "journal").mkdir()
+    return folder
+
+
+@contextmanager
+def running(folder: Path, *flags: str) -> Iterator[subprocess.Popen[str]]:
+    """A daemon that answers; stopped by a signal at the end."""
+    command = [sys.executable, *flags, "-m", "agent", "run", "--config", str(folder)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
+        deadline = time.monotonic() + 20
+        while not (folder / "control.sock").exists():
+            assert daemon.poll() is None, daemon.stderr and daemon.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        try:
+            yield daemon
+        finally:
+            if daemon.poll() is None:
+                daemon.send_signal(signal.SIGTERM)
+
+
+def test_the_daemon_carries_no_command_line_and_no_driver_that_is_not_configured(folder: Path) -> None:
+    """Neither typer nor rich nor a protocol without a line is imported in the whole life of the daemon."""
+    with running(folder, "-X", "importtime") as daemon:
+        assert daemon.stderr is not None
+        daemon.send_signal(signal.SIGTERM)
+        report = daemon.stderr.read()
+    assert daemon.returncode == 0
+    # Submodules only: an import that was refused is in the report too, by the name of its package.
+    modules = [line.rpartition("|")[2].strip() for line in report.splitlines()]
+    packages = {module.partition(".")[0] for module in modules if "." in module}
+    assert "aiohttp" in packages
+    assert not {"typer", "rich", "pymodbus", "bacpypes3", "asyncua"} & packages
+
+
+def test_the_daemon_answers_and_stops_with_0(folder: Path) -> None:
+    """The control socket is there while it runs and gone afterwards."""
+    with running(folder) as daemon:
+        status = Client(folder / "control.sock").status()
+        assert (status.gateway, status.lines) == ("gw-1", [])
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(15) == 0
+    assert not (folder / "control.sock").exists()
+
+
+def test_the_daemon_is_found_by_its_configuration_in_the_environment(folder: Path) -> None:
+    """`WARDGATE_CONFIG` serves every verb, so nothing else has to be typed."""
+    environment = {**os.environ, "WARDGATE_CONFIG": str(folder), "LC_ALL": "C.UTF-8"}
+    command = [sys.executable, "-m", "agent", "status"]
+    with running(folder):
+        said = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=20, check=True)
+    assert "h01/gw-1" in said.stdout
+
+
+@pytest.mark.parametrize("verb", ["run", "check"])
+def test_run_and_check_refuse_a_wrong_configuration_with_the_same_words(folder: Path, verb: str) -> None:
+    """Every mistake on a line of its own, exit code 1, nothing on stdout."""
+    (folder / "gateway.yaml").write_text(GATEWAY.replace("site", "sit"), encoding="utf-8")
+    (folder / "lines.yaml").write_text("lines: {a: {protocol: modbuz}}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "agent", verb, "--config", str(folder)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (said.returncode, said.stdout) == (1, "")
+    first, *others = said.stderr.splitlines()
+    assert first.startswith("gateway.yaml:1:1: sit: ")
+    assert any(line.startswith("lines.yaml:1:") for line in others)
+
+
+def test_check_says_what_a_good_configuration_holds(folder: Path) -> None:
+    """Counts on stdout, warnings on stderr, exit code 0."""
+    command = [sys.executable, "-m", "agent", "check", "--config", str(folder)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert said.returncode == 0
+    assert said.stdout.startswith("fine (c-")
+    assert said.stdout.endswith("): 0 lines, 0 devices, 0 points, 0 alarms, 1 warnings\n")
+    assert said.stderr.startswith("warning: gateway.yaml")
