@@ -141,7 +141,7 @@ class Journal:
         done: asyncio.Future[None] = self._loop.create_future()
         size = sum(len(draft.body) for draft in drafts) + sum(len(value or b"") for value in state.values())
         try:
-            self._writer.put(Work(drafts, state, done, size))
+            self._writer.put(Work(tuple(drafts), dict(state), done, size))
         except JournalError as error:
             fail(done, error)
             return done
