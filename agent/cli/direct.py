@@ -34,7 +34,8 @@ def read(folder: Path, device: str, points: Sequence[str]) -> list[PointView]:
     try:
         config = accepted(folder)
     except ConfigInvalid as invalid:
-        raise NotDone(f"{len(invalid.problems)} mistakes in {folder}", "see `wardgate check`") from invalid
+        what = f"the configuration in {folder} cannot be used (mistakes: {len(invalid.problems)})"
+        raise NotDone(what, f"see `wardgate check --config {folder}`") from invalid
     owners = {each.id: (line, each) for line in config.lines for each in line.devices}
     line, found = owners[_known(device, list(owners), "device")]
     for name in points:

@@ -70,9 +70,9 @@ class _UnixConnection(http.client.HTTPConnection):
 class Client:
     """Every method raises `DaemonUnreachable`, `UnknownName` or `NotDone`."""
 
-    def __init__(self, path: Path, timeout_s: float = ANSWER_S_MAX) -> None:
+    def __init__(self, path: Path, timeout_s: float | None = None) -> None:
         self.path = path
-        self._timeout_s = timeout_s
+        self._timeout_s = ANSWER_S_MAX if timeout_s is None else timeout_s
 
     def status(self) -> Status:
         return self._ask("GET", "/v1/status", Status)
