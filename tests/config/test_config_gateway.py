@@ -1,0 +1,147 @@
+"""`gateway.yaml`: its defaults, its paths, its uplinks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from config_toy import GATEWAY, accepted, refused
+
+from config.model import Broker
+from config.secrets import Secret
+
+DEVICE = "devices:\n  a: {line: one, system: pwr.lv}\n"
+
+
+def test_defaults(tmp_path: Path) -> None:
+    """Three lines are a gateway; all the rest has a value."""
+    config = accepted(tmp_path, DEVICE)
+    assert (config.site, config.gateway, config.name.en, config.time_zone) == ("h01", "gw-1", "gw-1", "UTC")
+    assert (config.topic_root, config.type_prefix) == ("wardgate/v1", "wardgate.")
+    assert config.control_socket == Path("/run/wardgate/control.sock")
+    assert config.journal.path == Path("/var/lib/wardgate/journal")
+    assert (config.journal.size_max_bytes, config.journal.keep_s) == (2_000_000_000, 30 * 86400)
+    assert config.journal.telemetry_window_s == 1.0
+    (uplink,) = config.uplinks
+    assert uplink.brokers == (Broker("127.0.0.1", 1883, tls=False),)
+    assert (uplink.id, uplink.mqtt, uplink.client_id, uplink.user, uplink.password) == (
+        "main",
+        "5",
+        "h01-gw-1-main",
+        None,
+        None,
+    )
+    assert (uplink.keep_alive_s, uplink.window, uplink.backlog_records_per_s) == (15, 32, 200.0)
+
+
+def test_everything_written(tmp_path: Path) -> None:
+    """What is written is taken, with its unit."""
+    gateway = """
+site: h01
+gateway: gw-1
+name: {zh: 网关, en: Gateway}
+time_zone: Asia/Shanghai
+topic_root: hospital/bms
+type_prefix: cn.h01.
+journal: {path: /j, size_max: 1.5GiB, keep: 7d, telemetry_window: 200ms}
+uplinks:
+  a:
+    brokers: [mqtts://broker.example, "mqtt://[::1]:1884"]
+    mqtt: 3.1.1
+    client_id: box-7
+    user: gw
+    password: {env: PW}
+    keep_alive: 30s
+    window: 20
+    backlog_rate: 50.5
+"""
+    config = accepted(tmp_path, DEVICE, gateway=gateway)
+    assert (config.name.zh, config.time_zone, config.topic_root, config.type_prefix) == (
+        "网关",
+        "Asia/Shanghai",
+        "hospital/bms",
+        "cn.h01.",
+    )
+    assert (config.journal.size_max_bytes, config.journal.keep_s, config.journal.telemetry_window_s) == (
+        1_610_612_736,
+        604_800,
+        0.2,
+    )
+    (uplink,) = config.uplinks
+    assert uplink.brokers == (Broker("broker.example", 8883, tls=True), Broker("::1", 1884, tls=False))
+    assert (uplink.mqtt, uplink.client_id, uplink.user, uplink.keep_alive_s) == ("3.1.1", "box-7", "gw", 30)
+    assert (uplink.window, uplink.backlog_records_per_s) == (20, 50.5)
+    assert uplink.password == Secret("env", "PW")
+
+
+def test_relative_paths_are_relative_to_the_folder(tmp_path: Path) -> None:
+    """Wherever the daemon was started; secrets in files too."""
+    gateway = GATEWAY.replace("]}", "], password: {file: pw.txt}}") + "journal: {path: ./j}\ncontrol_socket: c.sock\n"
+    config = accepted(tmp_path, DEVICE, gateway=gateway)
+    assert (config.journal.path, config.control_socket) == (tmp_path / "j", tmp_path / "c.sock")
+    assert config.uplinks[0].password == Secret("file", str(tmp_path / "pw.txt"))
+
+
+def test_version_five_may_be_a_number(tmp_path: Path) -> None:
+    """`mqtt: 5` is a number to YAML and means the same."""
+    assert accepted(tmp_path, DEVICE, gateway=GATEWAY.replace("]}", "], mqtt: 5}")).uplinks[0].mqtt == "5"
+
+
+def test_no_uplink_is_a_warning(tmp_path: Path) -> None:
+    """A gateway that only judges locally is allowed, and told."""
+    config = accepted(tmp_path, DEVICE, gateway="site: h01\ngateway: gw-1\n")
+    assert [warning.message for warning in config.warnings] == ["none, so nothing leaves this gateway"]
+
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"password: {SECRET}",
+        f"password: [{SECRET}]",
+        f"password: {{plain: {SECRET}}}",
+        f"password: {{env: {SECRET}, file: {SECRET}}}",
+        f"password: {{env: [{SECRET}]}}",
+        f"password: {{env: {{a: {SECRET}}}}}",
+        f"passwort: {SECRET}",
+        f"user: {{name: {SECRET}}}",
+    ],
+)
+def test_secret_in_a_wrong_place_is_not_repeated(tmp_path: Path, written: str) -> None:
+    """Refused, with its place, but neither message nor traceback shows it."""
+    problems = refused(tmp_path, DEVICE, gateway=GATEWAY.replace("]}", f"], {written}}}"))
+    assert len(problems) == 1
+    assert SECRET not in str(problems[0])
+
+
+def test_password_that_looks_like_a_number_is_not_repeated(tmp_path: Path) -> None:
+    """A PIN is a secret too."""
+    (problem,) = refused(tmp_path, DEVICE, gateway=GATEWAY.replace("]}", "], password: 471100}"))
+    assert "471100" not in str(problem)
+
+
+def test_secret_is_not_in_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configuration knows where a secret is; only `reveal` gives it."""
+    monkeypatch.setenv("PW", SECRET)
+    config = accepted(tmp_path, DEVICE, gateway=GATEWAY.replace("]}", "], password: {env: PW}}"))
+    password = config.uplinks[0].password
+    assert password is not None
+    assert SECRET not in repr(config) + repr(config.uplinks) + str(password)
+    assert password.reveal() == SECRET
+
+
+def test_secret_that_is_not_there_says_where_it_was_sought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only when it is needed: a configuration can be checked on another machine."""
+    gateway = GATEWAY.replace("]}", "], password: {credential: mqtt}}")
+    password = accepted(tmp_path, DEVICE, gateway=gateway).uplinks[0].password
+    assert password is not None
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(LookupError, match="add LoadCredential=mqtt:PATH"):
+        password.reveal()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with pytest.raises(LookupError, match="No such file"):
+        password.reveal()
+    (tmp_path / "mqtt").write_text("opensesame\n", encoding="utf-8")
+    assert password.reveal() == "opensesame"

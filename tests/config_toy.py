@@ -1,0 +1,66 @@
+"""A small protocol of our own and a folder to write into, so that tests of the configuration depend on no driver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import pytest
+
+from config.errors import ConfigInvalid, Problem
+from config.files import AddressSpec, LineSpec, PointSpec, Protocol
+from config.load import load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from config.model import Config, Device
+
+GATEWAY = "site: h01\ngateway: gw-1\nuplinks:\n  main: {brokers: [mqtt://127.0.0.1]}\n"
+LINES = "lines:\n  one: {protocol: toy, host: 127.0.0.1}\n"
+
+
+class ToyLine(LineSpec):
+    protocol: Literal["toy"]
+    host: str
+
+
+class ToyAddress(AddressSpec):
+    identity: ClassVar[tuple[str, ...]] = ("unit",)
+    unit: int = 1
+    gap: int = 0
+
+
+class ToyPoint(PointSpec):
+    at: int
+
+
+TOY: Mapping[str, Protocol] = {"toy": Protocol(ToyLine, ToyAddress, ToyPoint)}
+
+
+def accepted(folder: Path, device: str, **files: str) -> Config:
+    """Load a folder with this device file, and others: `gateway`, `lines`, `more` devices, a profile named `own`."""
+    places = {
+        "gateway": "gateway.yaml",
+        "lines": "lines.yaml",
+        "device": "devices/device.yaml",
+        "more": "devices/more.yaml",
+        "own": "profiles/own.yaml",
+    }
+    for name, text in {"gateway": GATEWAY, "lines": LINES, "device": device, **files}.items():
+        path = folder / places[name]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return load(folder, TOY)
+
+
+def only_device(folder: Path, device: str, **files: str) -> Device:
+    (found,) = accepted(folder, device, **files).devices
+    return found
+
+
+def refused(folder: Path, device: str, **files: str) -> tuple[Problem, ...]:
+    """The problems of a folder that has to be refused."""
+    with pytest.raises(ConfigInvalid) as caught:
+        accepted(folder, device, **files)
+    return caught.value.problems
