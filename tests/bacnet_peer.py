@@ -106,7 +106,9 @@ class Request:
         return frame(bytes([0x71, self.invoke_id, reason]))
 
     def wanted(self) -> list[tuple[bytes, list[int]]]:
-        """Objects and properties of a ReadPropertyMultiple."""
+        """Objects and properties of a ReadPropertyMultiple; of any other request none."""
+        if self.service != READ_PROPERTY_MULTIPLE:
+            return []
         groups, at = [], 0
         while at < len(self.data):
             target, at = self.data[at + 1 : at + 5], at + 6

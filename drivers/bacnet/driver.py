@@ -133,19 +133,10 @@ class BacnetDriver:
 
 def _check(line: Line, spec: BacnetLine) -> None:
     """What only the whole line shows. Raises `ConfigProblem`."""
-    instances: dict[int, Device] = {}
     for device in line.devices:
-        address = _address(device)
-        twin = instances.setdefault(address.instance, device)
-        if twin is not device:
-            raise ConfigProblem(
-                f"instance {address.instance} is also that of {twin.id}",
-                "every device on a BACnet network has its own instance",
-                device=device.id,
-                field="instance",
-            )
-        if address.at is not None:
-            _check_at(spec, device, address.at)
+        at = _address(device).at
+        if at is not None:
+            _check_at(spec, device, at)
         elif spec.interface.network.prefixlen == spec.interface.max_prefixlen:
             raise ConfigProblem(
                 f"has no at:, and line {line.id} cannot search for it",

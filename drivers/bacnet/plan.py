@@ -127,14 +127,9 @@ class Plan:
         self._changed: list[Span] = [(0, self._size)]
 
     def begin(self) -> None:
-        """A read begins, before anything of it can fail. After one that did not end, nothing counts as known."""
-        self._changed = []
-        if self._complete:
-            self._complete = False
-            return
-        self._changed = [(0, self._size)]
-        for batch in self.batches:
-            batch.last = None
+        """A read begins, before anything of it can fail. After one that did not end, all counts as new."""
+        self._changed = [] if self._complete else [(0, self._size)]
+        self._complete = False
 
     def store(self, batch: Batch, judged: Sequence[Judged]) -> None:
         """Take over what is new of a batch; what was given out before is left as it is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, NetmaskValueError
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -70,7 +70,11 @@ class BacnetLine(LineSpec):
     """
 
     protocol: Literal["bacnet"]
-    bind: Annotated[str, AfterValidator(_bind)]
+    bind: Annotated[
+        str,
+        AfterValidator(_bind),
+        Field(description="this machine's own ADDRESS/PREFIX on the devices' network, such as 10.1.2.3/24"),
+    ]
     retries: Annotated[int, Field(ge=0, le=5)] = 1
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
 
@@ -94,7 +98,11 @@ class BacnetAddress(AddressSpec):
     objects one request asks for at most; fewer where the device's answers must be smaller.
     """
 
-    instance: Annotated[int, Field(ge=0, le=names.INSTANCE_MAX)]
+    identity: ClassVar[tuple[str, ...]] = ("instance",)
+
+    instance: Annotated[
+        int, Field(ge=0, le=names.INSTANCE_MAX, description="the device's own number, unique on the whole network")
+    ]
     at: Annotated[str, AfterValidator(_peer)] | None = None
     batch: Annotated[int, Field(ge=1, le=100)] = 20
 
@@ -102,14 +110,17 @@ class BacnetAddress(AddressSpec):
 class BacnetPoint(PointSpec):
     """One property of one object; `index` picks an element of an array (0 is its length)."""
 
-    object_name: Annotated[str, AfterValidator(_object), Field(alias="object")]
+    object_name: Annotated[
+        str, AfterValidator(_object), Field(alias="object", description="type and instance, such as analog-input,1")
+    ]
     property_name: Annotated[str, AfterValidator(_property), Field(alias="property")] = "present-value"
     index: Annotated[int | None, Field(ge=0, le=4_294_967_295)] = None
 
     @property
     def where(self) -> str:
-        """The object, and the property where it is not the present value."""
-        return self.object_name if self.property_name == "present-value" else f"{self.object_name} {self.property_name}"
+        """The object, the property where it is not the present value, and the element."""
+        name = "" if self.property_name == "present-value" else f" {self.property_name}"
+        return f"{self.object_name}{name}" + ("" if self.index is None else f"[{self.index}]")
 
     @model_validator(mode="before")
     @classmethod

@@ -55,7 +55,6 @@ ANSWER_BYTES_MAX = 65536
 _SEGMENTS_MAX = 32
 _CLOSING_TURNS_MAX = 100
 _CONFIRMED, _UNCONFIRMED = ConfirmedRequestPDU.pduType, UnconfirmedRequestPDU.pduType
-_LINE_LOST = frozenset((errno.ENETDOWN, errno.ENETUNREACH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.EBADF))
 
 Path = tuple[str, int]
 
@@ -141,7 +140,6 @@ class Stack:
 
     async def close(self) -> None:
         """Ends what is pending with `Unreachable`; when it returns, the port is free."""
-        self._server.lose()
         self._server.close()
         await self._server.released()
 
@@ -162,7 +160,11 @@ class Stack:
 
     @contextmanager
     def _sending(self, endpoint: str) -> Iterator[None]:
-        """Whatever goes wrong at the socket while we send and wait is said in the words of the contract."""
+        """What goes wrong at the socket, in the words of the contract.
+
+        An error of sending concerns one device, even if it says that the network is down: the socket stays good, and
+        opening it again would only disturb the others.
+        """
         if self._server.lost.done():
             raise Unreachable(self._endpoint, "the socket is closed")
         try:
@@ -170,9 +172,8 @@ class Stack:
         except TimeoutError:
             raise
         except OSError as error:
-            if error.errno in _LINE_LOST:
-                raise Unreachable(self._endpoint, f"cannot send: {error.strerror}") from error
-            raise NoAnswer(endpoint, f"cannot send: {error.strerror}", "check the firewall of this machine") from error
+            hint = "check the interface of this machine, its route to there and its firewall"
+            raise NoAnswer(endpoint, f"cannot send: {error.strerror}", hint) from error
 
     def _silence(self, peer: Peer) -> NoAnswer:
         return NoAnswer(str(peer.address), f"no answer within {self._timeout_s:g} s", "check its power and network")

@@ -260,13 +260,6 @@ def test_a_line_without_prefix_cannot_search() -> None:
         BacnetDriver(make_line(make_device(None, inputs(1)), bind="127.0.0.1:47900"), ManualClock())
 
 
-def test_two_devices_with_one_instance_are_a_mistake() -> None:
-    """The second of them is named, and the first in the text."""
-    twins = make_device("127.0.0.8:47999", inputs(1)), make_device("127.0.0.9:47999", inputs(1))
-    with pytest.raises(ConfigProblem, match="instance 1001 is also that of dev-1001"):
-        BacnetDriver(make_line(*twins), ManualClock())
-
-
 # --- finding the device ------------------------------------------------------------------------------------------
 
 
@@ -337,6 +330,17 @@ async def test_identity_is_checked_again_after_a_silence() -> None:
     assert raws(given)[0][0] == "config_error"
 
 
+async def test_identity_is_checked_again_after_connecting() -> None:
+    """What happened while the line was down is not known."""
+    device = with_inputs(1)
+    async with reading(device, 1) as (driver, poll):
+        await driver.read(poll)
+        await driver.connect()
+        del device.objects[identifier(8, 1001)]
+        given = await driver.read(poll)
+    assert raws(given)[0][0] == "config_error"
+
+
 async def test_batches_fit_the_answers_that_the_device_can_give() -> None:
     """A device that takes 206 bytes is asked for eight points at a time, before it has to refuse."""
     device = with_inputs(20)
@@ -374,6 +378,22 @@ async def test_a_device_without_multiple_reads_is_asked_one_by_one_and_not_twice
     assert raws(first) == {3: ("config_error", "object/unknown-object")}
     assert second.values is first.values
     assert device.multiples() == [4]
+
+
+async def test_what_was_learnt_of_a_device_serves_all_its_polls() -> None:
+    """A second poll of the same device does not run into the refusals of the first."""
+    device = with_inputs(20)
+    device.answer = lambda ask: [ask.abort(SEGMENTATION_NOT_SUPPORTED)] if len(ask.wanted()) > 5 else None
+    async with reading(device, 20) as (driver, poll):
+        await driver.read(poll)
+        seen = len(device.multiples())
+        await driver.read(Poll(poll.device, poll.points, 10.0))
+        assert device.multiples()[seen:] == [5, 5, 5, 5]
+        device.answer = lambda ask: [ask.reject(UNRECOGNIZED_SERVICE)] if ask.service != READ_PROPERTY else None
+        await driver.read(poll)
+        seen = len(device.multiples())
+        await driver.read(Poll(poll.device, poll.points, 60.0))
+        assert device.multiples()[seen:] == []
 
 
 async def test_an_answer_that_is_too_long_halves_the_batch_for_good() -> None:
@@ -459,7 +479,7 @@ async def test_more_requests_than_there_are_numbers_for_them_wait_their_turn() -
             outstanding -= 1
             device.transport.sendto(request.ack(device.multiple(request)), request.source)
 
-        asyncio.get_running_loop().call_soon(later)
+        asyncio.get_running_loop().call_later(0.001, later)  # longer than all would take to arrive
         return []
 
     async with reading(device, 1) as (driver, poll):
@@ -491,6 +511,19 @@ async def test_a_dead_device_does_not_slow_its_neighbours() -> None:
     assert len(dead.requests) == 2, "one retry, within the timeout"
 
 
+async def test_a_device_that_nothing_can_be_sent_to_is_its_own_problem() -> None:
+    """An address without a route fails at once, with the system's words, and its neighbour is read."""
+    alive = with_inputs(1)
+    async with serving(alive):
+        devices = make_device("203.0.113.9:47999", inputs(1), instance=1), make_device(alive.at, inputs(1))
+        async with connected(make_line(*devices, timeout_s=30.0)) as driver:
+            async with asyncio.timeout(5.0):
+                with pytest.raises(NoAnswer, match=r"203\.0\.113\.9:47999: cannot send: .*; check the interface"):
+                    await driver.read(Poll(devices[0], devices[0].points, 1.0))
+            given = await driver.read(Poll(devices[1], devices[1].points, 1.0))
+    assert list(given.values) == [1.5]
+
+
 async def test_a_lost_datagram_is_sent_again() -> None:
     """One lost request costs a part of the timeout, not the reading."""
     device = with_inputs(1)
@@ -517,6 +550,7 @@ async def test_a_segmented_answer_is_put_together() -> None:
     async with reading(device, 4) as (driver, poll):
         given = await driver.read(poll)
     assert list(given.values) == [1.5, 2.5, 3.5, 4.5]
+    assert device.multiples() == [4]
 
 
 async def test_other_properties_and_array_elements_are_read() -> None:

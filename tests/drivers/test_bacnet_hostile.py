@@ -163,14 +163,15 @@ GARBAGE = [
 ]
 
 
-async def test_garbage_before_the_answer_is_passed_over() -> None:
-    """Whatever comes in between, from the device itself or from strangers, the answer still counts."""
+async def test_garbage_before_the_answer_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """The answer still counts, and nobody can fill the log with what comes in between."""
     device = RawDevice()
     async with met(device) as (driver, poll):
         device.put(1, real(22.0))
         device.answer = instead(lambda ask: [*GARBAGE, ask.ack(device.multiple(ask))])
         given = await driver.read(poll)
     assert list(given.values) == [22.0]
+    assert caplog.records == []
 
 
 async def test_an_answer_with_another_number_is_not_taken() -> None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from drivers.bacnet.settings import PROTOCOL, BacnetAddress, BacnetLine, BacnetPoint
 
 if TYPE_CHECKING:
-    from config.files import Spec
+    from pydantic import BaseModel
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_object_type_says_what_its_value_is(written: dict[str, object], valu
         (BacnetPoint, {"object": "analog-input,1", "register": 5}, "Extra inputs are not permitted"),
     ],
 )
-def test_mistakes_say_what_to_write_instead(kind: type[Spec], written: dict[str, object], said: str) -> None:
+def test_mistakes_say_what_to_write_instead(kind: type[BaseModel], written: dict[str, object], said: str) -> None:
     """Each in one sentence."""
     if kind is BacnetLine:
         written = {"protocol": "bacnet", **written}
@@ -90,6 +90,15 @@ def test_mistakes_say_what_to_write_instead(kind: type[Spec], written: dict[str,
         kind.model_validate(written)
     assert error.value.error_count() == 1
     assert said in str(error.value)
+
+
+def test_places_read_as_a_technician_would_say_them() -> None:
+    """The line by its own address, the point by object and property, and devices apart by their instance."""
+    assert BacnetLine(protocol="bacnet", bind="10.1.2.3/24").endpoint == "10.1.2.3/24:47808"
+    element = BacnetPoint.model_validate({"object": "lift,1", "property": "landing-door-status", "index": 2})
+    assert element.where == "lift,1 landing-door-status[2]"
+    assert BacnetPoint.model_validate({"object": "analog-input,1"}).where == "analog-input,1"
+    assert BacnetAddress.identity == ("instance",)
 
 
 def test_the_schema_names_the_keys_as_they_are_written() -> None:
