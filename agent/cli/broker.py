@@ -93,7 +93,7 @@ def prepare(folder: Path, host: str) -> Broker:
         # It reports every packet as an error; only what ends it is worth a line.
         options = ["--config", str(file), "--log-level", "CRITICAL"]
         return Broker("iotcore", [sys.executable, "-m", "iotcore", *options], host)
-    raise ControlError("the demo needs an MQTT broker", "install mosquitto, or wardgate with its extra: wardgate[demo]")
+    raise ControlError("the demo needs an MQTT broker", "install mosquitto, or wardgate[demo]")
 
 
 def _search_path() -> str:

@@ -6,7 +6,6 @@ Whatever ends the demo ends them: in order where it can, by the kernel where it 
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import signal
 import sys
@@ -27,7 +26,7 @@ from config.document import Document
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from agent.control.client import Client
@@ -50,11 +49,10 @@ class Child:
     children in order.
     """
 
-    def __init__(self, name: str, command: list[str], log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, command: list[str], log: Path) -> None:
         self.name = name
         self._command = command
         self._log = log
-        self._environment = environment
         self._process: Process | None = None
 
     @property
@@ -74,7 +72,6 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, **self._environment},
             )
 
     async def stop(self, stop_s: float = STOP_S) -> None:
@@ -120,12 +117,8 @@ class Stage:
         self.broker: Child
         self.broker_name = ""
         self.broker_host = f"{self.net}.{BROKER_HOST}"
-        self.gateway = Child(
-            "gateway",
-            [sys.executable, "-m", "agent", "run", "--config", str(self.config)],
-            self.folder / "gateway.log",
-            {},
-        )
+        run = [sys.executable, "-m", "agent", "run", "--config", str(self.config)]
+        self.gateway = Child("gateway", run, self.folder / "gateway.log")
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -159,7 +152,7 @@ class Stage:
     async def _start_broker(self) -> None:
         chosen = broker.prepare(self.folder / "broker", self.broker_host)
         self.broker_name = chosen.name
-        self.broker = Child("broker", chosen.command, self.folder / "broker.log", {})
+        self.broker = Child("broker", chosen.command, self.folder / "broker.log")
         self._exits.push_async_callback(self.broker.stop, KILLED_S)
         await self.push_broker()
 

@@ -64,7 +64,7 @@ KEYS = (
     ("m", "mains"),
     ("f", "fire"),
     ("o", "oxygen"),
-    ("a", "acknowledge all"),
+    ("a", "ack all"),
     ("q", "quit"),
 )
 

@@ -15,7 +15,7 @@ CHINESE = {
     "NORM": "正常",
     "RTNUN": "已恢复未确认",
     "UNACK": "未确认",
-    "acknowledge all": "全部确认",
+    "ack all": "全部确认",
     "acknowledged alarms": "已确认报警",
     "acknowledged": "已确认",
     "age": "数据龄",
