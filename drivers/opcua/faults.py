@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 GARBLED = (UaError, struct.error, ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
 """What asyncua's decoder raises on bytes that are not OPC UA; a `ValueError` is our own `Undecodable`, too."""
 
+_REACH = "see that the server runs and can be reached from here"
 _NO_ENDPOINT = "No matching endpoints"
 _CHANNEL_REFUSED = (AssertionError, AttributeError)
 
@@ -109,11 +110,11 @@ def translated(endpoint: str, doing: str, otherwise: type[DriverError] = Unreach
     try:
         yield
     except TimeoutError as error:
-        raise Unreachable(endpoint, f"no answer while {doing}", "see that the server runs and is reachable") from error
+        raise Unreachable(endpoint, f"no answer while {doing}", _REACH) from error
     except UaStatusCodeError as error:
         raise of_status(endpoint, doing, error.code, otherwise) from error
     except OSError as error:
-        raise Unreachable(endpoint, f"{error.strerror or error} while {doing}") from error
+        raise Unreachable(endpoint, f"{error.strerror or error} while {doing}", _REACH) from error
     except GARBLED as error:
         if _NO_ENDPOINT in str(error):
             raise Refused(endpoint, "the server offers no endpoint without security", "enable one") from error

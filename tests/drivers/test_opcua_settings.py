@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -90,6 +92,12 @@ def test_a_line_that_cannot_work_is_refused(settings: dict[str, str], said: str)
     with pytest.raises(ValidationError, match=re.escape(said)) as raised:
         OpcuaLine.model_validate(settings)
     assert "secret" not in "".join(error["msg"] for error in raised.value.errors())
+
+
+def test_settings_do_without_the_library() -> None:
+    """Checking a configuration or printing its schema does not load the OPC UA stack."""
+    code = "import sys, drivers.opcua.settings; sys.exit('asyncua' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_sampling_is_a_duration() -> None:
