@@ -168,7 +168,7 @@ def _watch(site: Site, pid: int, seconds: float) -> Window:
     elapsed_s, cpu_s, after = time.monotonic() - begin, _cpu_s(pid) - cpu_s, site.status()["devices"]
 
     def grown(key: str) -> int:
-        return sum(device[key] for device in after) - sum(device[key] for device in before)
+        return int(sum(device[key] for device in after) - sum(device[key] for device in before))
 
     return Window(cpu_s, elapsed_s, grown("polls"), grown("late_polls"), _rss_peak_mb(pid))
 

@@ -1,0 +1,189 @@
+"""The stage between lines and journal, with a real journal on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.board import AlarmBoard
+from agent.clock import SystemClock
+from agent.events import AlarmTransition
+from agent.pipeline import End, Order, Pipeline
+from agent.rules import AlarmCommand, Refused, Rules
+from buffer.errors import JournalError
+from buffer.journal import Journal
+from buffer.retention import Limits
+from config import model
+from config.files import AddressSpec, LineSpec, PointSpec
+from config.model import Alarm, Config, Device, Level, Limit, Line, Place, Point, Text
+from drivers.contract import Poll, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from agent.events import Event
+    from buffer.record import Record
+
+NAME = Text("进线", "Incomer")
+ALARM_ID = "pwr.lv/m1/u#level"
+
+
+class Stage:
+    """One device with one point and one alarm, through the real pipeline into a real journal."""
+
+    def __init__(self, journal: Journal, clock: SystemClock, window_s: float, on_delay_s: float) -> None:
+        self.journal = journal
+        self.clock = clock
+        limit = Limit((Level("H", 240.0, "yellow"), Level("HH", 250.0, "red")))
+        point = Point("u", "m1", "pwr.lv", NAME, "number", "V", 1.0, PointSpec())
+        alarm = Alarm(ALARM_ID, "level", "m1", "pwr.lv", "u", limit, NAME, NAME, on_delay_s=on_delay_s)
+        device = Device("m1", NAME, "pwr.lv", "line", AddressSpec(), Place(), (point,), (alarm,))
+        self.poll = Poll(device, (point,), 1.0)
+        line = Line("line", NAME, "test", LineSpec(protocol="test"), (device,), 1.0, 1)
+        config = Config(
+            site="h01",
+            gateway="gw",
+            name=NAME,
+            time_zone="UTC",
+            topic_root="wardgate/v1",
+            type_prefix="wardgate.",
+            version="c-1",
+            control_socket=Path("control.sock"),
+            journal=model.Journal(Path("journal"), 1, 1.0, window_s),
+            uplinks=(),
+            lines=(line,),
+        )
+        self.rules = Rules.build(config, journal.state)
+        self.pipeline = Pipeline(self.rules, journal, clock, window_s, config.version)
+        self.board = AlarmBoard(self.rules)
+        self.heard: list[Event] = []
+        self.pipeline.listeners += [self.board.on_stored, self.heard.extend]
+
+    async def read(self, value: float) -> None:
+        reading = Reading(self.poll, self.clock.wall(), self.clock.mono(), (value,), {}, ((0, 1),))
+        await self.pipeline.put(reading)
+
+    async def order(self, verb: str = "ack") -> list[Event]:
+        done: asyncio.Future[list[Event]] = asyncio.get_running_loop().create_future()
+        command = (
+            AlarmCommand("ack", ALARM_ID, "duty", "seen") if verb == "ack" else AlarmCommand("reset", ALARM_ID, "d")
+        )
+        await self.pipeline.put(Order(command, done))
+        return await done
+
+    async def heard_of(self, count: int) -> list[AlarmTransition]:
+        async with asyncio.timeout(5):
+            while len(self.heard) < count:
+                await asyncio.sleep(0.005)
+        return [event.body for event in self.heard if isinstance(event.body, AlarmTransition)]
+
+
+@asynccontextmanager
+async def stage(
+    folder: Path, *, window_s: float = 0.05, on_delay_s: float = 0.0, ended: bool = True
+) -> AsyncIterator[Stage]:
+    clock = SystemClock()
+    journal = await Journal.open(folder, Limits(2**24, 3600.0), wall=clock.wall, cursors=[])
+    made = Stage(journal, clock, window_s, on_delay_s)
+    running = asyncio.create_task(made.pipeline.run())
+    try:
+        yield made
+    finally:
+        if ended:
+            await made.pipeline.put(End())
+            await running
+        else:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        await journal.close()
+
+
+async def stored(folder: Path, stream: str) -> list[Record]:
+    journal = await Journal.open(folder, Limits(2**24, 3600.0), wall=SystemClock().wall, cursors=[])
+    records = await journal.read(stream, 0, 1000)
+    await journal.close()
+    return records
+
+
+async def test_an_alarm_is_on_disk_when_it_is_shown(tmp_path: Path) -> None:
+    """Listeners hear of an event only after its transaction; event and state are both in the journal then."""
+    async with stage(tmp_path) as made:
+        await made.read(255.0)
+        (event,) = await made.heard_of(1)
+        assert (event.action, event.level, event.colour) == ("raise", "HH", "red")
+        assert [view.alarm_id for view in made.board.views()] == [ALARM_ID]
+        records = await made.journal.read("critical", 0, 10)
+        assert json.loads(records[0].body)["data"]["occurrence_id"] == event.occurrence_id
+
+
+async def test_a_restart_finds_the_alarm_as_it_stood(tmp_path: Path) -> None:
+    """Killed without an orderly end, the next start shows the alarm and does not raise it again."""
+    async with stage(tmp_path, ended=False) as made:
+        await made.read(255.0)
+        await made.heard_of(1)
+    async with stage(tmp_path) as made:
+        (view,) = made.board.views()
+        assert (view.alarm_id, view.state, view.condition_known) == (ALARM_ID, "UNACK", False)
+        await made.read(255.0)
+        await made.read(230.0)
+        (event,) = await made.heard_of(1)
+        assert (event.action, event.n) == ("clear", 2)
+
+
+async def test_telemetry_is_gathered_for_its_window_and_flushed_at_the_end(tmp_path: Path) -> None:
+    """Readings within one window are one batch; the end waits for no window."""
+    async with stage(tmp_path, window_s=30.0) as made:
+        for value in (230.0, 231.0, 232.0):
+            await made.read(value)
+    (record,) = await stored(tmp_path, "telemetry")
+    assert [sample["v"] for sample in json.loads(record.body)["data"]["samples"]] == [230.0, 231.0, 232.0]
+
+
+async def test_a_window_ends_without_another_reading(tmp_path: Path) -> None:
+    """Telemetry does not wait for the next item to come."""
+    async with stage(tmp_path, window_s=0.02) as made:
+        await made.read(230.0)
+        seen = await made.journal.news(0)
+        assert seen == 1
+
+
+async def test_a_delay_ends_without_another_reading(tmp_path: Path) -> None:
+    """The on-delay of an alarm is served by the clock."""
+    async with stage(tmp_path, on_delay_s=0.05) as made:
+        await made.read(255.0)
+        (event,) = await made.heard_of(1)
+        assert event.on_delay_ms == 50
+
+
+async def test_an_acknowledgement_is_answered_when_it_is_stored(tmp_path: Path) -> None:
+    """Actor and comment are in the event; a second acknowledgement is refused with a reason."""
+    async with stage(tmp_path) as made:
+        await made.read(255.0)
+        await made.heard_of(1)
+        (event,) = await made.order()
+        assert isinstance(event.body, AlarmTransition)
+        assert (event.body.ack.by, event.body.ack.comment, event.body.state) == ("duty", "seen", "ACKED")
+        assert made.board.latest(ALARM_ID).ack_by == "duty"
+        with pytest.raises(Refused, match="nothing to acknowledge"):
+            await made.order()
+
+
+async def test_a_journal_that_cannot_be_written_ends_the_pipeline(tmp_path: Path) -> None:
+    """Nothing goes on as if it had been stored; the process ends and is started again."""
+    clock = SystemClock()
+    journal = await Journal.open(tmp_path, Limits(2**24, 3600.0), wall=clock.wall, cursors=[])
+    made = Stage(journal, clock, 0.01, 0.0)
+    running = asyncio.create_task(made.pipeline.run())
+    await journal.close()
+    with pytest.raises(JournalError):
+        async with asyncio.timeout(5):
+            while not running.done():
+                await made.read(255.0)
+                await asyncio.sleep(0.005)
+            await running
+    assert made.board.views() == []
