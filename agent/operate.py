@@ -139,7 +139,7 @@ class OperatorDesk:
         return JournalView(
             epoch=stats.epoch,
             streams=streams,
-            size_bytes=stats.report.file_bytes,
+            size_bytes=stats.report.file_bytes + stats.report.wal_bytes,
             pending_bytes=stats.pending_bytes,
             last_commit_ms=round(stats.report.commit_s * 1000, 2),
             error=stats.error or None,

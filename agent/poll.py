@@ -182,6 +182,8 @@ class LineWorker:
                 else:
                     for presence in self.devices.values():
                         group.create_task(self._ask_for_ever(presence), name=f"device[{presence.device.id}]")
+                # A line on which there is nothing to ask is held open all the same.
+                group.create_task(asyncio.Event().wait(), name=f"open[{self.line.id}]")
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
 

@@ -278,3 +278,11 @@ async def test_a_late_poll_is_counted_and_the_schedule_does_not_bunch() -> None:
         await settle()
         assert site.worker.devices["m1"].view().late_polls >= 1
         assert site.driver.reads["m1"] - before <= 2
+
+
+async def test_a_line_without_points_is_opened_once_and_held() -> None:
+    """Nothing to ask is no reason to connect again and again."""
+    async with running(Site(device("m1"))) as site:
+        await site.run(60, step_s=1.0)
+        assert site.driver.open == 1
+        assert site.worker.view().state == "up"
