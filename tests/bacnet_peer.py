@@ -178,7 +178,11 @@ class RawDevice(asyncio.DatagramProtocol):
     def _reply(self, request: Request) -> None:
         frames = self.answer(request)
         for one in self._honest(request) if frames is None else frames:
-            self.transport.sendto(one, request.source)
+            self.transport.sendto(self.sent(one), request.source)
+
+    def sent(self, one: bytes) -> bytes:
+        """A frame as it goes out."""
+        return one
 
     def _honest(self, request: Request) -> list[bytes]:
         if request.service == READ_PROPERTY_MULTIPLE:
@@ -200,6 +204,46 @@ class RawDevice(asyncio.DatagramProtocol):
         if target not in self.objects:
             return UNKNOWN_OBJECT
         return self.objects[target].get(number, UNKNOWN_PROPERTY)
+
+
+class RoutedDevice(RawDevice):
+    """The same behind a router: station 7 of network 2001, asked and answering through the router's address."""
+
+    station = b"\x07\xd1\x01\x07"
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if data[5] & 0x20 and data[6:10] == self.station:  # it has a destination, and that is ours
+            super().datagram_received(data[:6] + data[11:], addr)
+
+    def sent(self, one: bytes) -> bytes:
+        return b"\x81\x0a" + (len(one) + 4).to_bytes(2, "big") + b"\x01\x08" + self.station + one[6:]
+
+
+def i_am(instance: int, max_apdu: int) -> bytes:
+    """The frame with which a device answers a Who-Is."""
+    size = b"\x22" + max_apdu.to_bytes(2, "big")
+    return frame(b"\x10\x00\xc4" + identifier(DEVICE, instance) + size + enumerated(3) + unsigned(15))
+
+
+@asynccontextmanager
+async def searchable(device: RawDevice, port: int) -> AsyncIterator[list[bytes]]:
+    """The device hears what is broadcast to a port of loopback, and answers Who-Is; gives what it heard."""
+    heard: list[bytes] = []
+
+    class Ear(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            heard.append(data)
+            device.transport.sendto(device.sent(i_am(device.instance, device.max_apdu)), addr)
+
+    shared = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    shared.bind(("127.255.255.255", port))
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Ear, sock=shared)
+    try:
+        yield heard
+    finally:
+        transport.close()
 
 
 # --- places --------------------------------------------------------------------------------------------------------

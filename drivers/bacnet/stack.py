@@ -310,7 +310,15 @@ class _Server(IPv4DatagramServer):
         return await loop.create_datagram_endpoint(protocol, sock=self._sockets[addrTuple])
 
     async def ready(self) -> None:
-        await asyncio.gather(*self._transport_tasks)
+        """The sockets are in use. A cancellation is obeyed when they can be closed, which is a few turns later."""
+        opening = asyncio.gather(*self._transport_tasks)
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await opening
+            self.close()
+            await self.released()
+            raise
 
     def lose(self) -> None:
         if not self.lost.done():

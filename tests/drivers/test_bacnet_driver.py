@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +16,7 @@ from bacnet_peer import (
     UNKNOWN_OBJECT,
     UNRECOGNIZED_SERVICE,
     RawDevice,
-    enumerated,
+    RoutedDevice,
     free_port,
     identifier,
     inputs,
@@ -25,6 +25,7 @@ from bacnet_peer import (
     make_line,
     make_point,
     real,
+    searchable,
     serving,
     text,
 )
@@ -216,6 +217,26 @@ async def test_a_cancelled_read_leaves_nothing_behind() -> None:
     assert len(device.requests) == sent + 1
 
 
+async def test_a_cancelled_connect_leaves_the_port_free() -> None:
+    """Wherever the caller's deadline hits, the next try finds the address as it was."""
+    host = loopback()
+    line = make_line(make_device("127.0.0.9:47999", inputs(1)), bind=f"{host}/8:{free_port(host)}")
+    driver = BacnetDriver(line, ManualClock())
+    cancelled = 0
+    for turns in range(8):
+        connecting = asyncio.create_task(driver.connect())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        connecting.cancel()
+        with suppress(asyncio.CancelledError):
+            await connecting
+        cancelled += connecting.cancelled()
+        await driver.close()
+        await driver.connect()
+        await driver.close()
+    assert 2 <= cancelled < 8, "some tries were hit in the middle, and some were not"
+
+
 # --- opening the socket ------------------------------------------------------------------------------------------
 
 
@@ -263,34 +284,22 @@ def test_a_line_without_prefix_cannot_search() -> None:
 # --- finding the device ------------------------------------------------------------------------------------------
 
 
-async def test_a_device_without_address_is_found_by_broadcast() -> None:
-    """Who-Is names the one instance; the address of the I-Am is then asked, and the search is not repeated."""
-    device = with_inputs(2)
-    host = loopback()
+@pytest.mark.parametrize("kind", [RawDevice, RoutedDevice])
+async def test_a_device_without_address_is_found_by_broadcast(kind: type[RawDevice]) -> None:
+    """Who-Is names the one instance; whoever says I-Am is asked, behind a router too, and not searched for again."""
+    device = kind(max_apdu=480)
+    for number in (1, 2):
+        device.put(number, real(number + 0.5))
     port = free_port("127.255.255.255")
-    heard = asyncio.Queue[bytes]()
-
-    class Ear(asyncio.DatagramProtocol):
-        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-            heard.put_nowait(data)
-            i_am = b"\xc4" + identifier(8, 1001) + b"\x22\x01\xe0" + enumerated(3) + b"\x21\x0f"
-            frame = b"\x81\x0a" + (len(i_am) + 8).to_bytes(2, "big") + b"\x01\x00\x10\x00" + i_am
-            device.transport.sendto(frame, addr)
-
     made = make_device(None, inputs(2))
-    async with serving(device), connected(make_line(made, bind=f"{host}/8:{port}")) as driver:
-        ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        ear.bind(("127.255.255.255", port))
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Ear, sock=ear)
+    line = make_line(made, bind=f"{loopback()}/8:{port}")
+    async with serving(device), searchable(device, port) as heard, connected(line) as driver:
         poll = Poll(made, made.points, 1.0)
         given = await driver.read(poll)
         await driver.read(poll)
-        transport.close()
     assert list(given.values) == [1.5, 2.5]
-    assert heard.qsize() == 1
-    assert heard.get_nowait().endswith(b"\x10\x08\x0a\x03\xe9\x1a\x03\xe9")
+    assert len(heard) == 1
+    assert heard[0].endswith(b"\x10\x08\x0a\x03\xe9\x1a\x03\xe9")
 
 
 async def test_a_device_that_nobody_finds_is_no_answer() -> None:
