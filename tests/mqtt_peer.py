@@ -12,10 +12,18 @@ import subprocess
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -31,7 +39,7 @@ def free_port() -> int:
 async def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
     """Wait for something that the other side brings about."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110  # the other side knows nothing of this test
+        while not condition():  # the other side knows nothing of this test
             await asyncio.sleep(0.005)
 
 
@@ -128,6 +136,11 @@ class Publish:
         return str(self.event["id"])
 
 
+def farewell(reason: int) -> bytes:
+    """A DISCONNECT of MQTT 5."""
+    return bytes((0xE0, 2, reason, 0))
+
+
 CUT = -1
 """As an answer: end the connection without a word."""
 
@@ -149,10 +162,12 @@ class ScriptedBroker:
     """Raw bytes instead of a CONNACK, before anything is read."""
     silent: bool = False
     """Takes everything and says nothing, not even to a ping."""
+    tls: ssl.SSLContext | None = None
     port: int = 0
     connects: list[Connect] = field(default_factory=list)
     published: list[Publish] = field(default_factory=list)
     farewells: list[bytes] = field(default_factory=list)
+    pings: int = 0
     in_flight_max: int = 0
     _version: int = 5
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -160,7 +175,7 @@ class ScriptedBroker:
     _tasks: list[asyncio.Task[Any]] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, HOST, self.port)
+        self._server = await asyncio.start_server(self._serve, HOST, self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -174,13 +189,14 @@ class ScriptedBroker:
         for writer in self._writers:
             writer.transport.abort()
 
-    def acknowledge(self, publish: Publish, reason: int = 0) -> None:
+    def acknowledge(self, publish: Publish, reason: int = 0, *, then: bytes = b"") -> None:
+        """Answer one message; `then` goes out in the same piece."""
         self._unanswered -= 1
         body = publish.mid.to_bytes(2, "big") + (bytes((reason, 0)) if self._version == 5 and reason else b"")
-        self._writers[-1].write(b"\x40" + varint(len(body)) + body)
+        self._writers[-1].write(b"\x40" + varint(len(body)) + body + then)
 
     def disconnect(self, reason: int) -> None:
-        self._writers[-1].write(bytes((0xE0, 2, reason, 0)))
+        self._writers[-1].write(farewell(reason))
 
     def records(self, stream: str = "") -> list[Publish]:
         """What is numbered, of one stream or of all."""
@@ -217,6 +233,7 @@ class ScriptedBroker:
         elif kind >> 4 == 3:
             self._publish(kind, body)
         elif kind >> 4 == 12:
+            self.pings += 1
             writer.write(b"\xd0\x00")
         elif kind >> 4 == 14:
             self.farewells.append(body)
@@ -252,6 +269,28 @@ def password_line(user: str, password: str) -> str:
     salt, rounds = b"twelve bytes", 101
     digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
     return f"{user}:$7${rounds}${b64encode(salt).decode()}${b64encode(digest).decode()}\n"
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate for one host name or address that is its own authority, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    try:
+        alternative: x509.GeneralName = x509.IPAddress(ip_address(name))
+    except ValueError:
+        alternative = x509.DNSName(name)
+    signed = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    chain, secret = folder / f"{name}.crt", folder / f"{name}.key"
+    chain.write_bytes(signed.public_bytes(Encoding.PEM))
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return chain, secret
 
 
 class Mosquitto:

@@ -164,11 +164,11 @@ async def test_the_receive_maximum_of_the_broker_is_obeyed(rig: Rig, broker: Scr
     rig.at(broker.port, window=20)
     await rig.append(*(alarm() for _ in range(20)))
     rig.start()
-    answered = 0
-    while answered < 21:
-        await until(lambda: len(broker.published) > answered)  # noqa: B023  # awaited within the same turn
+    total = 21
+    for answered in range(total):
+        expected = min(total, answered + limit)
+        await until(lambda: len(broker.published) == expected)  # noqa: B023  # awaited within the same turn
         broker.acknowledge(broker.published[answered])
-        answered += 1
     await rig.settled()
     assert broker.in_flight_max == limit
 

@@ -144,6 +144,27 @@ async def test_a_refusal_is_one_log_line_with_what_to_do(rig: Rig, broker: Scrip
     assert logs[1]["failures"] >= 4
 
 
+async def test_two_gateways_with_one_client_id_do_not_fight(
+    rig: Rig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each session begins well and is taken over at once: the waits grow all the same, and a person is asked."""
+    monkeypatch.setattr(uplink_module, "REFUSED_S_MIN", 0.05)
+    loop = asyncio.get_running_loop()
+    begun: list[float] = []
+
+    def taken_over(_: Publish) -> int | None:
+        begun.append(loop.time())
+        loop.call_soon(broker.disconnect, 0x8E)
+        return 0
+
+    broker.answer = taken_over
+    rig.at(broker.port)
+    rig.start()
+    await until(lambda: len(begun) == 6)
+    assert begun[5] - begun[4] > 2 * (begun[1] - begun[0])
+    assert "client id" in str(rig.uplink.view().todo)
+
+
 async def test_a_missing_secret_is_a_refusal(rig: Rig, broker: ScriptedBroker) -> None:
     """It says where it was looked for, and nothing is sent without it."""
     rig.at(broker.port, user="gw", password=Secret("env", "WARDGATE_TEST_NO_SUCH_SECRET"))

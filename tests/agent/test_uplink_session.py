@@ -6,11 +6,13 @@ import asyncio
 import random
 import resource
 import socket
+import ssl
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from mqtt_peer import HOST, ScriptedBroker, free_port
+from mqtt_peer import HOST, ScriptedBroker, certificate, farewell, free_port
 
 from agent.uplink import session as session_module
 from agent.uplink.problems import Problem, Refused, Unreachable
@@ -18,7 +20,8 @@ from agent.uplink.session import Login, Message, Session
 from config.model import Broker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from agent.uplink.client import MqttVersion
 
@@ -148,6 +151,75 @@ async def test_tls_to_a_port_without_tls_says_so(broker: ScriptedBroker) -> None
     assert isinstance(problem, Refused)
     assert "TLS" in problem.what
     assert not broker.connects
+
+
+@pytest.fixture
+def serve_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ssl.SSLContext]:
+    """What a server needs for TLS under a name, whose authority we may trust or not."""
+
+    def serve(name: str, *, trusted: bool) -> ssl.SSLContext:
+        chain, key = certificate(tmp_path, name)
+        if trusted:
+            monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain, key)
+        return context
+
+    return serve
+
+
+async def test_with_tls_nothing_waits_in_what_is_decrypted_already(serve_tls: Callable[..., ssl.SSLContext]) -> None:
+    """Two packets in one TLS record make the socket readable once: the second must not wait for the next."""
+    async with ScriptedBroker(tls=serve_tls(HOST, trusted=True), answer=lambda _: None) as broker:
+        session = a_session(broker.port, tls=True)
+        await session.open()
+        mid = session.publish(Message("t", b"{}"))
+        while not broker.published:
+            session.step()
+            await asyncio.sleep(0.005)
+        broker.acknowledge(broker.published[0], then=farewell(0x8B))
+        await asyncio.sleep(0.02)
+        assert session.step() == [(mid, 0)]
+        with pytest.raises(Unreachable, match="shutting down"):
+            session.step()
+        session.close()
+
+
+@pytest.mark.parametrize(("name", "trusted"), [(HOST, False), ("other.example", True)])
+async def test_a_certificate_that_does_not_prove_the_broker_is_refused(
+    serve_tls: Callable[..., ssl.SSLContext], name: str, trusted: bool
+) -> None:
+    """An unknown authority, or the name of another host: nothing of ours is sent, and no socket stays open."""
+    async with ScriptedBroker(tls=serve_tls(name, trusted=trusted)) as broker:
+        problem = await problem_of(a_session(broker.port, tls=True))
+        assert isinstance(problem, Refused)
+        assert "certificate" in problem.what
+        assert not broker.connects
+
+
+async def test_small_messages_are_not_collected(broker: ScriptedBroker) -> None:
+    """Without TCP_NODELAY each acknowledgement costs 40 ms."""
+    session = a_session(broker.port)
+    await session.open()
+    sock = session._client.socket()
+    assert isinstance(sock, socket.socket)
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    session.close()
+
+
+async def test_a_stalled_event_loop_does_not_take_the_link_for_dead(broker: ScriptedBroker) -> None:
+    """The answer to the ping is there, only unread: it is read before the keep-alive is judged."""
+    session = a_session(broker.port, keep_alive_s=1)
+    await session.open()
+    while not session._client._ping_t:
+        session.step()
+        await asyncio.sleep(0.01)
+    while not broker.pings:
+        await asyncio.sleep(0.01)
+    time.sleep(1.2)  # noqa: ASYNC251  # the stall
+    session._tick()
+    assert session.step() == []
+    session.close()
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
