@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import structlog
@@ -21,7 +21,7 @@ from drivers.contract import Poll, Reading, Subscribing
 from drivers.errors import NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
     from random import Random
 
     from agent.clock import Clock
@@ -190,16 +190,19 @@ class LineWorker:
     async def _subscribe(self, driver: Subscribing) -> None:
         polls = [poll for presence in self.devices.values() for poll in presence.polls]
         quiet_s_max = 3 * max([5.0, *(poll.interval_s for poll in polls)])
-        readings = driver.changes(polls)
-        while True:
-            try:
-                async with asyncio.timeout(quiet_s_max):
-                    reading = await anext(readings)
-            except TimeoutError:
-                raise Unreachable(self.line.id, f"no sign of life for {quiet_s_max:.0f} s") from None
-            except StopAsyncIteration:
-                raise Unreachable(self.line.id, "the subscription ended") from None
-            await self._heard(self.devices[reading.poll.device.id], reading, None)
+        async with aclosing(driver.changes(polls)) as readings:
+            while True:
+                reading = await self._next_change(readings, quiet_s_max)
+                await self._heard(self.devices[reading.poll.device.id], reading, None)
+
+    async def _next_change(self, readings: AsyncGenerator[Reading, None], quiet_s_max: float) -> Reading:
+        try:
+            async with asyncio.timeout(quiet_s_max):
+                return await anext(readings)
+        except TimeoutError:
+            raise Unreachable(self.line.id, f"no sign of life for {quiet_s_max:.0f} s") from None
+        except StopAsyncIteration:
+            raise Unreachable(self.line.id, "the subscription ended") from None
 
     async def _ask_for_ever(self, presence: Presence) -> None:
         start = self._clock.mono()

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from config.model import Device, Point
 
@@ -137,7 +137,7 @@ class Driver(Protocol):
 class Subscribing(Protocol):
     """A driver whose devices report by themselves."""
 
-    def changes(self, polls: Sequence[Poll]) -> AsyncIterator[Reading]:
+    def changes(self, polls: Sequence[Poll]) -> AsyncGenerator[Reading, None]:
         """Readings as they come, each for one of `polls`, whose unreported points keep their last value.
 
         The first reading of a poll has a value or a flaw for every point. While a device is alive but quiet, a reading
