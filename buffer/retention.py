@@ -115,7 +115,7 @@ class Retention:
         # Trap: `execute` would free one single page for each call.
         self._store.connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
         self._store.written_bytes += VACUUM_PAGES * self._page_bytes
-        return True
+        return self._pragma("freelist_count") < free
 
     def _lanes(self) -> list[Lane]:
         """Those that hold something, in the order in which they give it up; older epochs of a stream first."""

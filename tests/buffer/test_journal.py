@@ -102,12 +102,12 @@ async def test_a_producer_can_wait_for_room(open_journal: OpenJournal) -> None:
     """Beyond the bound `room` waits, while `append` still takes everything."""
     journal = await open_journal()
     body = bytes(PENDING_BYTES_MAX // 4)
-    futures = [journal.append([Draft("telemetry", 0, "t", body)]) for _ in range(5)]
+    futures = [journal.append([Draft("telemetry", 0, "t", body)]) for _ in range(12)]
     assert journal.stats().pending_bytes >= PENDING_BYTES_MAX
     await journal.room()
     assert journal.stats().pending_bytes < PENDING_BYTES_MAX
     await asyncio.gather(*futures)
-    assert journal.cursor("main")[0].unsettled == 5
+    assert journal.cursor("main")[0].unsettled == 12
 
 
 async def test_news_wakes_every_listener(open_journal: OpenJournal) -> None:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 from journal_desk import MEBIBYTE, OpenJournal, OpenStore, Wall, drafts, until
 
-from buffer.database import connect_reader
-from buffer.ledger import Lane
+from buffer.database import connect, connect_reader
+from buffer.ledger import Kept, Lane, Ledger
 from buffer.record import Draft
 from buffer.retention import Limits, Retention
+from buffer.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from buffer.ledger import Span
-    from buffer.store import Store
 
 SMALL = Limits(MEBIBYTE, keep_s=3600.0)
 SOURCE = random.Random(7)  # Bodies that do not compress, so sizes are what they seem.
@@ -30,10 +30,13 @@ def fill(store: Store, stream: str, records: int, size: int = 20_000) -> None:
         store.store([Draft(stream, number, "t", SOURCE.randbytes(size))], {})
 
 
-def trim(store: Store, limits: Limits = SMALL) -> None:
+def trim(store: Store, limits: Limits = SMALL) -> int:
+    """Until there is nothing to do; how many steps that took."""
     retention = Retention(store, limits)
+    steps = 0
     while retention.step():
-        pass
+        steps += 1
+    return steps
 
 
 def kept(store: Store, stream: str) -> list[Span]:
@@ -184,6 +187,7 @@ def test_a_sequence_is_never_reused(open_store: OpenStore, wall: Wall) -> None:
     wall.now += 3601
     trim(store)
     assert kept(store, "alarm") == []
+    assert store.ledger.kept(Lane("e1", "alarm")) == Kept(next=6, first=6)
     store.finish()
     store = open_store("main")
     fill(store, "alarm", 1, 100)
@@ -203,7 +207,7 @@ def test_a_new_cursor_begins_where_nothing_is_missing(open_store: OpenStore) -> 
     assert (position.low, position.unsettled) == (newest[0] - 1, 45 - newest[0] + 1)
 
 
-def test_the_file_shrinks_after_a_long_outage(open_store: OpenStore, tmp_path: Path) -> None:
+def test_the_file_shrinks_after_a_long_outage(open_store: OpenStore, tmp_path: Path, wall: Wall) -> None:
     """Space is given back to the file system once the backlog is gone."""
     store = open_store("main")
     large = Limits(64 * MEBIBYTE, keep_s=0.0)
@@ -211,11 +215,27 @@ def test_the_file_shrinks_after_a_long_outage(open_store: OpenStore, tmp_path: P
     settle(store, "telemetry", (1, 400))
     store.checkpoint_if_due(0)
     before = (tmp_path / "journal.db").stat().st_size
-    store.wall.now += 1  # type: ignore[attr-defined] # the clock of the test
-    trim(store, large)
+    wall.now += 1
+    steps = trim(store, large)
     store.finish()
     assert before > 8_000_000
+    assert steps < 30
     assert (tmp_path / "journal.db").stat().st_size < before // 4
+
+
+def test_a_file_that_cannot_shrink_is_left_as_it_is(tmp_path: Path, wall: Wall) -> None:
+    """A file that was made without auto_vacuum, by whatever tool copied it, keeps its free pages for what comes."""
+    path = tmp_path / "journal.db"
+    with closing(connect(path, 1.0)) as connection:
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("VACUUM")
+    with closing(connect(path, 1.0)) as connection:
+        store = Store(connection, Ledger(()), wall, lambda: "e1")
+        fill(store, "telemetry", 100)
+        wall.now += 3601
+        trim(store)
+        assert kept(store, "telemetry") == []
 
 
 def test_trap_execute_vacuums_a_single_page(open_store: OpenStore) -> None:
@@ -253,6 +273,20 @@ def test_the_log_stays_bounded_under_a_reader(open_store: OpenStore, tmp_path: P
             reader.execute("SELECT count(*) FROM chunk").fetchall()
             store.checkpoint_if_due(limits.checkpoint_bytes)
     assert wal.stat().st_size < 3 * limits.checkpoint_bytes
+
+
+def test_a_log_that_a_reader_held_back_is_moved_later(open_store: OpenStore, tmp_path: Path) -> None:
+    """A checkpoint that could not finish is tried again, not forgotten until the next few megabytes."""
+    store = open_store("main")
+    with closing(connect_reader(tmp_path / "journal.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM chunk").fetchall()
+        fill(store, "telemetry", 50)
+        store.checkpoint_if_due(MEBIBYTE)
+        assert (tmp_path / "journal.db").stat().st_size < 100_000
+        reader.execute("COMMIT")
+    store.checkpoint_if_due(MEBIBYTE)
+    assert (tmp_path / "journal.db").stat().st_size > 1_000_000
 
 
 def test_a_limit_too_small_to_work_with_is_refused() -> None:
