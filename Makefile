@@ -37,6 +37,10 @@ mosquitto:
 demo: setup
 	@$(BIN)/wardgate demo $(ARGS)
 
+# The README's picture: the very screen of a demo that plays in a terminal of 120 by 36.
+screenshot: setup
+	@script -qefc 'stty cols 120 rows 36; TERM=xterm-256color $(BIN)/wardgate demo --lang en --seconds 24 --at 22.8 --screenshot docs/demo.svg' /dev/null
+
 bench: setup
 	$(BIN)/python bench/run.py $(ARGS)
 

@@ -6,7 +6,7 @@ from agent.cli import show
 from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Socket, client
 from agent.cli.show import Cell, Row
 from agent.cli.words import Words
-from agent.status import Status
+from agent.status import DeviceView, Status
 
 app = typer.Typer()
 
@@ -30,7 +30,7 @@ def device_table(now: Status, words: Words) -> None:
             words.of(one.name),
             one.system,
             one.line,
-            Cell(words(one.state) + (f" ({one.reason})" if one.reason else ""), show.STYLES.get(one.state, "")),
+            Cell(_state(one, words), show.STYLES.get(one.state, "")),
             show.local_time(one.since),
             show.local_time(one.last_ok),
             "—" if one.rtt_ms is None else f"{one.rtt_ms:.1f} ms",
@@ -42,3 +42,7 @@ def device_table(now: Status, words: Words) -> None:
         for one in now.devices
     ]
     show.table(headings, rows, title=words("devices"))
+
+
+def _state(one: DeviceView, words: Words) -> str:
+    return words(one.state) if one.state == "online" or not one.reason else f"{words(one.state)}: {one.reason}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import signal
 import sys
 import time
@@ -279,7 +280,10 @@ class View:
             record=True, file=io.StringIO(), width=columns, height=rows, force_terminal=True, color_system="truecolor"
         )
         recorder.print(self._shown)
-        wanted.write_text(recorder.export_svg(title="wardgate demo"), encoding="utf-8")
+        picture = recorder.export_svg(title="wardgate demo")
+        # Without its fonts from elsewhere, so that looking at it asks nobody else for anything.
+        picture = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
+        wanted.write_text(picture, encoding="utf-8")
         self._saved = True
         self._say(f"saved {wanted}")
 

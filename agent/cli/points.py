@@ -31,7 +31,7 @@ def points(
 
 
 def point_table(views: Sequence[PointView], words: Words) -> None:
-    headings = [words(word) for word in ("device", "point", "name", "value", "quality", "age", "endpoint", "raw")]
+    headings = [words(word) for word in ("device", "point", "name", "value", "quality", "age", "address", "raw")]
     rows: list[Row] = [
         [
             one.device,

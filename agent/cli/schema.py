@@ -18,7 +18,6 @@ def schema(
 ) -> None:
     """The JSON Schema of the configuration files, as editors use it."""
     from config.schema import schema as schemas  # noqa: PLC0415 (the configuration's libraries are slow to import)
-
     from drivers import registry  # noqa: PLC0415 (see above)
 
     described = schemas(registry.protocols())

@@ -90,10 +90,10 @@ def table(headings: Sequence[str], rows: Sequence[Row], *, title: str = "") -> N
 
 
 def _plain(headings: Sequence[str], rows: Sequence[Sequence[Cell]], title: str) -> None:
-    texts = [list(headings), *([cell.text for cell in row] for row in rows)]
+    texts = [list(headings), *([cell.text.strip() for cell in row] for row in rows)]
     widths = [max(map(width, column)) for column in zip(*texts, strict=True)]
     if title:
-        print(f"\n{title}")
+        print(title)
     for row in texts:
         print("  ".join(text + " " * (wide - width(text)) for text, wide in zip(row, widths, strict=True)).rstrip())
 

@@ -23,12 +23,9 @@ def status(lang: Lang, config: ConfigDir = ETC, socket: Socket = None, as_json: 
         return
     words = Words(lang)
     _heading(now, words)
-    _uplinks(now, words)
-    _lines(now, words)
-    device_table(now, words)
-    alarm_table(now, words)
-    journal_table(now, words)
-    _health(now, words)
+    for table in (_uplinks, _lines, device_table, alarm_table, journal_table, _health):
+        print()
+        table(now, words)
 
 
 def _heading(now: Status, words: Words) -> None:
@@ -73,6 +70,7 @@ def _lines(now: Status, words: Words) -> None:
 
 def _health(now: Status, words: Words) -> None:
     if not now.health:
+        print(words("no health conditions"))
         return
     headings = [words(word) for word in ("health", "target", "since", "text", "what to do")]
     rows: list[Row] = [

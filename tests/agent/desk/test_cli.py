@@ -211,7 +211,7 @@ def test_acknowledging_names_me(wardgate: Callable[..., Said], served: Served) -
 def test_journal_shows_depth_and_what_waits(wardgate: Callable[..., Said]) -> None:
     """A row per stream, with what each uplink has still to send."""
     rows = wardgate("journal").out.splitlines()
-    assert "waiting platform" in rows[2]
+    assert "waiting platform" in rows[1]
     assert rows[-1].split() == ["telemetry", "12", "11", "4.0", "KiB", "0", "3"]
     assert json.loads(wardgate("journal", "--json").out)["waiting"] == {"platform": {"critical": 0, "telemetry": 3}}
 

@@ -1,0 +1,57 @@
+"""What docs/operate.md says of the command line and of the control API holds."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.cli import run
+from agent.cli.app import VERBS, main
+from agent.control import server
+
+if TYPE_CHECKING:
+    from fake_desk import FakeDesk
+
+TEXT = (Path(__file__).parents[3] / "docs" / "operate.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
+]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_in_the_docs_with_an_example(verb: str) -> None:
+    """A verb that nobody can read about does not exist."""
+    assert any(shlex.split(command)[:2] == ["wardgate", verb] for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_in_the_docs_is_understood(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Verb, options and arguments are what the program takes."""
+    name, *arguments = shlex.split(command)
+    assert name == "wardgate"
+    if arguments[0] == "run":
+        assert run.folder(arguments[1:]) == Path(arguments[2])
+    else:
+        assert main([*arguments, "--help"]) == 0
+        options = [argument for argument in arguments if argument.startswith("--")]
+        shown = capsys.readouterr().out
+        assert all(option in shown for option in options)
+
+
+def test_every_route_is_in_the_docs(desk: FakeDesk) -> None:
+    """The table of requests is the table of routes."""
+    app = server._app(desk)
+    routes = {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    written = set(re.findall(r"`(GET|POST) (/v1/[a-z/]+)", TEXT))
+    assert written == routes
