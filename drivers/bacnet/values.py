@@ -141,7 +141,7 @@ def _bool(_: Point, raw: Raw) -> Judged:
 def _enum(point: Point, raw: Raw) -> Judged:
     number = _numeric(raw)
     if number not in point.states:
-        return None, Quality(Grade.BAD, "config_error", f"state {number:g} has no name")
+        return None, Quality(Grade.BAD, "decode_error", f"state {number:g} has no name")
     return point.states[int(number)], None
 
 
