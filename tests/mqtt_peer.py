@@ -167,7 +167,6 @@ class ScriptedBroker:
     connects: list[Connect] = field(default_factory=list)
     published: list[Publish] = field(default_factory=list)
     farewells: list[bytes] = field(default_factory=list)
-    pings: int = 0
     in_flight_max: int = 0
     _version: int = 5
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -233,7 +232,6 @@ class ScriptedBroker:
         elif kind >> 4 == 3:
             self._publish(kind, body)
         elif kind >> 4 == 12:
-            self.pings += 1
             writer.write(b"\xd0\x00")
         elif kind >> 4 == 14:
             self.farewells.append(body)
