@@ -1,0 +1,223 @@
+"""What a receiver's own file proves: nothing missing, nothing twice with two meanings, nothing invented.
+
+Works on the file of `receiver` alone, beside the log of what the field served. Knows the events as a consumer knows
+them, by their JSON; a fault is one sentence, no faults is an empty list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator
+
+from agent.schemas import projection_schema, record_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+TYPE_PREFIX = "wardgate."
+
+PointKey = tuple[str, str]
+"""Device and point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One message as it came; `time` is seconds since the epoch at the receiver, `order` its place among all."""
+
+    order: int
+    time: float
+    topic: str
+    retain: bool
+    payload: str
+    event: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        return str(self.event["type"]).removeprefix(TYPE_PREFIX)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        data: dict[str, Any] = self.event["data"]
+        return data
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        """Epoch and stream."""
+        return self.event["epoch"], str(self.event["source"]).rpartition("/")[2]
+
+    @property
+    def sequence(self) -> int:
+        return int(self.event["sequence"])
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of one point. `time` is seconds since the epoch, of the gateway."""
+
+    time: float
+    value: Any
+    quality: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Account:
+    """Records by lane and sequence, each once; how many came again; what is wrong with them."""
+
+    lanes: dict[tuple[str, str], dict[int, Arrival]] = field(default_factory=lambda: defaultdict(dict))
+    duplicates: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def records(self, stream: str) -> list[Arrival]:
+        """Of one stream, oldest first; epochs in the order in which they were first heard of."""
+        lanes = [records for (_, name), records in self.lanes.items() if name == stream]
+        return [records[sequence] for records in lanes for sequence in sorted(records)]
+
+    def alarms(self) -> list[dict[str, Any]]:
+        """The bodies of all alarm transitions, stream by stream."""
+        transitions = [*self.records("critical"), *self.records("alarm")]
+        return [arrival.data for arrival in transitions if arrival.type == "alarm.transition.v1"]
+
+
+def arrivals(file: Path) -> list[Arrival]:
+    """What the file holds, in the order of arrival."""
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [
+        Arrival(order, line["t"], line["topic"], line["retain"], line["payload"], json.loads(line["payload"]))
+        for order, line in enumerate(lines)
+        if line["payload"]
+    ]
+
+
+def account(came: Iterable[Arrival], last: Mapping[str, int]) -> Account:
+    """Gaps and duplicates. `last` is the gateway's own account: the last sequence of each stream now."""
+    found = Account()
+    for arrival in came:
+        if "sequence" in arrival.event:
+            _enter(found, arrival)
+    newest = {stream: epoch for epoch, stream in found.lanes}
+    for stream, sequence in last.items():
+        lane = (newest.get(stream, ""), stream)
+        found.faults += _missing(stream, found.lanes[lane].keys(), sequence)
+    found.faults += _alarm_faults(found.alarms())
+    return found
+
+
+def _enter(found: Account, arrival: Arrival) -> None:
+    epoch, stream = arrival.lane
+    if not arrival.event["id"].endswith(f"-{epoch}-{stream}-{arrival.sequence:016d}"):
+        found.faults.append(f"{arrival.event['id']} does not name its epoch, stream and sequence")
+    known = found.lanes[arrival.lane].setdefault(arrival.sequence, arrival)
+    if known is not arrival:
+        found.duplicates += 1
+        if (known.payload, known.topic) != (arrival.payload, arrival.topic):
+            found.faults.append(f"{arrival.event['id']} came twice with different contents")
+
+
+def _missing(stream: str, have: Iterable[int], last: int) -> list[str]:
+    absent = sorted(set(range(1, last + 1)).difference(have))
+    beyond = sorted(sequence for sequence in have if sequence > last)
+    faults = [f"{stream}: {len(absent)} of {last} never arrived, such as {absent[:5]}"] if absent else []
+    return faults + ([f"{stream}: {beyond[:5]} arrived beyond the gateway's own last, {last}"] if beyond else [])
+
+
+def _alarm_faults(transitions: Iterable[dict[str, Any]]) -> list[str]:
+    """Within an occurrence: numbered from 1, raised once and first, ended at most once and last."""
+    occurrences: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for transition in transitions:
+        occurrences[transition["occurrence_id"]].append(transition)
+    faults = []
+    for name, story in occurrences.items():
+        actions = [transition["action"] for transition in story]
+        if [transition["n"] for transition in story] != list(range(1, len(story) + 1)):
+            faults.append(f"{name}: numbers do not count from 1")
+        if actions.count("raise") != 1 or actions[0] != "raise":
+            faults.append(f"{name}: not raised once and first: {actions}")
+        if any(transition["ended"] for transition in story[:-1]):
+            faults.append(f"{name}: goes on after its end: {actions}")
+    return faults
+
+
+def schema_faults(came: Iterable[Arrival]) -> list[str]:
+    """Everything that came, against the schemas that the gateway publishes."""
+    faults = []
+    for arrival in came:
+        validator = _validator(arrival.type, "sequence" in arrival.event)
+        faults += [
+            f"{arrival.event['id']}: {error.json_path}: {error.message}"
+            for error in validator.iter_errors(arrival.event)
+        ]
+    return faults
+
+
+@cache
+def _validator(event_type: str, numbered: bool) -> Draft202012Validator:
+    return Draft202012Validator((record_schema if numbered else projection_schema)(event_type))
+
+
+def samples(found: Account) -> dict[PointKey, list[Sample]]:
+    """Everything that was said of each point, in sequence."""
+    said: dict[PointKey, list[Sample]] = defaultdict(list)
+    for arrival in found.records("telemetry"):
+        if arrival.type == "telemetry.batch.v1":
+            begin = seconds(arrival.data["t0"])
+            for one in arrival.data["samples"]:
+                sample = Sample(begin + one["dt"] / 1000, one["v"], one.get("q", "good"), one.get("qr", "ok"))
+                said[arrival.data["device"], one["p"]].append(sample)
+    return said
+
+
+def seconds(rfc3339: str) -> float:
+    """Seconds since the epoch."""
+    return datetime.fromisoformat(rfc3339).timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One value as the field gave it; `time` is seconds since the epoch, just before it left."""
+
+    time: float
+    value: Any
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What was served and never said, with when it was served; and what was said and never served, in words."""
+
+    lost: list[tuple[PointKey, float]] = field(default_factory=list)
+    invented: list[str] = field(default_factory=list)
+
+    @property
+    def faults(self) -> list[str]:
+        lost = [f"{len(self.lost)} served values never arrived, such as {self.lost[:3]}"] if self.lost else []
+        return lost + self.invented
+
+
+def compare(said: Mapping[PointKey, Sequence[Sample]], served: Mapping[PointKey, Sequence[Served]]) -> Comparison:
+    """Each point's good values, change for change and in order, with those that the field has served."""
+    found = Comparison()
+    for key in sorted(served.keys() | said.keys()):
+        got = [value for value, _ in groupby(sample.value for sample in said.get(key, ()) if sample.quality == "good")]
+        rest = iter(got)
+        expected = next(rest, None)
+        for each in changes(served.get(key, ())):
+            if each.value == expected:
+                expected = next(rest, None)
+            else:
+                found.lost.append((key, each.time))
+        if expected is not None:
+            found.invented.append(f"{key}: {expected} was never served, or not then")
+    return found
+
+
+def changes(served: Iterable[Served]) -> list[Served]:
+    """Without immediate repetitions: the first of equals stays."""
+    return [next(equals) for _, equals in groupby(served, key=lambda each: each.value)]

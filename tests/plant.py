@@ -1,0 +1,347 @@
+"""The processes of an acceptance run, each a real one: gateway, load, broker; and the link that a test may disturb.
+
+The gateway is started as `wardgate run` starts, on a configuration folder of its own. Nothing here looks into it but
+through its files, its log and its control socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+from accounting import PointKey, Served
+from hardware_mocks.nets import free_net, give_back
+from mqtt_peer import Mosquitto, until
+from responder import REGISTERS, register_values
+
+from agent.control.client import Client, ControlError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from agent.status import DeviceView, Status
+
+HOST = "127.0.0.1"
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "config" / "examples"
+EXAMPLE_NET = "127.77.0"
+EXAMPLE_BROKER = "mqtt://127.77.0.2:1883"
+UPLINK = "platform"
+READY_S = 20.0
+STOP_S = 10.0
+
+Tree = dict[str, Any]
+"""A piece of configuration, as YAML would hold it."""
+
+
+class Gateway:
+    """One daemon on one folder; it may be started again and again. Its log is all that it ever said."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.log = folder / "gateway.log"
+        self._environment = {**os.environ, **(environment or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client = Client(folder / "control.sock")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "agent", "run", "--config", str(self.folder)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment, cwd=ROOT)
+
+    async def ready(self) -> None:
+        """Started, and answers an operator."""
+        self.start()
+        await until(self.answers, READY_S)
+
+    def answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log.read_text()
+        try:
+            self.status()
+        except ControlError:
+            return False
+        return True
+
+    def status(self) -> Status:
+        return self._client.status()
+
+    def device(self, device: str) -> DeviceView:
+        (found,) = [view for view in self.status().devices if view.id == device]
+        return found
+
+    def last(self) -> dict[str, int]:
+        """The gateway's own account: the last sequence of each stream."""
+        return {name: stream.next_seq - 1 for name, stream in self.status().journal.streams.items()}
+
+    def waiting(self) -> int:
+        """Records that the broker has not acknowledged yet."""
+        return sum(self.status().uplinks[0].waiting.values())
+
+    async def drained(self) -> dict[str, int]:
+        """Once the field is silent and the broker has everything: the last sequence of each stream."""
+        await until(lambda: all(view.failures for view in self.status().devices), READY_S)
+        await until(lambda: self.waiting() == 0, READY_S)
+        return self.last()
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> tuple[int, float]:
+        """SIGTERM; gives the exit code and how many seconds it took."""
+        assert self._process is not None
+        begin = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(STOP_S), time.monotonic() - begin
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Lines of the log with this message."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
+    def unacknowledged(self) -> int:
+        """Records in the journal of a gateway that is not running, for which its uplink has no acknowledgement."""
+        with TemporaryDirectory() as copy:
+            for file in (self.folder / "journal").glob("journal.db*"):
+                shutil.copy(file, copy)
+            with closing(sqlite3.connect(Path(copy) / "journal.db")) as database:
+                rows = database.execute(
+                    "SELECT next_seq, low, spans FROM lane JOIN cursor ON lane.id = cursor.lane WHERE name = ?",
+                    (UPLINK,),
+                ).fetchall()
+        return sum(following - 1 - low - _covered(spans) for following, low, spans in rows)
+
+
+def _covered(spans: bytes) -> int:
+    return sum(last - first + 1 for first, last in msgspec.msgpack.decode(spans, type=list[tuple[int, int]]))
+
+
+def run_to_its_end(folder: Path) -> subprocess.CompletedProcess[str]:
+    """A gateway that is expected to end by itself, soon."""
+    command = [sys.executable, "-m", "agent", "run", "--config", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=READY_S, check=False, cwd=ROOT)
+
+
+class Broker(Mosquitto):
+    """A mosquitto that keeps what it took over when it is stopped in order."""
+
+    def __init__(self, folder: Path, *lines: str) -> None:
+        folder.mkdir(exist_ok=True)
+        kept = ("persistence true", f"persistence_location {folder}/", "max_queued_messages 0")
+        super().__init__(folder, *kept, *lines)
+
+    def leave(self) -> None:
+        """Stop it in order; `start` brings it back on the same port."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(STOP_S)
+        self._process = None
+
+
+@asynccontextmanager
+async def broker(folder: Path, *lines: str) -> AsyncIterator[Broker]:
+    """Up, until the block ends."""
+    server = Broker(folder / "broker", *lines)
+    await server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@dataclass
+class Link:
+    """A TCP link between gateway and broker. Answers take `lag_s` longer; while it swallows, what the gateway sends is
+    lost on its way, and neither side notices.
+    """
+
+    broker_port: int
+    lag_s: float = 0.0
+    swallows: bool = False
+    port: int = 0
+    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, HOST)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        """End every connection."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._carry(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        try:
+            answers, onward = await asyncio.open_connection(HOST, self.broker_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers.append(onward)
+        with suppress(ConnectionError):
+            await asyncio.gather(self._send(reader, onward), self._answer(answers, writer))
+
+    async def _send(self, reader: asyncio.StreamReader, onward: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65536):
+            if not self.swallows:
+                onward.write(chunk)
+        onward.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        while chunk := await reader.read(65536):
+            loop.call_later(self.lag_s, writer.write, chunk)
+        loop.call_later(self.lag_s, writer.close)
+
+
+class Load:
+    """Devices with 100 registers each that all change every `interval_s`; `end` gives everything that was served."""
+
+    def __init__(self, net: str, log: Path, devices: int, interval_s: float) -> None:
+        self.devices = devices
+        self.interval_s = interval_s
+        self._log = log
+        command = [sys.executable, str(ROOT / "bench" / "responder.py"), "--net", net, "--log", str(log)]
+        command += ["--devices", str(devices), "--interval", str(interval_s)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+
+    def wait_ready(self) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline(), "the load did not start"
+
+    def end(self) -> dict[PointKey, list[Served]]:
+        """Stop serving; what was served, by device and point, in order."""
+        self._process.terminate()
+        self._process.wait(STOP_S)
+        served: dict[PointKey, list[Served]] = {
+            (f"m{device}", f"r{register}"): [] for device in range(1, self.devices + 1) for register in range(REGISTERS)
+        }
+        for device, counter, at in json.loads(self._log.read_text())["served"]:
+            for register, value in enumerate(register_values(counter, REGISTERS)):
+                served[f"m{device}", f"r{register}"].append(Served(at, value))
+        return served
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def reaching(self, at: float) -> tuple[int, int]:
+        """A register and the value that it will have at `at` (seconds since the epoch); it rises until long after."""
+        values = register_values(int(at / self.interval_s), REGISTERS)
+        return next((register, value) for register, value in enumerate(values) if 1_000 < value < 50_000)
+
+
+@contextmanager
+def load(folder: Path, *, devices: int = 10, interval_s: float = 0.25) -> Iterator[tuple[Load, str]]:
+    """The load and the network that it is on, until the block ends."""
+    net = free_net()
+    running = Load(net, folder / "served.json", devices, interval_s)
+    try:
+        running.wait_ready()
+        yield running, net
+    finally:
+        running.close()
+        give_back(net)
+
+
+def show(figure: str) -> None:
+    """A figure that a run is about; `pytest -rP` shows those of tests that pass."""
+    print(figure)  # noqa: T201  # on purpose, see above
+
+
+def write(file: Path, content: Tree) -> None:
+    """YAML, of which JSON is a part."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content))
+
+
+def uplink(port: int, **settings: Any) -> Tree:
+    return {UPLINK: {"brokers": [f"mqtt://{HOST}:{port}"], **settings}}
+
+
+def configure_load(
+    folder: Path, running: Load, net: str, uplinks: Tree, alarms: Mapping[str, Tree] | None = None
+) -> None:
+    """A gateway that reads all of the load and thins nothing. `alarms` by device."""
+    gateway: Tree = {
+        "site": "h01",
+        "gateway": "gw-1",
+        "control_socket": "./control.sock",
+        "journal": {"path": "./journal", "telemetry_window": "50ms"},
+        "uplinks": uplinks,
+    }
+    (folder / "journal").mkdir()
+    write(folder / "gateway.yaml", gateway)
+    points = {f"r{n}": {"register": n, "poll": running.interval_s, "value": "integer"} for n in range(REGISTERS)}
+    write(
+        folder / "profiles" / "load.yaml",
+        {"protocol": "modbus", "source": "unverified", "system": "energy", "points": points},
+    )
+    numbers = range(1, running.devices + 1)
+    write(
+        folder / "lines.yaml",
+        {"lines": {f"l{n}": {"protocol": "modbus", "host": f"{net}.{n}", "port": 1502} for n in numbers}},
+    )
+    devices: dict[str, Tree] = {
+        f"m{n}": {"line": f"l{n}", "profile": "load", "alarms": (alarms or {}).get(f"m{n}", {})} for n in numbers
+    }
+    write(folder / "devices" / "load.yaml", {"devices": devices})
+
+
+def configure_hospital(folder: Path, net: str, port: int, *replace: tuple[str, str]) -> None:
+    """The commented example, on this network and with this broker. `replace` are changes of its text."""
+    shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.json"))
+    changes = ((EXAMPLE_BROKER, f"mqtt://{HOST}:{port}"), (EXAMPLE_NET, net), *replace)
+    (folder / "journal").mkdir()
+    missing = {old for old, _ in changes}
+    for file in folder.rglob("*.yaml"):
+        text = file.read_text(encoding="utf-8")
+        for old, new in changes:
+            missing -= {old} if old in text else set()
+            text = text.replace(old, new)
+        file.write_text(text, encoding="utf-8")
+    assert not missing, f"the example no longer says {missing}"
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A configuration folder with a short path: that of a socket is limited."""
+    with TemporaryDirectory(prefix="wg") as path:
+        yield Path(path)
