@@ -73,8 +73,15 @@ def connect(path: Path, check_s_max: float) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
-    """A connection that can only read; it never checkpoints."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None)
+    """A connection that can only read. It never checkpoints, and while it is open no other one does so on closing."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None)
+    # SQLite opens the file, and takes the lock that keeps others from being the last, only when it is first asked.
+    try:
+        connection.execute("SELECT count(*) FROM meta").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager

@@ -129,8 +129,9 @@ async def test_a_disk_that_refuses_is_said_and_nothing_done_is_lost(tmp_path: Pa
     assert sum(len(rows) for rows in found.values()) == int(journal.state["n"]) >= announced(lines) > 0
 
 
-async def test_a_failed_write_ends_the_writing(open_journal: OpenJournal) -> None:
+async def test_a_failed_write_ends_the_writing(tmp_path: Path, open_journal: OpenJournal) -> None:
     """After an SQLite error nothing is tried again: who waits and who comes later get the error, and so do stats."""
+    log = tmp_path / "journal.db-wal"
     journal = await open_journal()
     await journal.append(drafts("alarm", "a"))
     failure = asyncio.ensure_future(journal.failure())
@@ -146,6 +147,18 @@ async def test_a_failed_write_ends_the_writing(open_journal: OpenJournal) -> Non
         await journal.news(journal.commits)
     await journal.room()
     assert [r.body for r in await journal.read("alarm", 0, 10)] == [b"a"]
+    size = log.stat().st_size
     await journal.close()
+    assert log.stat().st_size == size > 0, "not even a checkpoint, which would sync again"
     journal = await open_journal()
     assert [r.body for r in await journal.read("alarm", 0, 10)] == [b"a"]
+
+
+async def test_a_deleted_file_is_noticed(tmp_path: Path, open_journal: OpenJournal) -> None:
+    """What is written to a file that has no name any more is lost at the end: nobody is told that it is stored."""
+    journal = await open_journal()
+    await journal.append(drafts("alarm", "a"))
+    (tmp_path / "journal.db").unlink()
+    assert "cannot be written any more" in str(await asyncio.wait_for(journal.failure(), 10))
+    with pytest.raises(JournalError, match="No such file"):
+        await journal.append(drafts("alarm", "b"))
