@@ -38,6 +38,9 @@ DEAD_BY_MAINS = {"pf", "f"}
 OTHER_UNIT = {"bat_runtime": 60}
 """The hospital counts it in seconds, we in minutes."""
 
+FLAGS: Mapping[str, tuple[str, str]] = {"start_fail": ("healthy", "shutdown")}
+"""States of a point that is only off or on in the hospital."""
+
 NOT_SIMULATED = {"estop", "oil_low", "cool_high", "bat_error"}
 
 
@@ -67,6 +70,9 @@ def pinned(device: Device, index: int, turn: int) -> tuple[float | int | bool, V
     if point.type == "bool":
         bit = bool(index + 1 >> turn & 1)
         return bit, bit
+    if point.id in FLAGS:
+        is_on = bool(index + turn & 1)
+        return is_on, FLAGS[point.id][is_on]
     if point.type == "enum":
         code = sorted(point.states)[(index + turn) % len(point.states)]
         return code, point.states[code]
