@@ -33,5 +33,5 @@ def drafts(stream: str, *bodies: str) -> list[Draft]:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that another thread brings about."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the other side is a thread that knows nothing of this test
+        while not condition():
             await asyncio.sleep(0.01)
