@@ -151,9 +151,9 @@ class Feed:
 
     @property
     def due(self) -> float | None:
-        """When the backlog may go on, where that is all that it waits for."""
+        """When to go on with the backlog, where time is all that it waits for: for several records at once."""
         waits = any(span.slow and (span.records or span.more) for span in self._spans)
-        return self._allowance.at if waits and TELEMETRY not in self._held else None
+        return self._allowance.at + BURST_S / 2 if waits and TELEMETRY not in self._held else None
 
     @property
     def idle(self) -> bool:

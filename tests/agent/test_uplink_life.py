@@ -162,7 +162,7 @@ async def test_two_gateways_with_one_client_id_do_not_fight(
     rig.start()
     await until(lambda: len(begun) == 6)
     assert begun[5] - begun[4] > 2 * (begun[1] - begun[0])
-    assert "client id" in str(rig.uplink.view().todo)
+    await until(lambda: "client id" in str(rig.uplink.view().todo))
 
 
 async def test_a_missing_secret_is_a_refusal(rig: Rig, broker: ScriptedBroker) -> None:
