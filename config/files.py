@@ -71,7 +71,7 @@ class LineSpec(Spec):
 class AddressSpec(Spec):
     """Where a device is on its line and how it likes to be asked. A profile may give defaults for every field.
 
-    `identity` names the fields that tell two devices on one line apart; a driver that leaves it out means all of them.
+    `identity` names the fields that tell two devices on one line apart; unless a driver says so, it is the first field.
     An address without fields tells nothing apart, as where one server holds several devices.
     """
 

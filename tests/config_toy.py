@@ -26,9 +26,10 @@ class ToyLine(LineSpec):
 
 
 class ToyAddress(AddressSpec):
-    identity: ClassVar[tuple[str, ...]] = ("unit",)
-    unit: int = 1
+    identity: ClassVar[tuple[str, ...]] = ("unit", "sub")
     gap: int = 0
+    unit: int = 1
+    sub: int = 0
 
 
 class ToyPoint(PointSpec):

@@ -193,6 +193,22 @@ def test_slip_in_a_system_is_a_warning(tmp_path: Path) -> None:
     ]
 
 
+def test_addresses_are_told_apart_by_their_identity(tmp_path: Path) -> None:
+    """What else is in an address does not make another device of it; another line does."""
+    base = "devices:\n  a: {line: one, system: pwr.lv, address: {unit: 2, sub: 3, gap: 1}}\n"
+    lines = LINES + "  two: {protocol: toy, host: h}\n"
+    for other in (
+        "line: one, system: pwr.lv, address: {unit: 2, gap: 1}",
+        "line: two, system: pwr.lv, address: {unit: 2, sub: 3}",
+    ):
+        assert len(accepted(tmp_path, f"{base}  b: {{{other}}}\n", lines=lines).devices) == 2
+    (problem,) = refused(tmp_path, base + "  b: {line: one, system: pwr.lv, address: {unit: 2, sub: 3}}\n")
+    assert (problem.field, problem.message) == (
+        "devices.b.address.unit",
+        "line one has device a at this address already",
+    )
+
+
 def test_version_is_the_content(tmp_path: Path) -> None:
     """The same files give the same version, any change another one."""
     text = "devices:\n  a: {line: one, system: pwr.lv}\n"

@@ -1,0 +1,60 @@
+"""What `docs/configure.md` says is true: its snippets load together, its tables are the code's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from config.files import AlarmSpec, PointSpec
+from config.folder import shipped_profiles
+from config.gateway import POLL_S
+from config.load import load
+from config.wording import fields_of
+from drivers.registry import protocols
+
+TEXT = (Path(__file__).parents[2] / "docs" / "configure.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"^```yaml file=(\S+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def section(title: str) -> str:
+    return TEXT.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_snippets_are_a_configuration(tmp_path: Path) -> None:
+    """Written to the files that they name, they are accepted without a warning."""
+    (tmp_path / "devices").mkdir()
+    for name, text in SNIPPETS:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    config = load(tmp_path, protocols())
+    assert config.warnings == ()
+    assert [device.id for device in config.devices] == ["lv-main", "lv-pumps", "ahu-1"]
+    assert "hvac.ahu/ahu-1/smoke#smoke" in {alarm.id for device in config.devices for alarm in device.alarms}
+
+
+def test_mistake_that_it_shows_is_real() -> None:
+    """The line is what `check` prints for the case of that name."""
+    case = Path(__file__).parents[1] / "cases" / "config" / "misspelt-field" / "expected.txt"
+    assert case.read_text(encoding="utf-8") in TEXT
+
+
+def test_profiles_are_all_named() -> None:
+    """The list of shipped profiles is complete."""
+    assert set(re.findall(r"`([a-z]+-[a-z0-9-]+)`", section("Profiles"))) == set(shipped_profiles())
+
+
+def test_poll_classes_are_those_of_the_code() -> None:
+    """Each class with its default."""
+    rows = re.findall(r"^\| `([A-Z])` \|.*\| ([\d.]+) s \|$", section("Devices"), re.MULTILINE)
+    assert {letter: float(seconds) for letter, seconds in rows} == POLL_S
+
+
+def test_every_key_of_an_alarm_is_explained() -> None:
+    """And none that does not exist."""
+    keys = re.findall(r"^\| (`[^|]+) \|", section("Alarms"), re.MULTILINE)
+    assert {key for cell in keys for key in re.findall(r"`(\w+)`", cell)} == set(fields_of(AlarmSpec))
+
+
+def test_every_key_of_a_point_is_explained() -> None:
+    """The generic ones; what a protocol adds is in its README."""
+    named = set(re.findall(r"`(\w+)`", section("Devices")))
+    assert set(fields_of(PointSpec)) - {"source"} <= named
