@@ -162,7 +162,9 @@ def test_every_published_event_is_valid_by_its_generated_schema(event: Event) ->
 @pytest.mark.parametrize("event", PROJECTED, ids=lambda event: event.type)
 def test_every_projection_is_valid_by_its_generated_schema(event: Event) -> None:
     """A projection has no number, and says up to where each stream is in it."""
-    projection = project(event, ORIGIN, "unsynced", AsOf(epoch="7f3a9c20", sequences={"state": 7}), "main-0000000000000005")
+    projection = project(
+        event, ORIGIN, "unsynced", AsOf(epoch="7f3a9c20", sequences={"state": 7}), "main-0000000000000005"
+    )
     parsed = json.loads(projection.payload)
     jsonschema.validate(parsed, schemas.projection_schema(event.type))
     assert "sequence" not in parsed
