@@ -24,7 +24,7 @@ from rich.text import Text
 
 from agent.cli import broker, top
 from agent.cli.keys import keys
-from agent.cli.stage import Stage
+from agent.cli.stage import stage
 from agent.cli.subscriber import subscribed, values_in
 from agent.cli.words import Words
 from agent.control.client import DaemonUnreachable, NotDone
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from agent.cli.options import Language
+    from agent.cli.stage import Stage
     from agent.control.client import Client
     from agent.status import PointView, Status
 
@@ -80,8 +81,14 @@ def play(wishes: Wishes) -> None:
 async def _until_stopped(wishes: Wishes) -> None:
     demo = asyncio.create_task(_play(wishes))
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        # Once: an impatient second Ctrl-C must not interrupt the tidying up.
+        if not demo.cancelling():
+            demo.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, demo.cancel)
+        loop.add_signal_handler(number, stop)
     with suppress(asyncio.CancelledError):
         await demo
 
@@ -91,28 +98,30 @@ async def _play(wishes: Wishes) -> None:
     if not wishes.no_tui and not with_view:
         _tell("this is not a terminal: events are printed, as with --no-tui")
     received = Received(echo=not with_view)
-    async with Stage(wishes.seed) as stage:
-        _tell(f"{stage.broker_name} and a simulated hospital on {stage.net}.0/24, files in {stage.folder}")
-        async with subscribed(stage.broker_host, broker.PORT, received.take):
-            desk = await stage.start_gateway()
-            _tell(f"the gateway runs; try `wardgate status --config {stage.config}` in another terminal")
-            started = time.monotonic()
-            if wishes.story == "default":
-                await stage.tell_hospital(stage.hospital.play(STORY))
-            if with_view:
-                await View(stage, desk, received, wishes, started).run()
-            else:
-                await _look_after(stage, received, wishes, started)
+    async with (
+        stage(wishes.seed, _tell) as set_up,
+        subscribed(set_up.broker_host, broker.PORT, received.take),
+    ):
+        desk = await set_up.start_gateway()
+        _tell(f"the gateway runs; try `wardgate status --config {set_up.config}` in another terminal")
+        started = time.monotonic()
+        if wishes.story == "default":
+            await set_up.tell_hospital(set_up.hospital.play(STORY))
+        if with_view:
+            await View(set_up, desk, received, wishes, started).run()
+        else:
+            await _look_after(set_up, received, wishes, started)
+    _tell(f"over; the subscriber received {received.count} events")
 
 
 def _tell(note: str) -> None:
     print(f"wardgate demo: {note}", file=sys.stderr, flush=True)
 
 
-async def _look_after(stage: Stage, received: Received, wishes: Wishes, started: float) -> None:
+async def _look_after(set_up: Stage, received: Received, wishes: Wishes, started: float) -> None:
     """Until the time is over or the reader has gone. Raises `ChildDied`."""
     while not received.reader_gone and not _is_over(wishes, started):
-        stage.check()
+        set_up.check()
         await asyncio.sleep(LOOK_AFTER_S)
 
 
@@ -162,8 +171,8 @@ class Received:
 class View:
     """The live view and its keys."""
 
-    def __init__(self, stage: Stage, desk: Client, received: Received, wishes: Wishes, started: float) -> None:
-        self._stage = stage
+    def __init__(self, set_up: Stage, desk: Client, received: Received, wishes: Wishes, started: float) -> None:
+        self._stage = set_up
         self._desk = desk
         self._received = received
         self._wishes = wishes

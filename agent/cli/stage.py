@@ -11,10 +11,10 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from hardware_mocks.client import HospitalNotReady, HospitalProcess
 from hardware_mocks.nets import free_net, give_back
@@ -26,9 +26,9 @@ from config.document import Document
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import Awaitable, Callable
-    from types import TracebackType
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from agent.cli.broker import Broker
     from agent.control.client import Client
 
 EXAMPLE_NET = "127.77.0"
@@ -106,55 +106,37 @@ class Child:
         return "its last lines:\n" + "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
 
 
+@asynccontextmanager
+async def stage(seed: int, tell: Callable[[str], None]) -> AsyncIterator[Stage]:
+    """Everything but the gateway, which waits until somebody listens to the broker. Raises `ChildDied`."""
+    async with AsyncExitStack() as ends:
+        net = free_net()
+        ends.callback(give_back, net)
+        folder = Path(tempfile.mkdtemp(prefix="wardgate-demo-"))
+        ends.callback(shutil.rmtree, folder, ignore_errors=True)
+        tell(f"setting up a simulated hospital on {net}.0/24, files in {folder}")
+        chosen = broker.prepare(folder / "broker", f"{net}.{BROKER_HOST}")
+        set_up = Stage(net, folder, chosen, seed)
+        ends.push_async_callback(set_up.broker.stop, KILLED_S)
+        ends.push_async_callback(set_up.hospital.stop)
+        ends.push_async_callback(set_up.gateway.stop)
+        _copy_examples(net, set_up.config)
+        await set_up.push_broker()
+        await set_up.start_hospital()
+        tell(f"{chosen.name} and eight devices answer; starting the gateway")
+        yield set_up
+
+
 class Stage:
-    """Raises `ChildDied` on entering when a child does not come up; then everything is ended already."""
+    """The three children. `stage` makes it and ends them."""
 
-    def __init__(self, seed: int) -> None:
-        self.net = free_net()
-        self.folder = Path(tempfile.mkdtemp(prefix="wardgate-demo-"))
-        self.config = self.folder / "config"
-        self.hospital = HospitalProcess(self.net, seed=seed, log=self.folder / "truth.jsonl")
-        self.broker: Child
-        self.broker_name = ""
-        self.broker_host = f"{self.net}.{BROKER_HOST}"
+    def __init__(self, net: str, folder: Path, chosen: Broker, seed: int) -> None:
+        self.config = folder / "config"
+        self.broker_host = chosen.host
+        self.broker = Child("broker", chosen.command, folder / "broker.log")
+        self.hospital = HospitalProcess(net, seed=seed, log=folder / "truth.jsonl")
         run = [sys.executable, "-m", "agent", "run", "--config", str(self.config)]
-        self.gateway = Child("gateway", run, self.folder / "gateway.log")
-        self._exits = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        """Everything but the gateway, which waits until somebody listens to the broker."""
-        self._exits.callback(give_back, self.net)
-        self._exits.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        try:
-            self._copy_examples()
-            await self._start_broker()
-            self._exits.push_async_callback(self.hospital.stop)
-            await self._start_hospital()
-        except BaseException:
-            await self._exits.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._exits.aclose()
-
-    def _copy_examples(self) -> None:
-        """The shipped examples, moved to our network."""
-        for name, text in _texts(Path(str(files("config") / "examples"))):
-            file = self.config / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text.replace(EXAMPLE_NET, self.net), encoding="utf-8")
-        gateway = Document("gateway.yaml", (self.config / "gateway.yaml").read_bytes()).data
-        (self.config / gateway["journal"]["path"]).mkdir()
-
-    async def _start_broker(self) -> None:
-        chosen = broker.prepare(self.folder / "broker", self.broker_host)
-        self.broker_name = chosen.name
-        self.broker = Child("broker", chosen.command, self.folder / "broker.log")
-        self._exits.push_async_callback(self.broker.stop, KILLED_S)
-        await self.push_broker()
+        self.gateway = Child("gateway", run, folder / "gateway.log")
 
     async def push_broker(self) -> None:
         """Start the broker and wait until it takes connections. Raises `ChildDied`."""
@@ -169,7 +151,8 @@ class Stage:
             return True
         return False
 
-    async def _start_hospital(self) -> None:
+    async def start_hospital(self) -> None:
+        """Start all devices and wait until they answer. Raises `ChildDied`."""
         try:
             await self.hospital.start()
         except (HospitalNotReady, TimeoutError) as error:
@@ -177,7 +160,6 @@ class Stage:
 
     async def start_gateway(self) -> Client:
         """Start the gateway and wait until it answers. Raises `ChildDied`."""
-        self._exits.push_async_callback(self.gateway.stop)
         await self.gateway.start()
         desk = client(self.config, None)
         await self.gateway.until(lambda: _answers(desk))
@@ -199,16 +181,23 @@ class Stage:
             raise ChildDied("the demo's hospital ended by itself", self.hospital.errors())
 
 
+def _copy_examples(net: str, config: Path) -> None:
+    """The shipped examples, moved to our network, and the journal folder that they name."""
+    examples = Path(str(files("config") / "examples"))
+    for example in sorted(examples.rglob("*.yaml")):
+        file = config / example.relative_to(examples)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(example.read_text(encoding="utf-8").replace(EXAMPLE_NET, net), encoding="utf-8")
+    gateway = Document("gateway.yaml", (config / "gateway.yaml").read_bytes()).data
+    (config / gateway["journal"]["path"]).mkdir()
+
+
 async def _answers(desk: Client) -> bool:
     try:
         await asyncio.to_thread(desk.status)
     except DaemonUnreachable:
         return False
     return True
-
-
-def _texts(folder: Path) -> list[tuple[Path, str]]:
-    return [(file.relative_to(folder), file.read_text(encoding="utf-8")) for file in sorted(folder.rglob("*.yaml"))]
 
 
 def _bound_to_us() -> list[str]:
