@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import select
-import shutil
 import signal
 import struct
 import subprocess
@@ -19,6 +18,7 @@ import xml.etree.ElementTree as ET
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
@@ -36,7 +36,7 @@ END_S = 20.0
 class Screen:
     """A demo on a terminal of 120 by 36. `shown` is everything written so far."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, place: Path, *arguments: str) -> None:
         self._ours, self._theirs = pty.openpty()
         fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 36, 120, 0, 0))
         self.modes_before = termios.tcgetattr(self._theirs)
@@ -46,7 +46,7 @@ class Screen:
             stdin=self._theirs,
             stdout=self._theirs,
             stderr=self._theirs,
-            env={**os.environ, "TERM": "xterm-256color"},
+            env=env(place),
             # This terminal in control, so that Ctrl-C is a signal as in real life.
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # no threads here
@@ -85,13 +85,31 @@ class Screen:
         return folder_in(self.shown)
 
 
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Where the demo may leave nothing. Short, because a socket's path is limited."""
+    with TemporaryDirectory(prefix="wg") as place:
+        yield Path(place)
+
+
 @contextmanager
-def on_screen(*arguments: str) -> Iterator[Screen]:
-    screen = Screen(*arguments)
+def on_screen(place: Path, *arguments: str) -> Iterator[Screen]:
+    screen = Screen(place, *arguments)
     try:
         yield screen
     finally:
         screen.close()
+
+
+def env(place: Path) -> dict[str, str]:
+    return {**os.environ, "TERM": "xterm-256color", "TMPDIR": str(place)}
+
+
+def printing(place: Path) -> subprocess.Popen[str]:
+    """A demo that prints its events, to nobody."""
+    return subprocess.Popen(
+        [*DEMO, "--no-tui"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env(place)
+    )
 
 
 def folder_in(notes: str) -> Path:
@@ -129,13 +147,13 @@ def processes_with(*marks: str) -> list[str]:
     return found
 
 
-def assert_nothing_left(notes: str) -> None:
+def assert_nothing_left(place: Path, notes: str) -> None:
     folder, network = folder_in(notes), network_in(notes)
     deadline = time.monotonic() + END_S
     while left := processes_with(str(folder), f"--net {network} "):
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
-    assert not folder.exists()
+    assert not list(place.iterdir())
 
 
 def child_pid(mark: str) -> int:
@@ -157,10 +175,10 @@ def alarms_in(lines: list[str]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(120)
-def test_the_default_story_raises_and_clears_alarms_at_an_independent_subscriber() -> None:
+def test_the_default_story_raises_and_clears_alarms_at_an_independent_subscriber(place: Path) -> None:
     """`--no-tui` prints nothing but events; the mains, the fire and the oxygen come and go; then it ends with 0."""
     done = subprocess.run(
-        [*DEMO, "--no-tui", "--seconds", "30"], capture_output=True, text=True, timeout=100, check=False
+        [*DEMO, "--no-tui", "--seconds", "30"], capture_output=True, text=True, timeout=100, check=False, env=env(place)
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -171,7 +189,7 @@ def test_the_default_story_raises_and_clears_alarms_at_an_independent_subscriber
     for part in ("lv-main/u_ab#supply-lost", "fire-panel/zone.3.alarm#zone-3", "or-1/o2_p#oxygen-low"):
         (alarm_id,) = [name for name in came_and_went if name.endswith(part)]
         assert came_and_went[alarm_id] == ["raise", "clear"], part
-    assert_nothing_left(done.stderr)
+    assert_nothing_left(place, done.stderr)
 
 
 def red_rows(picture: Path) -> list[str]:
@@ -196,11 +214,11 @@ def is_red(fill: str) -> bool:
 
 
 @pytest.mark.timeout(120)
-def test_the_picture_is_the_screen_with_a_red_alarm_raised_after_the_start(tmp_path: Path) -> None:
+def test_the_picture_is_the_screen_with_a_red_alarm_raised_after_the_start(place: Path, tmp_path: Path) -> None:
     """A key sets fire; the saved frame shows that alarm in red with a time after the start, and so does the screen."""
     picture = tmp_path / "demo.svg"
     started = datetime.now(UTC)
-    with on_screen("--story", "none", "--screenshot", str(picture), "--at", "6") as screen:
+    with on_screen(place, "--story", "none", "--screenshot", str(picture), "--at", "6") as screen:
         screen.until("fire-panel")
         screen.press("f")
         screen.until("Fire alarm in zone 3", within_s=10)
@@ -216,13 +234,13 @@ def test_the_picture_is_the_screen_with_a_red_alarm_raised_after_the_start(tmp_p
         screen.press("q")
         assert screen.until_end() == 0
         assert screen.modes_after() == screen.modes_before
-        assert_nothing_left(screen.shown)
+        assert_nothing_left(place, screen.shown)
 
 
 @pytest.mark.timeout(120)
-def test_the_broker_can_be_pulled_and_put_back() -> None:
+def test_the_broker_can_be_pulled_and_put_back(place: Path) -> None:
     """Without the broker the uplink waits and says so; with it, it is connected again."""
-    with on_screen("--story", "none") as screen:
+    with on_screen(place, "--story", "none") as screen:
         screen.until("connected")
         network = network_in(screen.shown)
         screen.press("b")
@@ -239,9 +257,9 @@ def test_the_broker_can_be_pulled_and_put_back() -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("moment", ["setting up", "starting the gateway", "fire-panel"])
-def test_ctrl_c_leaves_nothing_behind(moment: str) -> None:
+def test_ctrl_c_leaves_nothing_behind(moment: str, place: Path) -> None:
     """While it starts or plays, also pressed twice: exit code 0, the terminal as before, no process, no folder."""
-    with on_screen() as screen:
+    with on_screen(place) as screen:
         screen.until(moment)
         screen.press("\x03")
         screen.press("\x03")
@@ -249,29 +267,29 @@ def test_ctrl_c_leaves_nothing_behind(moment: str) -> None:
         assert screen.modes_after() == screen.modes_before
         if "\x1b[?1049h" in screen.shown:
             assert screen.shown.rindex("\x1b[?1049l") > screen.shown.rindex("\x1b[?1049h")
-        assert_nothing_left(screen.shown)
+        assert_nothing_left(place, screen.shown)
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("name", "mark"), [("gateway", "agent run --config {folder}"), ("hospital", "all --net {net} ")]
 )
-def test_a_child_that_dies_ends_the_demo_and_is_named(name: str, mark: str) -> None:
+def test_a_child_that_dies_ends_the_demo_and_is_named(name: str, mark: str, place: Path) -> None:
     """Exit code 1 and one sentence with its last lines; the others are ended."""
-    with subprocess.Popen([*DEMO, "--no-tui"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as demo:
+    with printing(place) as demo:
         assert demo.stderr is not None
         notes = until_running(demo.stderr)
         os.kill(child_pid(mark.format(folder=folder_in(notes), net=network_in(notes))), signal.SIGKILL)
         notes += demo.stderr.read()
         assert demo.wait(END_S) == 1
     assert f"the demo's {name} ended by itself" in notes
-    assert_nothing_left(notes)
+    assert_nothing_left(place, notes)
 
 
 @pytest.mark.timeout(120)
-def test_killing_the_demo_itself_leaves_no_process() -> None:
+def test_killing_the_demo_itself_leaves_no_process(place: Path) -> None:
     """Even `kill -9` of the demo takes its children with it; only the folder stays, which nobody could remove."""
-    with subprocess.Popen([*DEMO, "--no-tui"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as demo:
+    with printing(place) as demo:
         assert demo.stderr is not None
         notes = until_running(demo.stderr)
         demo.kill()
@@ -279,4 +297,3 @@ def test_killing_the_demo_itself_leaves_no_process() -> None:
     while left := processes_with(str(folder_in(notes)), f"--net {network_in(notes)} "):
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
-    shutil.rmtree(folder_in(notes))
