@@ -271,8 +271,10 @@ def _telling(points: Sequence[PointView], memory: Memory, count: int) -> list[Po
     """Numbers that say most: those that move before those that stand, a new unit before a repeated one."""
     numbers = [point for point in points if not _is_state(point) and (point.value is not None or point.q == "bad")]
     numbers.sort(key=lambda point: (memory.of(point).moves == 0, point.unit == "1"))
-    seen: set[str] = set()
-    first = [point for point in numbers if not (point.unit in seen or seen.add(point.unit))]  # type: ignore[func-returns-value]  # add() is asked for its effect
+    by_unit: dict[str, PointView] = {}
+    for point in numbers:
+        by_unit.setdefault(point.unit, point)
+    first = list(by_unit.values())
     rest = [point for point in numbers if point not in first]
     chosen = (first + rest)[:count]
     return [point for point in points if point in chosen]
@@ -334,12 +336,13 @@ def _counts(alarms: Sequence[AlarmView], words: Words) -> Iterator[tuple[str, st
 def _alarm(alarm: AlarmView, status: Status, words: Words, *, roomy: bool) -> tuple[Text, ...]:
     """An active alarm stands on its colour; one that has returned keeps the colour in its letters only."""
     ink = INKS[alarm.colour]
-    badge = f" {words(alarm.colour)} {alarm.level or ''}".rstrip().ljust(BADGE_COLUMNS)
+    badge = Text(f" {words(alarm.colour)} {alarm.level or ''}", show.STYLES[alarm.colour] if _is_active(alarm) else ink)
+    badge.truncate(BADGE_COLUMNS, pad=True)
     text = Text(words.of(alarm.text), style=f"bold {ink}" if _is_active(alarm) else ink)
     if roomy and words.other(alarm.text):
         text.append(f"  {words.other(alarm.text)}", "dim")
     return (
-        Text(badge, style=show.STYLES[alarm.colour] if _is_active(alarm) else ink),
+        badge,
         Text(show.local_time(alarm.raised), "dim"),
         Text(show.age(show.seconds_between(alarm.raised, status.now), decimals=0)),
         text,
