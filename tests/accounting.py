@@ -195,6 +195,12 @@ class Comparison:
     lost: list[tuple[PointKey, float]] = field(default_factory=list)
     invented: list[str] = field(default_factory=list)
 
+    def excuse(self, kills: Iterable[float], window_s: float) -> Comparison:
+        """Without what was read at most `window_s` before a kill, and so had not reached any commit."""
+        moments = list(kills)
+        lost = [(key, at) for key, at in self.lost if not any(0 <= kill - at <= window_s for kill in moments)]
+        return Comparison(lost, self.invented)
+
     @property
     def faults(self) -> list[str]:
         lost = [f"{len(self.lost)} served values never arrived, such as {self.lost[:3]}"] if self.lost else []

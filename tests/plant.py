@@ -15,7 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,6 +40,12 @@ EXAMPLES = ROOT / "config" / "examples"
 EXAMPLE_NET = "127.77.0"
 EXAMPLE_BROKER = "mqtt://127.77.0.2:1883"
 UPLINK = "platform"
+WINDOW_S = 0.05
+"""The telemetry window of the gateways under load: what a kill may cost."""
+
+LOSS_S_MAX = WINDOW_S + 0.5
+"""With what a loaded machine may add until a value that was read is on disk."""
+
 READY_S = 20.0
 STOP_S = 10.0
 
@@ -90,48 +96,55 @@ class Gateway:
         (found,) = [view for view in self.status().devices if view.id == device]
         return found
 
-    def last(self) -> dict[str, int]:
-        """The gateway's own account: the last sequence of each stream."""
-        return {name: stream.next_seq - 1 for name, stream in self.status().journal.streams.items()}
-
     def waiting(self) -> int:
         """Records that the broker has not acknowledged yet."""
         return sum(self.status().uplinks[0].waiting.values())
 
-    async def drained(self) -> dict[str, int]:
-        """Once the field is silent and the broker has everything: the last sequence of each stream."""
+    async def drained(self) -> None:
+        """Until the field is silent, and the broker has everything."""
         await until(lambda: all(view.failures for view in self.status().devices), READY_S)
         await until(lambda: self.waiting() == 0, READY_S)
-        return self.last()
 
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
-    def stop(self) -> tuple[int, float]:
+    async def stop(self) -> tuple[int, float]:
         """SIGTERM; gives the exit code and how many seconds it took."""
         assert self._process is not None
         begin = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(STOP_S), time.monotonic() - begin
+        # In a thread: a link to the broker is carried by this event loop.
+        code = await asyncio.to_thread(self._process.wait, STOP_S)
+        return code, time.monotonic() - begin
 
     def said(self, event: str) -> list[dict[str, Any]]:
         """Lines of the log with this message."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
 
+    # The gateway's own account, from its journal, while it is not running.
+
+    def last(self) -> dict[str, int]:
+        """The last sequence of each stream."""
+        rows = self._ask_journal("SELECT stream, next_seq - 1 FROM lane WHERE epoch = (SELECT max(id) FROM epoch)")
+        return dict(rows)
+
     def unacknowledged(self) -> int:
-        """Records in the journal of a gateway that is not running, for which its uplink has no acknowledgement."""
+        """How many records still wait for their PUBACK."""
+        rows = self._ask_journal("SELECT next_seq - 1, low, spans FROM lane JOIN cursor ON lane.id = cursor.lane")
+        return sum(last - low - _covered(spans) for last, low, spans in rows)
+
+    def _ask_journal(self, question: str) -> list[tuple[Any, ...]]:
+        """Of a copy: looking must not change what a killed gateway left."""
+        assert self._process is not None
+        assert self._process.poll() is not None, "it is running"
         with TemporaryDirectory() as copy:
             for file in (self.folder / "journal").glob("journal.db*"):
                 shutil.copy(file, copy)
             with closing(sqlite3.connect(Path(copy) / "journal.db")) as database:
-                rows = database.execute(
-                    "SELECT next_seq, low, spans FROM lane JOIN cursor ON lane.id = cursor.lane WHERE name = ?",
-                    (UPLINK,),
-                ).fetchall()
-        return sum(following - 1 - low - _covered(spans) for following, low, spans in rows)
+                return database.execute(question).fetchall()
 
 
 def _covered(spans: bytes) -> int:
@@ -213,20 +226,24 @@ class Link:
             writer.transport.abort()
             return
         self._writers.append(onward)
-        with suppress(ConnectionError):
-            await asyncio.gather(self._send(reader, onward), self._answer(answers, writer))
+        await asyncio.gather(self._send(reader, onward), self._answer(answers, writer), return_exceptions=True)
 
     async def _send(self, reader: asyncio.StreamReader, onward: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(65536):
-            if not self.swallows:
+            if not self.swallows and not onward.is_closing():
                 onward.write(chunk)
         onward.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         while chunk := await reader.read(65536):
-            loop.call_later(self.lag_s, writer.write, chunk)
+            loop.call_later(self.lag_s, _write, writer, chunk)
         loop.call_later(self.lag_s, writer.close)
+
+
+def _write(writer: asyncio.StreamWriter, chunk: bytes) -> None:
+    if not writer.is_closing():
+        writer.write(chunk)
 
 
 class Load:
@@ -304,7 +321,7 @@ def configure_load(
         "site": "h01",
         "gateway": "gw-1",
         "control_socket": "./control.sock",
-        "journal": {"path": "./journal", "telemetry_window": "50ms"},
+        "journal": {"path": "./journal", "telemetry_window": WINDOW_S},
         "uplinks": uplinks,
     }
     (folder / "journal").mkdir()

@@ -48,18 +48,19 @@ async def test_nothing_is_missing_after_the_broker_was_away_under_load() -> None
                 await server.start()
                 await until(lambda: gateway.status().uplinks[0].state == "connected", 15)
                 served = running.end()
-                last = await gateway.drained()
+                await gateway.drained()
                 farewells = receiver.farewells()
-                assert gateway.stop()[0] == 0
+                assert (await gateway.stop())[0] == 0
                 await until(lambda: receiver.farewells() > farewells)
         came = arrivals(receiver.path)
-        found = account(came, last)
+        found = account(came, gateway.last())
         show(f"{stored_while_away} records stored while away, {sum(map(len, served.values()))} values served in all")
         assert stored_while_away > 500, "too little load to show anything"
         assert found.faults == []
         assert schema_faults(came) == []
         assert compare(samples(found), served).faults == []
         assert_alarms_first(found, left, returned)
+        assert_live_before_backlog(came, found, returned)
 
 
 def assert_alarms_first(found: Account, left: float, returned: float) -> None:
@@ -72,6 +73,15 @@ def assert_alarms_first(found: Account, left: float, returned: float) -> None:
     assert alarm
     assert max(critical) < min(alarm)
     assert max(alarm) < min(telemetry)
+
+
+def assert_live_before_backlog(came: list[Arrival], found: Account, returned: float) -> None:
+    """From the announced sequence on, telemetry came at once, beside the older part."""
+    births = [one for one in came if one.type == "gateway.status.v1" and one.time > returned]
+    live_from = births[0].data["live_from"]
+    telemetry = {arrival.sequence: arrival.order for arrival in found.records("telemetry")}
+    assert recorded(next(one for one in found.records("telemetry") if one.sequence == live_from)) > returned
+    assert telemetry[live_from] < telemetry[live_from - 1]
 
 
 def recorded(arrival: Arrival) -> float:
