@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,8 @@ class Daemon:
         settings = self.config.journal
         limits = Limits(settings.size_max_bytes, settings.keep_s)
         uplinks = [uplink.id for uplink in self.config.uplinks]
+        with suppress(OSError):  # the last part of the path is ours to make; what is wrong with it, the journal says
+            settings.path.mkdir(exist_ok=True)
         return await Journal.open(settings.path, limits, wall=self.clock.wall, cursors=uplinks)
 
     async def _run_stages(self, journal: Journal) -> None:

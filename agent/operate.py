@@ -16,17 +16,17 @@ from agent.control.desk import Refusal
 from agent.envelope import splice
 from agent.events import Names, rfc3339
 from agent.pipeline import Order
+from agent.presence import point_view
 from agent.rules import AlarmCommand, Refused
 from agent.status import JournalView, PointView, Status, StreamView
 from config.model import STREAMS
-from drivers.contract import Grade
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from agent.clock import Clock
     from agent.envelope import Origin
-    from agent.events import Actor, Event, QualityName
+    from agent.events import Actor, Event
     from agent.health import Code, Health
     from agent.pipeline import Pipeline
     from agent.poll import LineWorker
@@ -35,13 +35,11 @@ if TYPE_CHECKING:
     from agent.uplink.uplink import Uplink
     from buffer.journal import Journal
     from config.model import Config, Device
-    from drivers.contract import Quality, Reading
 
 WATCH_S = 0.2
 RATE_WINDOW_S = 10
 TAIL_BATCH = 200
 _UPLINK_CODES: dict[str, Code] = {"waiting": "uplink_down", "refused": "uplink_refused"}
-_GRADES: dict[Grade, QualityName] = {Grade.GOOD: "good", Grade.UNCERTAIN: "uncertain", Grade.BAD: "bad"}
 
 
 class OperatorDesk:
@@ -149,14 +147,16 @@ class OperatorDesk:
 
     def points(self, device: str | None) -> list[PointView]:
         chosen = self._config.devices if device is None else (self._device(device),)
-        return [view for each in chosen for view in self._device_points(each)]
+        mono = self._clock.mono()
+        presences = (self._worker_of[each.id].devices[each.id] for each in chosen)
+        return [view for presence in presences for view in presence.point_views(mono)]
 
     async def read(self, device: str, points: Sequence[str]) -> list[PointView]:
         found = self._device(device)
         for name in points:
             _find(name, [point.id for point in found.points], f"point of {device}")
         reading = await self._worker_of[device].read_now(found, points)
-        return [self._point_view(reading, index) for index in range(len(reading.poll.points))]
+        return [point_view(reading, index, self._clock.mono()) for index in range(len(reading.poll.points))]
 
     def watch(self, points: Sequence[str]) -> AsyncGenerator[list[PointView], None]:
         return self._watch(self._wanted(points))
@@ -189,45 +189,6 @@ class OperatorDesk:
     def _device(self, name: str) -> Device:
         devices = {device.id: device for device in self._config.devices}
         return devices[_find(name, list(devices), "device")]
-
-    def _device_points(self, device: Device) -> Iterable[PointView]:
-        presence = self._worker_of[device.id].devices[device.id]
-        for poll in presence.polls:
-            reading = presence.latest.get(poll)
-            for index, point in enumerate(poll.points):
-                if reading is not None:
-                    yield self._point_view(reading, index)
-                else:
-                    yield PointView(
-                        device=device.id,
-                        point=point.id,
-                        name=Names(zh=point.name.zh, en=point.name.en),
-                        value=None,
-                        unit=point.unit,
-                        q="bad",
-                        qr="not_connected",
-                        qraw="",
-                        time=None,
-                        age_s=None,
-                        address=point.spec.where,
-                    )
-
-    def _point_view(self, reading: Reading, index: int) -> PointView:
-        point = reading.poll.points[index]
-        flaw: Quality | None = reading.flaws.get(index)
-        return PointView(
-            device=point.device,
-            point=point.id,
-            name=Names(zh=point.name.zh, en=point.name.en),
-            value=reading.values[index],
-            unit=point.unit,
-            q=_GRADES[flaw.grade] if flaw else "good",
-            qr=flaw.reason if flaw else "ok",
-            qraw=flaw.raw if flaw else "",
-            time=rfc3339(reading.time),
-            age_s=round(max(0.0, self._clock.mono() - reading.mono), 3),
-            address=point.spec.where,
-        )
 
     # --- records and commands -------------------------------------------------------------------------------------
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from agent import events
 from agent.events import DeviceMeta, DeviceState, Event, Names, PlaceRef, PointMeta, rfc3339
-from agent.status import DeviceView
-from drivers.contract import Grade, Poll, Quality, Reading
+from agent.status import DeviceView, PointView
+from drivers.contract import GRADE_NAMES, Grade, Poll, Quality, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,6 +200,14 @@ class Presence:
     def _points(self) -> int:
         return sum(len(poll.points) for poll in self.polls)
 
+    def point_views(self, mono: float) -> Iterator[PointView]:
+        """Every point as it stands; one that was never read is `not_connected`."""
+        for poll in self.polls:
+            reading = self.latest.get(poll) or _never_read(poll)
+            for index in range(len(poll.points)):
+                view = point_view(reading, index, mono)
+                yield view if poll in self.latest else msgspec.structs.replace(view, time=None, age_s=None)
+
     def view(self) -> DeviceView:
         """The device as an operator sees it."""
         bad = sum(self._bad.values())
@@ -226,6 +236,12 @@ class Presence:
         )
 
 
+def _never_read(poll: Poll) -> Reading:
+    count = len(poll.points)
+    flaws = dict.fromkeys(range(count), Quality(Grade.BAD, "not_connected"))
+    return Reading(poll, 0.0, 0.0, (None,) * count, flaws)
+
+
 def _bad_count(reading: Reading) -> int:
     return sum(flaw.grade is Grade.BAD for flaw in reading.flaws.values())
 
@@ -238,4 +254,23 @@ def _point_meta(point: Point) -> PointMeta:
         type=point.type,
         poll_s=point.poll_s,
         states={str(code): name for code, name in point.states.items()},
+    )
+
+
+def point_view(reading: Reading, index: int, mono: float) -> PointView:
+    """One value of a reading as an operator sees it at the monotonic time `mono`."""
+    point = reading.poll.points[index]
+    flaw = reading.flaws.get(index)
+    return PointView(
+        device=point.device,
+        point=point.id,
+        name=Names(zh=point.name.zh, en=point.name.en),
+        value=reading.values[index],
+        unit=point.unit,
+        q=GRADE_NAMES[flaw.grade] if flaw else "good",
+        qr=flaw.reason if flaw else "ok",
+        qraw=flaw.raw if flaw else "",
+        time=rfc3339(reading.time),
+        age_s=round(max(0.0, mono - reading.mono), 3),
+        address=point.spec.where,
     )

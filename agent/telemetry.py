@@ -12,7 +12,7 @@ import msgspec
 
 from agent import events
 from agent.events import Event, Sample, TelemetryBatch, Value, Why, rfc3339
-from drivers.contract import Grade
+from drivers.contract import GRADE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,6 @@ BATCH_BYTES_MAX = 64 * 1024
 
 _NOTHING = object()
 """Differs from every value: nothing has gone out for this point yet."""
-
-_GRADES: dict[Grade, events.QualityName] = {Grade.GOOD: "good", Grade.UNCERTAIN: "uncertain", Grade.BAD: "bad"}
 
 
 class _Plan:
@@ -174,4 +172,4 @@ def _sample(plan: _Plan, reading: Reading, index: int, dt: int, why: Why) -> Sam
         plan.flaws.pop(index, None)
         return Sample(plan.ids[index], dt, reading.values[index], why, ts=ts)
     plan.flaws[index] = flaw
-    return Sample(plan.ids[index], dt, reading.values[index], why, _GRADES[flaw.grade], flaw.reason, flaw.raw, ts)
+    return Sample(plan.ids[index], dt, reading.values[index], why, GRADE_NAMES[flaw.grade], flaw.reason, flaw.raw, ts)

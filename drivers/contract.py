@@ -52,6 +52,14 @@ class Grade(IntEnum):
     BAD = 2
 
 
+GRADE_NAMES: Mapping[Grade, Literal["good", "uncertain", "bad"]] = {
+    Grade.GOOD: "good",
+    Grade.UNCERTAIN: "uncertain",
+    Grade.BAD: "bad",
+}
+"""As events and status spell them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quality:
     """Why a value is not plainly good. `raw` is what the source said (`exception 2`, `0x80310000`, `0x8000`)."""

@@ -13,8 +13,8 @@ app = typer.Typer()
 @app.command(epilog="Example: wardgate check --config ./hospital")
 def check(config: ConfigDir = ETC, as_json: AsJson = False) -> None:
     """Every mistake in a configuration folder, with file, line, column and what to write instead."""
-    from agent.cli import configured  # noqa: PLC0415 (the configuration's libraries are slow to import)
-    from config.errors import ConfigInvalid  # noqa: PLC0415 (see above)
+    from agent.cli import configured
+    from config.errors import ConfigInvalid
 
     try:
         accepted = configured.accepted(config)

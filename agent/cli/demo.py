@@ -25,6 +25,6 @@ def demo(
     at: Annotated[float, typer.Option(min=0, help="When to save it, in seconds.")] = 22.0,
 ) -> None:
     """A simulated hospital, a broker, the gateway and a live view, in one terminal, with nothing else installed."""
-    from agent.cli.live import Wishes, play  # noqa: PLC0415 (heavy, and of no use to any other verb)
+    from agent.cli.live import Wishes, play
 
     play(Wishes(lang, no_tui, seconds, story, seed, screenshot, at))

@@ -9,24 +9,22 @@ from typing import TYPE_CHECKING
 from agent.cli.configured import accepted
 from agent.clock import SystemClock
 from agent.control.client import NotDone, UnknownName
-from agent.events import Names, rfc3339
-from agent.status import PointView
+from agent.presence import point_view
 from config.errors import ConfigInvalid
 from drivers import registry
-from drivers.contract import Grade, Poll, Reading
+from drivers.contract import Poll
 from drivers.errors import DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from agent.events import QualityName
+    from agent.status import PointView
     from config.model import Device, Line
+    from drivers.contract import Reading
 
 TIMEOUTS_MAX = 6
 """Connecting and reading may each take this many request timeouts: several blocks, one retry."""
-
-_GRADES: dict[Grade, QualityName] = {Grade.GOOD: "good", Grade.UNCERTAIN: "uncertain", Grade.BAD: "bad"}
 
 
 def read(folder: Path, device: str, points: Sequence[str]) -> list[PointView]:
@@ -62,24 +60,7 @@ async def _read(line: Line, device: Device, points: Sequence[str]) -> Reading:
 
 
 def _views(reading: Reading) -> list[PointView]:
-    views = []
-    for index, point in enumerate(reading.poll.points):
-        flaw = reading.flaws.get(index)
-        view = PointView(
-            device=point.device,
-            point=point.id,
-            name=Names(zh=point.name.zh, en=point.name.en),
-            value=reading.values[index],
-            unit=point.unit,
-            q=_GRADES[flaw.grade] if flaw else "good",
-            qr=flaw.reason if flaw else "ok",
-            qraw=flaw.raw if flaw else "",
-            time=rfc3339(reading.time),
-            age_s=0.0,
-            address=point.spec.where,
-        )
-        views.append(view)
-    return views
+    return [point_view(reading, index, reading.mono) for index in range(len(reading.poll.points))]
 
 
 def _known(name: str, names: Sequence[str], kind: str) -> str:

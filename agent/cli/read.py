@@ -31,7 +31,7 @@ def read(
     except DaemonAbsent:
         # Only where there is no daemon at all: one that is stuck still holds the line, and a second connection would
         # disturb the device.
-        from agent.cli import direct  # noqa: PLC0415 (drivers and configuration are slow to import)
+        from agent.cli import direct
 
         views = direct.read(config, device, points or [])
         way = "no daemon is running: the line was opened for this one reading"

@@ -17,8 +17,8 @@ def schema(
     ] = None,
 ) -> None:
     """The JSON Schema of the configuration files, as editors use it."""
-    from config.schema import schema as schemas  # noqa: PLC0415 (the configuration's libraries are slow to import)
-    from drivers import registry  # noqa: PLC0415 (see above)
+    from config.schema import schema as schemas
+    from drivers import registry
 
     described = schemas(registry.protocols())
     show.json(described if kind is None else described[kind])

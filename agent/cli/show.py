@@ -99,10 +99,10 @@ def _plain(headings: Sequence[str], rows: Sequence[Sequence[Cell]], title: str) 
 
 
 def _rich(headings: Sequence[str], rows: Sequence[Sequence[Cell]], title: str) -> None:
-    from rich import box  # noqa: PLC0415 (only who looks at a terminal pays for it)
-    from rich.console import Console  # noqa: PLC0415 (see above)
-    from rich.table import Table  # noqa: PLC0415 (see above)
-    from rich.text import Text  # noqa: PLC0415 (see above)
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     shown = Table(*headings, title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for row in rows:

@@ -16,7 +16,7 @@ from agent.events import AlarmState, AlarmTransition, Event, Names, PlaceRef, Qu
 from agent.rules.lanes import Lane, lanes, quiet_band
 from agent.rules.machine import Row, transition
 from config.model import COLOURS, Colour, Limit
-from drivers.contract import Grade, Quality
+from drivers.contract import GRADE_NAMES, Grade, Quality
 
 if TYPE_CHECKING:
     from agent.clock import Now
@@ -34,8 +34,6 @@ PRIORITY: dict[Colour, tuple[int, int, str]] = {
     "blue": (4, 250, "work_list"),
 }
 """Priority, severity (OPC UA 1-1000) and response level by colour, `domain.md` 4.6."""
-
-_GRADES: dict[Grade, QualityName] = {Grade.GOOD: "good", Grade.UNCERTAIN: "uncertain", Grade.BAD: "bad"}
 
 
 class StoredLane(msgspec.Struct, frozen=True, array_like=True):
@@ -292,7 +290,7 @@ class Run:
 
     @property
     def quality_name(self) -> QualityName:
-        return _GRADES[self.quality.grade]
+        return GRADE_NAMES[self.quality.grade]
 
     # --- what survives a restart ----------------------------------------------------------------------------------
 
