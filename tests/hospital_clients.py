@@ -76,5 +76,5 @@ def eventually(condition: Callable[[], bool], within_s: float = 5.0) -> None:
 async def becomes(condition: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
     """As `eventually`, for a condition that has to be awaited."""
     async with asyncio.timeout(within_s):
-        while not await condition():  # noqa: ASYNC110 - what is waited for happens in another process
+        while not await condition():
             await asyncio.sleep(0.02)

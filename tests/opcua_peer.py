@@ -169,7 +169,7 @@ def with_status(value: ua.Variant, status: int) -> ua.DataValue:
 async def until(condition: Callable[[], object], within_s: float = 5.0) -> None:
     """Wait until `condition` holds; a test that waits in vain fails."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in another thread
+        while not condition():
             await asyncio.sleep(0.01)
 
 
