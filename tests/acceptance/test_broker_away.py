@@ -77,11 +77,11 @@ def assert_alarms_first(found: Account, left: float, returned: float) -> None:
 
 def assert_live_before_backlog(came: list[Arrival], found: Account, returned: float) -> None:
     """From the announced sequence on, telemetry came at once, beside the older part."""
-    births = [one for one in came if one.type == "gateway.status.v1" and one.time > returned]
-    live_from = births[0].data["live_from"]
-    telemetry = {arrival.sequence: arrival.order for arrival in found.records("telemetry")}
-    assert recorded(next(one for one in found.records("telemetry") if one.sequence == live_from)) > returned
-    assert telemetry[live_from] < telemetry[live_from - 1]
+    births = [one for one in came if one.type == "gateway.status.v1" and not one.retain and one.time > returned]
+    live_from = next(birth.data["live_from"] for birth in births if birth.data["state"] == "online")
+    telemetry = {arrival.sequence: arrival for arrival in found.records("telemetry")}
+    assert telemetry[live_from].order < telemetry[live_from - 1].order
+    assert recorded(telemetry[live_from]) > returned
 
 
 def recorded(arrival: Arrival) -> float:
