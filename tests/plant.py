@@ -32,7 +32,7 @@ from agent.control.client import Client, ControlError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
-    from agent.status import DeviceView, Status
+    from agent.status import DeviceView, PointView, Status
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parent.parent
@@ -99,6 +99,9 @@ class Gateway:
     def waiting(self) -> int:
         """Records that the broker has not acknowledged yet."""
         return sum(self.status().uplinks[0].waiting.values())
+
+    def points(self, device: str) -> list[PointView]:
+        return self._client.points(device)
 
     async def drained(self) -> None:
         """Until the field is silent, and the broker has everything."""
@@ -340,6 +343,10 @@ def configure_load(
         f"m{n}": {"line": f"l{n}", "profile": "load", "alarms": (alarms or {}).get(f"m{n}", {})} for n in numbers
     }
     write(folder / "devices" / "load.yaml", {"devices": devices})
+
+
+FAST = (("L: 1s", "L: 1s"), ("C: 2s", "C: 1s"), ("N: 10s", "N: 1s"), ("S: 60s", "S: 1s"), ("E: 60s", "E: 1s"))
+"""For `configure_hospital`: every poll class once a second."""
 
 
 def configure_hospital(folder: Path, net: str, port: int, *replace: tuple[str, str]) -> None:
