@@ -187,16 +187,19 @@ class Journal:
         accepted: Iterable[Span],
         *,
         rejected: Mapping[int, str] = NOBODY,
+        skipped: Iterable[Span] = (),
         epoch: str | None = None,
     ) -> None:
         """These records need not be sent to this uplink any more. On disk with the next commit or within a second.
 
         `accepted` are spans of sequences, first and last included. `rejected` gives the reason (one of a small fixed
-        set) for each sequence that the other side will never take; it counts as settled, and as a loss. Raises
-        `KeyError` for a cursor that was not opened, `ValueError` for a sequence that is not stored yet.
+        set) for each sequence that the other side will never take; it counts as settled, and as a loss. `skipped` are
+        not meant for this uplink: settled, but neither sent nor lost. Raises `KeyError` for a cursor that was not
+        opened, `ValueError` for a sequence that is not stored yet.
         """
         lane = Lane(epoch or self.epoch, stream)
         self._ledger.settle(cursor, lane, accepted)
+        self._ledger.settle(cursor, lane, skipped, sent=False)
         for sequence, reason in rejected.items():
             self._ledger.set_aside(cursor, lane, sequence, reason)
 
@@ -207,6 +210,10 @@ class Journal:
         """
         positions = [self._ledger.position(name, lane) for lane in self._ledger.lanes()]
         return tuple(p for p in positions if p.lane.epoch == self.epoch or p.unsettled)
+
+    def position(self, name: str, lane: Lane) -> Position:
+        """Where an uplink is in one lane of any epoch. Raises `KeyError` for a cursor that was not opened."""
+        return self._ledger.position(name, lane)
 
     def stats(self) -> Stats:
         report = self._writer.report

@@ -5,6 +5,7 @@ Always true:
 - Spans are sorted, disjoint, not adjacent, above `low + 1`, and at most `SPANS_MAX`; what does not fit is not learned
   (it is sent again after a restart, never lost).
 - What is no longer kept is settled for every cursor; what a cursor had not settled by then is counted as its loss.
+- Of what is settled, a mark knows how much was sent: all but what was skipped, lost, or there before the cursor was.
 
 One lock, held for a few microseconds at a time and never over I/O, because two threads meet here: the event loop
 settles and asks, the writer stores and trims.
@@ -13,7 +14,7 @@ settles and asks, the writer stores and trims.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SPANS_MAX = 1000
+
+BEFORE = "before_uplink"
+"""Reason of a loss: it was no longer kept, or not without holes, when the cursor was made."""
 
 Span = tuple[int, int]
 """Sequences from the first to the last, both included."""
@@ -46,12 +50,17 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far one cursor is with one lane: `low` and everything below it is settled, and so is every span above."""
+    """How far one cursor is with one lane: `low` and everything below it is settled, and so is every span above.
+
+    `sent` of the records up to `low` were sent; `counts` says the same of each span.
+    """
 
     lane: Lane
     low: int
     spans: tuple[Span, ...]
     next: int
+    sent: int = 0
+    counts: tuple[int, ...] = ()
 
     @property
     def unsettled(self) -> int:
@@ -84,9 +93,11 @@ class Mark:
 
     low: int = 0
     spans: list[Span] = field(default_factory=list)
+    sent: int = 0
+    counts: list[int] = field(default_factory=list)
 
-    def add(self, first: int, last: int) -> int:
-        """Settle a span; returns how many of it were not settled before."""
+    def add(self, first: int, last: int, *, sent: bool = True) -> int:
+        """Settle a span; returns how many of it were not settled before, which were sent or not."""
         first = max(first, self.low + 1)
         if last < first:
             return 0
@@ -100,14 +111,21 @@ class Mark:
             merged_first = min(merged_first, self.spans[end][0])
             merged_last = max(merged_last, self.spans[end][1])
             end += 1
+        fresh = last - first + 1 - known
+        merged_sent = sum(self.counts[at:end]) + (fresh if sent else 0)
         if merged_first == self.low + 1:
             self.low = merged_last
-            del self.spans[at:end]
+            self.sent += merged_sent
+            del self.spans[at:end], self.counts[at:end]
         elif end > at or len(self.spans) < SPANS_MAX:
             self.spans[at:end] = [(merged_first, merged_last)]
+            self.counts[at:end] = [merged_sent]
         else:
             return 0
-        return last - first + 1 - known
+        return fresh
+
+    def copy(self) -> Mark:
+        return Mark(self.low, self.spans[:], self.sent, self.counts[:])
 
     def intersect(self, spans: list[Span]) -> list[Span]:
         """The parts of `spans` that are settled here."""
@@ -148,18 +166,26 @@ class Ledger:
                 self._marks[name, lane] = marks.get(name, Mark())
             self._losses.update({(loss.cursor, lane, loss.reason): loss for loss in losses})
 
+    def enter(self, cursor: str, lane: Lane, first: int) -> None:
+        """A cursor that is new to a lane that is loaded begins at `first`; what is before it is its loss."""
+        with self._lock:
+            self._marks[cursor, lane] = Mark(first - 1)
+            self._dirty_marks.add((cursor, lane))
+            if first > 1:
+                self._lose(cursor, lane, BEFORE, 1, first - 1, first - 1)
+
     # What the event loop does.
 
-    def settle(self, cursor: str, lane: Lane, spans: Iterable[Span]) -> None:
+    def settle(self, cursor: str, lane: Lane, spans: Iterable[Span], *, sent: bool = True) -> None:
         """Raises `KeyError` for an unknown cursor and `ValueError` for a sequence that is not stored yet."""
         with self._lock:
             for first, last in spans:
-                self._settle(cursor, lane, first, last)
+                self._settle(cursor, lane, first, last, sent=sent)
 
     def set_aside(self, cursor: str, lane: Lane, sequence: int, reason: str) -> None:
         """Settle one record that the other side will never take, and count it as lost for `reason`."""
         with self._lock:
-            if self._settle(cursor, lane, sequence, sequence):
+            if self._settle(cursor, lane, sequence, sequence, sent=False):
                 self._lose(cursor, lane, reason, sequence, sequence, 1)
 
     def kept(self, lane: Lane) -> Kept:
@@ -172,7 +198,8 @@ class Ledger:
             raise KeyError(cursor)
         with self._lock:
             mark = self._marks.get((cursor, lane), Mark())
-            return Position(lane, mark.low, tuple(mark.spans), self._kept.get(lane, Kept()).next)
+            following = self._kept.get(lane, Kept()).next
+            return Position(lane, mark.low, tuple(mark.spans), following, mark.sent, tuple(mark.counts))
 
     def lanes(self) -> dict[Lane, Kept]:
         """All of them, the oldest epoch first."""
@@ -205,7 +232,7 @@ class Ledger:
         with self._lock:
             for name in self._cursors:
                 begin = max(first, self._marks[name, lane].low + 1)
-                lost = self._settle(name, lane, begin, last)
+                lost = self._settle(name, lane, begin, last, sent=False)
                 if lost:
                     self._lose(name, lane, reason, begin, last, lost)
 
@@ -216,10 +243,7 @@ class Ledger:
     def take_dirty(self) -> tuple[list[tuple[str, Lane, Mark]], list[Loss]]:
         """What changed since the last call: copies, to be stored now."""
         with self._lock:
-            marks = [
-                (key[0], key[1], replace(self._marks[key], spans=self._marks[key].spans[:]))
-                for key in self._dirty_marks
-            ]
+            marks = [(key[0], key[1], self._marks[key].copy()) for key in self._dirty_marks]
             losses = [self._losses[key] for key in self._dirty_losses]
             self._dirty_marks.clear()
             self._dirty_losses.clear()
@@ -227,10 +251,10 @@ class Ledger:
 
     # With the lock held.
 
-    def _settle(self, cursor: str, lane: Lane, first: int, last: int) -> int:
+    def _settle(self, cursor: str, lane: Lane, first: int, last: int, *, sent: bool) -> int:
         if last >= self._kept.get(lane, Kept()).next:
             raise ValueError(f"{lane.stream}/{last} is not stored yet")
-        fresh = self._marks[cursor, lane].add(first, last)
+        fresh = self._marks[cursor, lane].add(first, last, sent=sent)
         if fresh:
             self._dirty_marks.add((cursor, lane))
         return fresh

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x57415244
 """Marks a file as ours; `file` and other tools show it."""
 
-READER = 1
+READER = 2
 """What this release can read."""
 
 migrations = Migrations("wardgate.journal")
@@ -56,6 +56,20 @@ SCHEMA_1 = (
 @migrations()
 def first(db: Database) -> None:
     for statement in SCHEMA_1:
+        db.conn.execute(statement)
+
+
+SCHEMA_COUNTS = (
+    "ALTER TABLE cursor ADD COLUMN sent INTEGER",
+    "ALTER TABLE cursor ADD COLUMN counts BLOB",
+    "UPDATE meta SET value = 2 WHERE key = 'min_reader'",
+)
+"""How much of what is settled was sent. A release that does not know it would let the account go wrong."""
+
+
+@migrations()
+def counts(db: Database) -> None:
+    for statement in SCHEMA_COUNTS:
         db.conn.execute(statement)
 
 

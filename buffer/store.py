@@ -138,8 +138,11 @@ class Store:
         """Inside a transaction: what was settled or lost since the last time."""
         marks, losses = self.ledger.take_dirty()
         self.connection.executemany(
-            "INSERT OR REPLACE INTO cursor VALUES (?, ?, ?, ?)",
-            [(name, self.lane_ids[lane], mark.low, msgspec.msgpack.encode(mark.spans)) for name, lane, mark in marks],
+            "INSERT OR REPLACE INTO cursor (name, lane, low, spans, sent, counts) VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (name, self.lane_ids[lane], mark.low, pack(mark.spans), mark.sent, pack(mark.counts))
+                for name, lane, mark in marks
+            ],
         )
         self.connection.executemany(
             "INSERT OR REPLACE INTO loss VALUES (?, ?, ?, ?, ?, ?)",
@@ -234,27 +237,38 @@ class Store:
         for lane_id, epoch, stream, following, *sizes in rows:
             lane = Lane(epoch, stream)
             self.lane_ids[lane] = lane_id
-            self.ledger.load(
-                lane,
-                Kept(following, self.first_kept(lane_id) or following, *sizes),
-                self._load_marks(lane_id, following),
-                self._load_losses(lane_id, lane),
-            )
+            kept = Kept(following, self.first_kept(lane_id) or following, *sizes)
+            losses = self._load_losses(lane_id, lane)
+            marks = self._load_marks(lane_id, losses)
+            self.ledger.load(lane, kept, marks, losses)
+            self._enter(lane, set(self.ledger.cursors) - marks.keys(), following)
 
-    def _load_marks(self, lane_id: int, following: int) -> dict[str, Mark]:
-        rows = self.connection.execute("SELECT name, low, spans FROM cursor WHERE lane = ?", (lane_id,))
-        marks = {name: Mark(low, msgspec.msgpack.decode(spans, type=list[Span])) for name, low, spans in rows}
-        new = set(self.ledger.cursors) - marks.keys()
-        if new:
-            (start,) = self.connection.execute(START_OF_TAIL, (lane_id,)).fetchone()
-            marks.update({name: Mark((start or following) - 1) for name in new})
+    def _load_marks(self, lane_id: int, losses: Iterable[Loss]) -> dict[str, Mark]:
+        rows = self.connection.execute("SELECT name, low, spans, sent, counts FROM cursor WHERE lane = ?", (lane_id,))
+        marks = {}
+        for name, low, packed, sent, counts in rows:
+            spans = msgspec.msgpack.decode(packed, type=list[Span])
+            if sent is None:  # Written by a release that did not count it: it skipped nothing.
+                sent = low - sum(loss.records for loss in losses if loss.cursor == name)  # noqa: PLW2901 - see above
+                marks[name] = Mark(low, spans, max(0, sent), [last - first + 1 for first, last in spans])
+            else:
+                marks[name] = Mark(low, spans, sent, msgspec.msgpack.decode(counts, type=list[int]))
         return marks
+
+    def _enter(self, lane: Lane, cursors: Iterable[str], following: int) -> None:
+        """New cursors begin at the oldest record from which nothing is missing."""
+        for name in cursors:
+            (start,) = self.connection.execute(START_OF_TAIL, (self.lane_ids[lane],)).fetchone()
+            self.ledger.enter(name, lane, start or following)
 
     def _load_losses(self, lane_id: int, lane: Lane) -> list[Loss]:
         rows = self.connection.execute(
             "SELECT cursor, reason, first_seq, last_seq, records FROM loss WHERE lane = ?", (lane_id,)
         )
         return [Loss(cursor, lane, *rest) for cursor, *rest in rows]
+
+
+pack = msgspec.msgpack.Encoder().encode
 
 
 def grown(kept: Kept, chunks: Iterable[Chunk]) -> Kept:

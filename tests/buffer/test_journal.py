@@ -12,6 +12,7 @@ from journal_desk import OpenJournal, Wall, drafts, until
 
 from buffer.errors import JournalClosed
 from buffer.journal import PENDING_BYTES_MAX, Journal
+from buffer.ledger import Lane
 from buffer.record import Draft
 
 if TYPE_CHECKING:
@@ -158,6 +159,36 @@ async def test_a_rejected_record_is_settled_and_counted(open_journal: OpenJourna
     assert (loss.cursor, loss.lane.stream, loss.reason) == ("main", "alarm", "packet_too_large")
     assert (loss.first, loss.last, loss.records) == (2, 4, 2)
     assert journal.cursor("main")[0].unsettled == 1
+
+
+async def test_what_was_sent_is_counted_with_what_is_settled(open_journal: OpenJournal) -> None:
+    """Both are stored in one transaction, so that a receiver's count and ours can be compared after any crash."""
+    journal = await open_journal()
+    await journal.append(drafts("alarm", *"abcdefgh"))
+    journal.settle("main", "alarm", [(1, 2), (7, 7)], skipped=[(3, 4), (8, 8)], rejected={5: "packet_too_large"})
+    await journal.close()
+    journal = await open_journal()
+    position = journal.position("main", Lane(journal.epoch, "alarm"))
+    assert (position.low, position.sent) == (5, 2)
+    assert (position.spans, position.counts) == (((7, 8),), (1,))
+    assert sum(loss.records for loss in journal.stats().losses) == 1
+
+
+async def test_an_uplink_that_comes_late_is_told_what_it_missed(open_journal: OpenJournal, tmp_path: Path) -> None:
+    """What was trimmed before it was configured is its loss, with a reason of its own, and was never sent."""
+    journal = await open_journal()
+    await journal.append(drafts("alarm", "a"))
+    await journal.append(drafts("alarm", "b"))
+    await journal.close()
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as other, other:
+        other.execute("DELETE FROM chunk WHERE first_seq = 1")
+    for _ in range(2):
+        journal = await open_journal(cursors=["main", "late"])
+        position = journal.position("late", Lane(journal.epoch, "alarm"))
+        assert (position.low, position.sent, position.unsettled) == (1, 0, 1)
+        (loss,) = [loss for loss in journal.stats().losses if loss.cursor == "late"]
+        assert (loss.reason, loss.first, loss.last, loss.records) == ("before_uplink", 1, 1, 1)
+        await journal.close()
 
 
 async def test_settling_what_is_not_there_is_a_mistake(open_journal: OpenJournal) -> None:

@@ -43,6 +43,19 @@ def test_a_mark_is_a_set_of_numbers(spans: list[Span]) -> None:
         assert edges == sorted(edges)
 
 
+@given(st.lists(st.tuples(SPANS.filter(bool).map(lambda spans: spans[0]), st.booleans()), max_size=30))
+def test_a_mark_counts_what_was_sent(steps: list[tuple[Span, bool]]) -> None:
+    """Of what is settled, up to `low` and in each span: what was new when it was sent, whatever was skipped or lost."""
+    mark, known, sent = Mark(), set[int](), set[int]()
+    for (first, last), was_sent in steps:
+        new = set(range(first, last + 1)) - known
+        mark.add(first, last, sent=was_sent)
+        known |= new
+        sent |= new if was_sent else set()
+        assert mark.sent == len([number for number in sent if number <= mark.low])
+        assert mark.counts == [len(sent & set(range(first, last + 1))) for first, last in mark.spans]
+
+
 @given(SPANS, SPANS)
 def test_intersection_is_that_of_sets(left: list[Span], right: list[Span]) -> None:
     """What two cursors have both settled is what both sets hold."""
