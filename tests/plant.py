@@ -80,6 +80,11 @@ class Gateway:
         self.start()
         await until(self.answers, READY_S)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text()
@@ -163,10 +168,10 @@ def run_to_its_end(folder: Path) -> subprocess.CompletedProcess[str]:
 class Broker(Mosquitto):
     """A mosquitto that keeps what it took over when it is stopped in order."""
 
-    def __init__(self, folder: Path, *lines: str) -> None:
+    def __init__(self, folder: Path, *lines: str, port: int | None = None) -> None:
         folder.mkdir(exist_ok=True)
         kept = ("persistence true", f"persistence_location {folder}/", "max_queued_messages 0")
-        super().__init__(folder, *kept, *lines)
+        super().__init__(folder, *kept, *lines, port=port)
 
     def leave(self) -> None:
         """Stop it in order; `start` brings it back on the same port."""
@@ -177,9 +182,9 @@ class Broker(Mosquitto):
 
 
 @asynccontextmanager
-async def broker(folder: Path, *lines: str) -> AsyncIterator[Broker]:
+async def broker(folder: Path, *lines: str, port: int | None = None) -> AsyncIterator[Broker]:
     """Up, until the block ends."""
-    server = Broker(folder / "broker", *lines)
+    server = Broker(folder / "broker", *lines, port=port)
     await server.start()
     try:
         yield server
