@@ -46,7 +46,7 @@ type_prefix: cn.h01.
 journal: {path: /j, size_max: 1.5GiB, keep: 7d, telemetry_window: 200ms}
 uplinks:
   a:
-    brokers: [mqtts://broker.example, "mqtt://[::1]:1884"]
+    brokers: [mqtts://broker.example, "mqtts://[::1]:8884"]
     mqtt: 3.1.1
     client_id: box-7
     user: gw
@@ -68,7 +68,7 @@ uplinks:
         0.2,
     )
     (uplink,) = config.uplinks
-    assert uplink.brokers == (Broker("broker.example", 8883, tls=True), Broker("::1", 1884, tls=False))
+    assert uplink.brokers == (Broker("broker.example", 8883, tls=True), Broker("::1", 8884, tls=True))
     assert (uplink.mqtt, uplink.client_id, uplink.user, uplink.keep_alive_s) == ("3.1.1", "box-7", "gw", 30)
     assert (uplink.window, uplink.backlog_records_per_s) == (20, 50.5)
     assert uplink.password == Secret("env", "PW")
