@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.events import (
+    ALARM_SNAPSHOT,
+    CMD_RESULT,
     DEVICE_META,
     DEVICE_STATE,
     GATEWAY_STATUS,
+    STREAM_WATERMARK,
     AlarmTransition,
     Audit,
     Body,
@@ -29,7 +32,6 @@ from agent.events import (
     DeviceMeta,
     DeviceState,
     Event,
-    GatewayStatus,
     StreamBegin,
     TelemetryBatch,
 )
@@ -126,7 +128,7 @@ def splice(record: Record, origin: Origin) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """Something that holds now: unnumbered, retained by the broker, never journaled. `topic` is relative."""
+    """Something that holds now: unnumbered, never journaled. `topic` is relative."""
 
     topic: str
     payload: bytes
@@ -147,16 +149,20 @@ def project(event: Event, origin: Origin, clock_state: ClockState, as_of: AsOf, 
 
 def projected_topic(event: Event) -> str:
     """Where a projection goes, relative to the root of the gateway. Raises `KeyError` for what is never projected."""
-    match event.body:
-        case GatewayStatus():
-            return "status"
-        case DeviceState() | DeviceMeta():
-            return f"device/{segment(event.body.system)}/{segment(event.body.device)}/{_PROJECTED[event.type]}"
-        case _:
-            raise KeyError(event.type)
+    name = _PROJECTED[event.type]
+    if isinstance(event.body, DeviceState | DeviceMeta):
+        return f"device/{segment(event.body.system)}/{segment(event.body.device)}/{name}"
+    return name
 
 
-_PROJECTED = {DEVICE_STATE: "state", DEVICE_META: "meta", GATEWAY_STATUS: "status"}
+_PROJECTED = {
+    DEVICE_STATE: "state",
+    DEVICE_META: "meta",
+    GATEWAY_STATUS: "status",
+    STREAM_WATERMARK: "watermark",
+    ALARM_SNAPSHOT: "alarm-snapshot",
+    CMD_RESULT: "cmd-result",
+}
 
 
 def _known(event: Event, clock_state: ClockState, data: Body | msgspec.Raw) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -244,6 +244,110 @@ class Audit(Body, frozen=True, kw_only=True):
     hash: str
 
 
+class Missing(Body, frozen=True, kw_only=True):
+    """Records that will not come: `records` of those from `first` to `last`, both included."""
+
+    first: int
+    last: int
+    records: int
+    reason: str
+
+
+class StreamMark(Body, frozen=True, kw_only=True):
+    """How far one uplink is with one stream in one epoch.
+
+    Everything up to `complete_to` that passes the uplink's filter was handed over to its broker, which is `count`
+    records, but for what is `missing`. `confirmed_to` is up to where the platform has confirmed, null where it is not
+    asked to. `backlog` records are still to be sent, or not yet held against the filter; with `live_from` set, those
+    from there on come at once and the older ones beside them.
+    """
+
+    stream: str
+    epoch: str
+    complete_to: int
+    count: int
+    confirmed_to: int | None
+    live_from: int | None
+    backlog: int
+    missing: list[Missing]
+
+
+class StreamWatermark(Body, frozen=True, kw_only=True):
+    """Only below `complete_to` of its stream is a missing sequence a gap."""
+
+    uplink: str
+    reason: Literal["connect", "interval", "request", "end"]
+    streams: list[StreamMark]
+
+
+class AlarmSnapshot(Body, frozen=True, kw_only=True):
+    """Every alarm that is not NORM, as it stands now: part `part` of `of`, counted from 1."""
+
+    part: int
+    of: int
+    alarms: list[AlarmTransition]
+
+
+class Command(Body, frozen=True, kw_only=True):
+    """What the platform sends to `cmd/{verb}`; each verb has `args` of its own. Both times are RFC 3339."""
+
+    cmd_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    issued_at: str
+    expires_at: str
+    actor: Actor
+
+
+class ConfirmArgs(Body, frozen=True, kw_only=True):
+    """The platform has stored these records of one epoch: ranges by stream, first and last included."""
+
+    epoch: str
+    ranges: dict[str, list[tuple[Annotated[int, msgspec.Meta(ge=1)], Annotated[int, msgspec.Meta(ge=1)]]]]
+
+
+class ConfirmCommand(Command, frozen=True, kw_only=True):
+    args: ConfirmArgs
+
+
+class ResendArgs(Body, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+    """Send these again, both ends included."""
+
+    epoch: str
+    stream: str
+    first: Annotated[int, msgspec.Meta(ge=1)]
+    last: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class ResendCommand(Command, frozen=True, kw_only=True):
+    args: ResendArgs
+
+
+class NoArgs(Body, frozen=True, kw_only=True):
+    """An empty object."""
+
+
+class PlainCommand(Command, frozen=True, kw_only=True):
+    """`snapshot` and `ping`."""
+
+    args: NoArgs
+
+
+CommandCode = Literal[
+    "malformed", "expired", "repeated", "not_allowed", "not_confirming", "unknown_epoch", "not_kept", "busy"
+]
+
+
+class CommandResult(Body, frozen=True, kw_only=True):
+    """The answer to one command; `args` says what was done. `cmd_id` is null where the command had none."""
+
+    cmd_id: str | None
+    verb: str
+    uplink: str
+    result: Literal["done", "refused"]
+    code: CommandCode | None
+    message: str
+    args: dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened, before it is a record. `time` is epoch seconds of the occurrence; `subject` names it."""
@@ -263,3 +367,6 @@ DEVICE_META = "device.meta.v1"
 GATEWAY_STATUS = "gateway.status.v1"
 STREAM_BEGIN = "stream.begin.v1"
 AUDIT = "audit.v1"
+STREAM_WATERMARK = "stream.watermark.v1"
+ALARM_SNAPSHOT = "alarm.snapshot.v1"
+CMD_RESULT = "cmd.result.v1"

@@ -8,21 +8,31 @@ import msgspec
 
 from agent.envelope import CONTENT_TYPE, AsOf, schema_path
 from agent.events import (
+    ALARM_SNAPSHOT,
     ALARM_TRANSITION,
     AUDIT,
+    CMD_RESULT,
     DEVICE_META,
     DEVICE_STATE,
     GATEWAY_STATUS,
     STREAM_BEGIN,
+    STREAM_WATERMARK,
     TELEMETRY_BATCH,
+    AlarmSnapshot,
     AlarmTransition,
     Audit,
     Body,
     ClockState,
+    Command,
+    CommandResult,
+    ConfirmCommand,
     DeviceMeta,
     DeviceState,
     GatewayStatus,
+    PlainCommand,
+    ResendCommand,
     StreamBegin,
+    StreamWatermark,
     TelemetryBatch,
 )
 
@@ -39,8 +49,19 @@ PROJECTIONS: dict[str, type[Body]] = {
     GATEWAY_STATUS: GatewayStatus,
     DEVICE_STATE: DeviceState,
     DEVICE_META: DeviceMeta,
+    STREAM_WATERMARK: StreamWatermark,
+    ALARM_SNAPSHOT: AlarmSnapshot,
+    CMD_RESULT: CommandResult,
 }
-"""Unnumbered and retained: what holds now."""
+"""Unnumbered: what holds now. Status, state and meta are retained by the broker."""
+
+COMMANDS: dict[str, type[Command]] = {
+    "confirm": ConfirmCommand,
+    "resend": ResendCommand,
+    "snapshot": PlainCommand,
+    "ping": PlainCommand,
+}
+"""What the platform may send, by verb; not in an envelope."""
 
 _Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 _Sequence = Annotated[str, msgspec.Meta(pattern=r"^\d{16}$")]
@@ -78,17 +99,26 @@ def record_schema(event_type: str) -> dict[str, Any]:
 
 
 def projection_schema(event_type: str) -> dict[str, Any]:
-    """The same for a retained projection. Raises `KeyError`."""
+    """The same for a projection of the present. Raises `KeyError`."""
     body = PROJECTIONS[event_type]
     data = msgspec.defstruct(f"{body.__name__}Now", [("as_of", AsOf)], bases=(body,), kw_only=True)
     return _schema(ProjectionEnvelope, data, event_type)
 
 
+def command_schema(verb: str) -> dict[str, Any]:
+    """JSON Schema (2020-12) of the payload of `cmd/{verb}`. Raises `KeyError`."""
+    return _headed(COMMANDS[verb], f"/schemas/cmd.{verb}/1.0", f"cmd.{verb}")
+
+
 def _schema(envelope: type[msgspec.Struct], data: type[msgspec.Struct], event_type: str) -> dict[str, Any]:
     whole = msgspec.defstruct(f"{data.__name__}Event", [("data", data)], bases=(envelope,), kw_only=True)
+    return _headed(whole, schema_path(event_type), event_type)
+
+
+def _headed(shape: type[msgspec.Struct], path: str, title: str) -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": schema_path(event_type),
-        "title": event_type,
-        **msgspec.json.schema(whole),
+        "$id": path,
+        "title": title,
+        **msgspec.json.schema(shape),
     }
