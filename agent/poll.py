@@ -185,6 +185,7 @@ class LineWorker:
                 # A line on which there is nothing to ask is held open all the same.
                 group.create_task(asyncio.Event().wait(), name=f"open[{self.line.id}]")
         except BaseExceptionGroup as failures:
+            _heed_cancellation()
             raise _first(failures) from None
 
     async def _subscribe(self, driver: Subscribing) -> None:
@@ -317,6 +318,13 @@ class LineWorker:
 
     async def close(self) -> None:
         await self._driver.close()
+
+
+def _heed_cancellation() -> None:
+    """A task group that fails while it is cancelled from outside raises its failures only (Python before 3.13)."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -20,6 +20,9 @@ from typing import cast
 import uvloop
 
 REGISTERS = 100
+LAST_REPLY_S = 0.3
+"""What was served must have left before the connections are cut."""
+
 
 
 def register_values(counter: int, changing: int) -> list[int]:
@@ -33,6 +36,7 @@ class Load:
     def __init__(self, interval_s: float, changing: int) -> None:
         self.served: dict[tuple[int, int], float] = {}
         self.requests = 0
+        self.ended = False
         self._interval_s = interval_s
         self._changing = changing
         self._counter = -1
@@ -61,7 +65,7 @@ class Device(asyncio.Protocol):
         self._device = int(transport.get_extra_info("sockname")[0].rpartition(".")[2])
 
     def data_received(self, data: bytes) -> None:
-        while len(data) >= 12:
+        while len(data) >= 12 and not self._load.ended:
             transaction, _, length, unit, function, start, count = struct.unpack_from(">HHHBBHH", data)
             data = data[6 + length :]
             body = self._load.answer(self._device)[2 * start : 2 * (start + count)]
@@ -76,6 +80,8 @@ async def serve(load: Load, net: str, port: int, devices: int) -> None:
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     await stop.wait()
+    load.ended = True
+    await asyncio.sleep(LAST_REPLY_S)
     for server in servers:
         server.close()
 

@@ -46,6 +46,7 @@ class ScriptedDriver:
         self.silent: set[str] = set()
         self.line_error: Exception | None = None
         self.hang: set[str] = set()
+        self.leaving = asyncio.Event()
         self.reads: Counter[str] = Counter()
         self.times: list[tuple[str, float, float]] = []
         self.open = 0
@@ -70,12 +71,19 @@ class ScriptedDriver:
             if name in self.silent:
                 raise NoAnswer(name, "no answer")
             if name in self.hang:
-                await asyncio.sleep(3600)
+                await self._hang()
             self.value += 1.0
             count = len(poll.points)
             return Reading(poll, self.clock.wall(), self.clock.mono(), (self.value,) * count, {}, ())
         finally:
             self.inside[name] -= 1
+
+    async def _hang(self) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            self.leaving.set()
+            await asyncio.sleep(0)  # a driver may need a turn of the loop to clean up
 
     async def identify(self, device: Device) -> Identity:
         return Identity()
@@ -286,3 +294,19 @@ async def test_a_line_without_points_is_opened_once_and_held() -> None:
         await site.run(60, step_s=1.0)
         assert site.driver.open == 1
         assert site.worker.view().state == "up"
+
+
+async def test_a_stop_while_the_line_is_being_lost_is_a_stop() -> None:
+    """A cancellation that meets a failing line must not be swallowed by it: the daemon would never end."""
+    site = Site(device("m1", 1.0), device("m2", 1.0), timeout_s=100.0)
+    site.driver.hang.add("m2")
+    task = asyncio.create_task(site.worker.run())
+    await settle()
+    await site.run(3)
+    site.driver.line_error = Unreachable("10.0.0.1:502", "connection reset")
+    site.clock.advance(1)
+    await site.driver.leaving.wait()
+    task.cancel()
+    async with asyncio.timeout(2):
+        await asyncio.wait([task])
+    assert task.cancelled()
