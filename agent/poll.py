@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import structlog
 
@@ -21,7 +21,7 @@ from drivers.contract import Poll, Reading, Subscribing
 from drivers.errors import NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Iterator
     from random import Random
 
     from agent.clock import Clock
@@ -175,18 +175,25 @@ class LineWorker:
 
     async def _serve(self) -> None:
         """Until the line is lost. Raises `Unreachable`, `Refused`, `_Silent`, or what a fault in the driver raised."""
+        # Not a task group: before Python 3.13 one that is cancelled while it fails forgets that it was cancelled.
+        tasks = [asyncio.create_task(work, name=name) for name, work in self._work()]
         try:
-            async with asyncio.TaskGroup() as group:
-                if isinstance(self._driver, Subscribing):
-                    group.create_task(self._subscribe(self._driver), name=f"subscription[{self.line.id}]")
-                else:
-                    for presence in self.devices.values():
-                        group.create_task(self._ask_for_ever(presence), name=f"device[{presence.device.id}]")
-                # A line on which there is nothing to ask is held open all the same.
-                group.create_task(asyncio.Event().wait(), name=f"open[{self.line.id}]")
-        except BaseExceptionGroup as failures:
-            _heed_cancellation()
-            raise _first(failures) from None
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        raise next(end for end in ends if isinstance(end, Exception))
+
+    def _work(self) -> Iterator[tuple[str, Coroutine[Any, Any, Any]]]:
+        """What a line does while it is open, each with a name."""
+        if isinstance(self._driver, Subscribing):
+            yield f"subscription[{self.line.id}]", self._subscribe(self._driver)
+        else:
+            for presence in self.devices.values():
+                yield f"device[{presence.device.id}]", self._ask_for_ever(presence)
+        # A line on which there is nothing to ask is held open all the same.
+        yield f"open[{self.line.id}]", asyncio.Event().wait()
 
     async def _subscribe(self, driver: Subscribing) -> None:
         polls = [poll for presence in self.devices.values() for poll in presence.polls]
@@ -318,18 +325,3 @@ class LineWorker:
 
     async def close(self) -> None:
         await self._driver.close()
-
-
-def _heed_cancellation() -> None:
-    """A task group that fails while it is cancelled from outside raises its failures only (Python before 3.13)."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first failure of a task group: the others are its echo."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
