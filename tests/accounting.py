@@ -7,6 +7,8 @@ them, by their JSON; a fault is one sentence, no faults is an empty list.
 from __future__ import annotations
 
 import json
+import math
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TYPE_PREFIX = "wardgate."
+
+CLOCKS_S = 0.1
+"""The truth notes when a reply leaves, the gateway when it has come; both on this machine."""
 
 PointKey = tuple[str, str]
 """Device and point."""
@@ -148,14 +153,23 @@ def _alarm_faults(transitions: Iterable[dict[str, Any]]) -> list[str]:
 
 def schema_faults(came: Iterable[Arrival]) -> list[str]:
     """Everything that came, against the schemas that the gateway publishes."""
-    faults = []
-    for arrival in came:
-        validator = _validator(arrival.type, "sequence" in arrival.event)
-        faults += [
-            f"{arrival.event['id']}: {error.json_path}: {error.message}"
-            for error in validator.iter_errors(arrival.event)
-        ]
-    return faults
+    return [
+        f"{arrival.event['id']}: {error.json_path}: {error.message}"
+        for arrival in came
+        for error in _validator(arrival.type, "sequence" in arrival.event).iter_errors(_each_kind_once(arrival))
+    ]
+
+
+def _each_kind_once(arrival: Arrival) -> dict[str, Any]:
+    """A batch with one sample of each kind: to a schema, samples that differ in point, time and number are equal."""
+    if "samples" not in arrival.data:
+        return arrival.event
+    kinds = {_kind(sample): sample for sample in arrival.data["samples"]}
+    return {**arrival.event, "data": {**arrival.data, "samples": list(kinds.values())}}
+
+
+def _kind(sample: Mapping[str, Any]) -> tuple[object, ...]:
+    return tuple((key, type(value) if key in {"p", "dt", "v"} else value) for key, value in sample.items())
 
 
 @cache
@@ -227,3 +241,25 @@ def compare(said: Mapping[PointKey, Sequence[Sample]], served: Mapping[PointKey,
 def changes(served: Iterable[Served]) -> list[Served]:
     """Without immediate repetitions: the first of equals stays."""
     return [next(equals) for _, equals in groupby(served, key=lambda each: each.value)]
+
+
+def never_served(said: Mapping[PointKey, Sequence[Sample]], served: Mapping[PointKey, Sequence[Served]]) -> list[str]:
+    """Values of any quality that the device had not served by then, and bad ones that are a value all the same."""
+    faults = []
+    for key, of_point in said.items():
+        by_device = served.get(key, ())
+        times = [one.time for one in by_device]
+        for sample in of_point:
+            known = by_device[: bisect_right(times, sample.time + CLOCKS_S)]
+            if sample.quality == "bad":
+                faults += [f"{key}: bad, and yet {sample.value}"] if sample.value is not None else []
+            elif not any(_is_same(sample.value, one.value) for one in reversed(known)):
+                faults.append(f"{key}: {sample.value} ({sample.quality}) was never served before {sample.time:.3f}")
+    return faults
+
+
+def _is_same(value: Any, served: Any) -> bool:
+    """Numbers may differ by what a scale costs; a truth value is no number."""
+    if isinstance(value, bool) or isinstance(served, bool) or not isinstance(value, (int, float)):
+        return type(value) is type(served) and bool(value == served)
+    return isinstance(served, (int, float)) and math.isclose(value, served, rel_tol=1e-6, abs_tol=1e-9)
