@@ -20,6 +20,7 @@ import structlog
 import uvloop
 
 from agent import __version__, log
+from agent.accept import accept
 from agent.clock import SystemClock
 from agent.control.server import SocketBlocked, serve
 from agent.envelope import Origin
@@ -34,9 +35,7 @@ from agent.uplink.uplink import Release, Uplink
 from buffer.errors import JournalError
 from buffer.journal import Journal
 from buffer.retention import Limits
-from config.errors import ConfigInvalid, ConfigProblem
-from config.load import load
-from drivers import registry
+from config.errors import ConfigInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 
     from agent.events import Event
     from config.model import Config
-    from drivers.contract import Reading
+    from drivers.contract import Driver, Reading
 
 EXIT_NOT_WELL = 1
 
@@ -52,14 +51,15 @@ EXIT_NOT_WELL = 1
 def main(folder: Path) -> int:
     """Run until a signal. Exit code 0 after an orderly stop, 1 when it cannot start or go on; says why in one line."""
     log.setup()
+    clock = SystemClock()
     try:
-        config = load(folder, registry.protocols())
+        config, drivers = accept(folder, clock)
     except ConfigInvalid as invalid:
         return _say(str(invalid))
     code = 0
     try:
-        uvloop.run(Daemon(config).run())
-    except* (JournalError, SocketBlocked, ConfigProblem) as group:
+        uvloop.run(Daemon(config, drivers, clock).run())
+    except* (JournalError, SocketBlocked) as group:
         code = max(_say(f"wardgate: {error}") for error in _leaves(group))
     return code
 
@@ -67,12 +67,13 @@ def main(folder: Path) -> int:
 class Daemon:
     """Builds the stages of one configuration and runs them; what the lines share of them is here (`poll.Watcher`)."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, drivers: Sequence[Driver], clock: SystemClock) -> None:
         self.config = config
         self.site = config.site
-        self.clock = SystemClock()
+        self.clock = clock
         self.health = Health()
         self.random = Random()  # noqa: S311  # spreads polls in time, keeps no secret
+        self._drivers = drivers
         self._log = structlog.get_logger()
         self._stop = asyncio.Event()
 
@@ -103,7 +104,7 @@ class Daemon:
         config = self.config
         rules = Rules.build(config, journal.state)
         self._pipeline = Pipeline(rules, journal, self.clock, config.journal.telemetry_window_s, config.version)
-        workers = [LineWorker(line, registry.build(line, self.clock), self) for line in config.lines]
+        workers = [LineWorker(*pair, self) for pair in zip(config.lines, self._drivers, strict=True)]
         origin = Origin(config.site, config.gateway, config.topic_root, config.type_prefix)
         release = Release(__version__, config.version)
         uplinks = [

@@ -13,11 +13,13 @@ app = typer.Typer()
 @app.command(epilog="Example: wardgate check --config ./hospital")
 def check(config: ConfigDir = ETC, as_json: AsJson = False) -> None:
     """Every mistake in a configuration folder, with file, line, column and what to write instead."""
+    from agent.accept import accept
     from agent.cli import configured
+    from agent.clock import SystemClock
     from config.errors import ConfigInvalid
 
     try:
-        accepted = configured.accepted(config)
+        accepted, _ = accept(config, SystemClock())
     except ConfigInvalid as invalid:
         if as_json:
             show.json(configured.blame(invalid))

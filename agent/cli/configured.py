@@ -1,7 +1,4 @@
-"""The configuration as the daemon would take it: files and drivers both content.
-
-Slow to import, so verbs do it late.
-"""
+"""What `check` says of a configuration, as JSON."""
 
 from __future__ import annotations
 
@@ -9,15 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.clock import SystemClock
-from config.errors import ConfigInvalid, ConfigProblem
-from config.load import load, locate
-from drivers import registry
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from config.errors import Problem
+    from config.errors import ConfigInvalid, Problem
     from config.model import Config
 
 
@@ -40,20 +30,6 @@ class Verdict(msgspec.Struct, frozen=True):
     devices: int = 0
     points: int = 0
     alarms: int = 0
-
-
-def accepted(folder: Path) -> Config:
-    """Load it and let every driver plan its line; opens nothing. Raises `ConfigInvalid` with everything found."""
-    config = load(folder, registry.protocols())
-    problems = []
-    for line in config.lines:
-        try:
-            registry.build(line, SystemClock())
-        except ConfigProblem as problem:
-            problems.append(locate(folder, line.id, problem))
-    if problems:
-        raise ConfigInvalid(problems, config.warnings)
-    return config
 
 
 def praise(config: Config) -> Verdict:

@@ -6,12 +6,11 @@ import asyncio
 import difflib
 from typing import TYPE_CHECKING
 
-from agent.cli.configured import accepted
+from agent.accept import accept
 from agent.clock import SystemClock
 from agent.control.client import NotDone, UnknownName
 from agent.presence import point_view
 from config.errors import ConfigInvalid
-from drivers import registry
 from drivers.contract import Poll
 from drivers.errors import DriverError
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from agent.status import PointView
     from config.model import Device, Line
-    from drivers.contract import Reading
+    from drivers.contract import Driver, Reading
 
 TIMEOUTS_MAX = 6
 """Connecting and reading may each take this many request timeouts: several blocks, one retry."""
@@ -30,16 +29,20 @@ TIMEOUTS_MAX = 6
 def read(folder: Path, device: str, points: Sequence[str]) -> list[PointView]:
     """Raises `UnknownName`, or `NotDone` where the configuration or the device does not allow it."""
     try:
-        config = accepted(folder)
+        config, drivers = accept(folder, SystemClock())
     except ConfigInvalid as invalid:
         what = f"the configuration in {folder} cannot be used (mistakes: {len(invalid.problems)})"
         raise NotDone(what, f"see `wardgate check --config {folder}`") from invalid
-    owners = {each.id: (line, each) for line in config.lines for each in line.devices}
-    line, found = owners[_known(device, list(owners), "device")]
+    owners = {
+        each.id: (line, driver, each)
+        for line, driver in zip(config.lines, drivers, strict=True)
+        for each in line.devices
+    }
+    line, driver, found = owners[_known(device, list(owners), "device")]
     for name in points:
         _known(name, [point.id for point in found.points], f"point of {device}")
     try:
-        return _views(asyncio.run(_read(line, found, points)))
+        return _views(asyncio.run(_read(line, driver, found, points)))
     except DriverError as error:
         raise NotDone(f"{error.endpoint}: {error.what}", error.hint) from error
     except TimeoutError as error:
@@ -47,8 +50,7 @@ def read(folder: Path, device: str, points: Sequence[str]) -> list[PointView]:
         raise NotDone(what, "check power, cable and address") from error
 
 
-async def _read(line: Line, device: Device, points: Sequence[str]) -> Reading:
-    driver = registry.build(line, SystemClock())
+async def _read(line: Line, driver: Driver, device: Device, points: Sequence[str]) -> Reading:
     chosen = tuple(point for point in device.points if not points or point.id in points)
     try:
         async with asyncio.timeout(line.timeout_s * TIMEOUTS_MAX):
