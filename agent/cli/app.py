@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from agent.cli import alarms, check, demo, devices, journal, points, read, schema, status, version, watch
+from agent.cli import alarms, check, consume, demo, devices, journal, points, read, schema, status, version, watch
 from agent.cli import run as run_options
 from agent.cli.options import ETC, ConfigDir
 from agent.control.client import ControlError, DaemonUnreachable, UnknownName
@@ -44,6 +44,7 @@ VERBS = {
     "watch": watch.app,
     "alarms": alarms.app,
     "journal": journal.app,
+    "consume": consume.app,
     "version": version.app,
 }
 """In the order of the help."""

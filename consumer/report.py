@@ -1,0 +1,209 @@
+"""The completeness report: what arrived, what lacks, and what the gateway itself says is lost. Frozen; text and JSON.
+
+COMPLETE: nothing lacks below any watermark but what the gateway named as lost. GAPS: something does. UNKNOWN: there is
+a stream without a watermark yet, or nothing at all was heard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from consumer.account import Account
+    from consumer.lanes import GatewayAccount, LaneAccount
+    from consumer.ranges import Range
+
+Completeness = Literal["COMPLETE", "GAPS", "UNKNOWN"]
+
+GAPS_SHOWN_MAX = 100
+"""Of one stream and epoch; `gap_records` counts all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """`records` between two sequences that the gateway says will not come; `reason` is its word for why."""
+
+    first: int
+    last: int
+    records: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneReport:
+    """One stream in one epoch. `complete_to` is the newest watermark (None: none yet), `later` what came beyond it.
+
+    `gaps` are sequences that lack, `unplaced` counts records that lack without saying which. `backlog` is what the
+    gateway has still to send, by its watermark.
+    """
+
+    stream: str
+    epoch: str
+    verdict: Completeness
+    received: int
+    duplicates: int
+    first: int | None
+    last: int | None
+    complete_to: int | None
+    later: int
+    gap_records: int
+    gaps: tuple[Range, ...]
+    unplaced: int
+    lost_records: int
+    lost: tuple[Loss, ...]
+    confirmed: int
+    backlog: int
+    live_from: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """An epoch and the one before it, where that is known."""
+
+    epoch: str
+    previous: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayReport:
+    """One gateway; `online` is its status as the broker told it last."""
+
+    gateway: str
+    verdict: Completeness
+    online: bool | None
+    alarms_standing: int
+    epochs: tuple[EpochReport, ...]
+    streams: tuple[LaneReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Of all gateways. `unreadable` messages were no events; `unaccounted` were stored beyond the account's limits."""
+
+    verdict: Completeness
+    received: int
+    duplicates: int
+    gap_records: int
+    lost_records: int
+    unreadable: int
+    unaccounted: int
+    gateways: tuple[GatewayReport, ...]
+
+
+def report(account: Account) -> Report:
+    gateways = tuple(_gateway(gateway, account.of(gateway.source)) for gateway in account.gateways.values())
+    lanes = [lane for gateway in gateways for lane in gateway.streams]
+    return Report(
+        verdict=_worst(gateway.verdict for gateway in gateways),
+        received=sum(lane.received for lane in lanes),
+        duplicates=sum(lane.duplicates for lane in lanes),
+        gap_records=sum(lane.gap_records for lane in lanes),
+        lost_records=sum(lane.lost_records for lane in lanes),
+        unreadable=account.unreadable,
+        unaccounted=account.unaccounted,
+        gateways=gateways,
+    )
+
+
+def _gateway(gateway: GatewayAccount, lanes: list[LaneAccount]) -> GatewayReport:
+    streams = tuple(_lane(lane) for lane in lanes)
+    return GatewayReport(
+        gateway=gateway.source,
+        verdict=_worst(lane.verdict for lane in streams),
+        online=gateway.online,
+        alarms_standing=gateway.alarms.standing,
+        epochs=tuple(EpochReport(epoch, previous) for epoch, previous in gateway.epochs.items()),
+        streams=streams,
+    )
+
+
+def _lane(account: LaneAccount) -> LaneReport:
+    verdicts = account.verdicts()
+    worst = max(verdicts, key=lambda verdict: verdict.records, default=None)
+    marks = account.marks.values()
+    complete_to = max((mark.complete_to for mark in marks), default=None)
+    lost = tuple(sorted(_lost(account), key=lambda loss: (loss.first, loss.last)))
+    return LaneReport(
+        stream=account.lane.stream,
+        epoch=account.lane.epoch,
+        verdict="UNKNOWN" if worst is None else "GAPS" if worst.records else "COMPLETE",
+        received=account.received.count,
+        duplicates=account.duplicates,
+        first=account.received.first,
+        last=account.received.last,
+        complete_to=complete_to,
+        later=account.received.within((complete_to or 0) + 1, account.received.last or 0).count,
+        gap_records=worst.records if worst else 0,
+        gaps=tuple(worst.gaps)[:GAPS_SHOWN_MAX] if worst else (),
+        unplaced=worst.unplaced if worst else 0,
+        lost_records=sum(loss.records for loss in lost),
+        lost=lost,
+        confirmed=account.confirmed.count,
+        backlog=max((mark.backlog for mark in marks), default=0),
+        live_from=next((mark.live_from for mark in marks if mark.live_from is not None), None),
+    )
+
+
+def _lost(account: LaneAccount) -> Iterable[Loss]:
+    """By the watermark's word, and by answers to our own requests where the watermark does not say it too."""
+    told = {each for mark in account.marks.values() for each in mark.missing}
+    for each in told:
+        yield Loss(each.first, each.last, each.records, each.reason)
+    for reason, ranges in account.gone.items():
+        for first, last in ranges.minus(account.received).minus(sorted((each.first, each.last) for each in told)):
+            yield Loss(first, last, last - first + 1, reason)
+
+
+def _worst(verdicts: Iterable[Completeness]) -> Completeness:
+    found = set(verdicts)
+    return "GAPS" if "GAPS" in found else "UNKNOWN" if "UNKNOWN" in found or not found else "COMPLETE"
+
+
+def lines(told: Report) -> Iterable[str]:
+    """For people, in fixed columns."""
+    for gateway in told.gateways:
+        online = {True: "online", False: "offline", None: "status unknown"}[gateway.online]
+        yield f"{gateway.gateway}: {gateway.verdict}, {online}, {gateway.alarms_standing} alarms standing"
+        yield f"  {'epoch':<10} {'stream':<10}" + "".join(f"{name:>12}" for name in _COLUMNS)
+        for lane in gateway.streams:
+            yield from _lane_lines(lane)
+    lost = f", {told.lost_records} lost by the gateway's own account" if told.lost_records else ""
+    odd = f", {told.unreadable} messages were no events" if told.unreadable else ""
+    odd += f", {told.unaccounted} stored beyond the limits of the account" if told.unaccounted else ""
+    yield (
+        f"{told.verdict}: {told.received} records received, {told.duplicates} duplicates, "
+        f"{told.gap_records} missing{lost}{odd}"
+    )
+
+
+_COLUMNS = ("received", "duplicates", "complete to", "later", "missing", "lost", "confirmed")
+
+
+def _lane_lines(lane: LaneReport) -> Iterable[str]:
+    complete_to = "-" if lane.complete_to is None else lane.complete_to
+    numbers = (
+        lane.received,
+        lane.duplicates,
+        complete_to,
+        lane.later,
+        lane.gap_records,
+        lane.lost_records,
+        lane.confirmed,
+    )
+    yield f"  {lane.epoch:<10} {lane.stream:<10}" + "".join(f"{number:>12}" for number in numbers)
+    if lane.gaps:
+        more = " …" if len(lane.gaps) == GAPS_SHOWN_MAX else ""
+        yield f"    never arrived: {', '.join(map(_span, lane.gaps))}{more}"
+    if lane.unplaced:
+        yield f"    never arrived: {lane.unplaced} more, the gateway's count says"
+    for loss in lane.lost:
+        yield f"    lost, {loss.reason}: {loss.records} in {_span((loss.first, loss.last))}"
+    if lane.backlog:
+        yield f"    still to be sent by the gateway: {lane.backlog}"
+
+
+def _span(span: Range) -> str:
+    return f"{span[0]}" if span[0] == span[1] else f"{span[0]}-{span[1]}"
