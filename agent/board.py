@@ -1,12 +1,14 @@
-"""The alarm list as operators see it: every alarm that is not NORM, shown only once its event is on disk."""
+"""The alarms that stand, for operators and for platforms: every one that is not NORM, once its event is on disk."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.events import AlarmTransition, Names, rfc3339
+from agent.rules.occurrence import Context
 from agent.status import AlarmView
 from config.model import COLOURS
 
@@ -24,16 +26,26 @@ class AlarmBoard:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._shown = {run.alarm.id: _restored(run, rules.gateway) for run in rules.standing()}
+        self._events = {
+            run.alarm.id: run.snapshot(Context(rules.gateway, rules.cfg_ver, run.changed)) for run in rules.standing()
+        }
         self._ended: dict[str, AlarmView] = {}
 
     def on_stored(self, events: Iterable[Event]) -> None:
         """What is on disk may be shown."""
         for event in events:
             body = event.body
-            if not isinstance(body, AlarmTransition):
-                continue
+            if not isinstance(body, AlarmTransition) or body.alarm_id not in self._rules.runs:
+                continue  # a proof test is no alarm of this house
+            self._events[body.alarm_id] = event
+            if body.ended:
+                del self._events[body.alarm_id]
             view = _shown(body, self._shown.pop(body.alarm_id, None))
             (self._ended if body.ended else self._shown)[body.alarm_id] = view
+
+    def snapshot(self) -> list[Event]:
+        """The last stored transition of each alarm that stands; value and quality are those of now."""
+        return [self._present(event) for event in self._events.values()]
 
     def latest(self, alarm_id: str) -> AlarmView:
         """An alarm as its last stored event left it, even where that ended it. Raises `KeyError`."""
@@ -46,6 +58,11 @@ class AlarmBoard:
             newest_first, key=lambda view: (view.state not in ("UNACK", "ACKED"), COLOURS.index(view.colour))
         )
         return [self._refreshed(view) for view in ranked]
+
+    def _present(self, event: Event) -> Event:
+        run = self._rules.runs[event.subject]
+        now = {"value": run.value, "q": run.quality_name, "qr": run.quality.reason, "condition_known": run.known}
+        return replace(event, body=msgspec.structs.replace(event.body, **now))
 
     def _refreshed(self, view: AlarmView) -> AlarmView:
         run = self._rules.runs[view.alarm_id]

@@ -337,9 +337,9 @@ CommandCode = Literal[
 
 
 class CommandResult(Body, frozen=True, kw_only=True):
-    """The answer to one command; `args` says what was done. `cmd_id` is null where the command had none."""
+    """The answer to one command; `args` says what was done. `cmd_id` is empty where the command had none."""
 
-    cmd_id: str | None
+    cmd_id: str
     verb: str
     uplink: str
     result: Literal["done", "refused"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent import events
-from agent.events import AlarmState, AlarmTransition, Event, Names, PlaceRef, QualityName, rfc3339
+from agent.events import Action, AlarmState, AlarmTransition, Event, Names, PlaceRef, QualityName, rfc3339
 from agent.rules.lanes import Lane, lanes, quiet_band
 from agent.rules.machine import Row, transition
 from config.model import COLOURS, Colour, Limit
@@ -61,6 +61,9 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     ack_at: float | None
     ack_comment: str | None
     lanes: list[StoredLane]
+    action: Action = "raise"
+    prev_state: AlarmState = "NORM"
+    began: float = 0.0
 
 
 class Run:
@@ -70,9 +73,11 @@ class Run:
         "ack_at",
         "ack_by",
         "ack_comment",
+        "action",
         "alarm",
         "at_rest",
         "band",
+        "began",
         "changed",
         "known",
         "lanes",
@@ -81,6 +86,7 @@ class Run:
         "occurrence",
         "peak",
         "point",
+        "prev_state",
         "quality",
         "raised",
         "retriggers",
@@ -106,6 +112,9 @@ class Run:
         self.peak: Colour | None = None
         self.raised = 0.0
         self.changed = 0.0
+        self.action: Action = "raise"
+        self.prev_state: AlarmState = "NORM"
+        self.began = 0.0
         self.ack_by: str | None = None
         self.ack_at: float | None = None
         self.ack_comment: str | None = None
@@ -193,11 +202,11 @@ class Run:
         row = transition(self.state, trigger, latching=alarm.latching, ack_required=alarm.ack_required)
         if row is None:
             return None
-        began = self._begin(row, now)
-        before, self.state = self.state, row.to
+        self.began = self._begin(row, now)
+        self.prev_state, self.state, self.action = self.state, row.to, row.action
         self.n += 1
         self.changed = now.wall
-        event = self._event(row, before, began, now, context)
+        event = self.snapshot(context)
         if row.to == "NORM":
             self.peak = None
         return event
@@ -218,7 +227,8 @@ class Run:
             self.retriggers += 1
         return began
 
-    def _event(self, row: Row, before: AlarmState, began: float, now: Now, context: Context) -> Event:
+    def snapshot(self, context: Context) -> Event:
+        """The last transition, with the value of now: what was announced, and what a restart finds again."""
         alarm, level = self.alarm, self.level
         priority, severity, response = PRIORITY[self.colour]
         limit = alarm.condition if isinstance(alarm.condition, Limit) else None
@@ -227,10 +237,10 @@ class Run:
             occurrence_id=self.occurrence_id(context.gateway),
             n=self.n,
             durable=True,
-            action=row.action,
-            ended=row.to == "NORM",
-            prev_state=before,
-            state=row.to,
+            action=self.action,
+            ended=self.state == "NORM",
+            prev_state=self.prev_state,
+            state=self.state,
             overlay=[],
             hidden=False,
             condition_known=self.known,
@@ -259,21 +269,21 @@ class Run:
             qr=self.quality.reason,
             ts_source=rfc3339(self.source_time) if self.source_time is not None else None,
             ts_gateway=rfc3339(context.read_at),
-            ts_cond=rfc3339(began),
-            ts_decided=rfc3339(now.wall),
+            ts_cond=rfc3339(self.began),
+            ts_decided=rfc3339(self.changed),
             on_delay_ms=round(alarm.on_delay_s * 1000),
             retrigger_count=self.retriggers,
             chatter_count=0,
             flood=False,
             ack=self._ack(),
-            latched=row.to in ("LTUNK", "LTACK"),
+            latched=self.state in ("LTUNK", "LTACK"),
             shelvable=alarm.shelvable,
             text=Names(zh=alarm.text.zh, en=alarm.text.en),
             advice=Names(zh=alarm.advice.zh, en=alarm.advice.en),
             rule_ver=self.rule_ver,
             cfg_ver=context.cfg_ver,
         )
-        return Event(events.ALARM_TRANSITION, alarm.stream, now.wall, alarm.id, body)
+        return Event(events.ALARM_TRANSITION, alarm.stream, self.changed, alarm.id, body)
 
     def _ack(self) -> events.Ack:
         return events.Ack(
@@ -310,6 +320,9 @@ class Run:
                 ack_at=self.ack_at,
                 ack_comment=self.ack_comment,
                 lanes=[StoredLane(lane.name, lane.on, lane.turning, lane.elapsed_s, lane.since) for lane in self.lanes],
+                action=self.action,
+                prev_state=self.prev_state,
+                began=self.began,
             )
         )
 
@@ -319,6 +332,7 @@ class Run:
         self.state, self.occurrence, self.n = stored.state, stored.occurrence, stored.n
         self.peak, self.raised, self.changed = stored.peak, stored.raised, stored.changed
         self.retriggers = stored.retriggers
+        self.action, self.prev_state, self.began = stored.action, stored.prev_state, stored.began or stored.changed
         self.ack_by, self.ack_at, self.ack_comment = stored.ack_by, stored.ack_at, stored.ack_comment
         by_name = {lane.name: lane for lane in self.lanes}
         for old in stored.lanes:
