@@ -124,6 +124,15 @@ class Mark:
             return 0
         return fresh
 
+    @property
+    def total(self) -> int:
+        """How many are settled."""
+        return self.low + sum(last - first + 1 for first, last in self.spans)
+
+    def holds(self, sequence: int) -> bool:
+        at = bisect_left(self.spans, (sequence + 1,))
+        return sequence <= self.low or (at > 0 and self.spans[at - 1][1] >= sequence)
+
     def copy(self) -> Mark:
         return Mark(self.low, self.spans[:], self.sent, self.counts[:])
 
