@@ -31,11 +31,15 @@ def check_point(spec: PointSpec, source: Source, report: Report) -> None:
 
 def check_system(system: str, source: Source, report: Report) -> None:
     """A slip in the name of a known system; other names are allowed."""
+    match = near_system(system)
+    if match:
+        report.warn(source, ("system",), f"found {shown(system)}, which no alarm pack knows", f"did you mean {match}?")
+
+
+def near_system(system: str) -> str:
+    """The known system that was probably meant, or nothing where it is one, or where none is near."""
     match = difflib.get_close_matches(system, SYSTEMS, n=1, cutoff=0.75)
-    if match and system not in SYSTEMS:
-        report.warn(
-            source, ("system",), f"found {shown(system)}, which no alarm pack knows", f"did you mean {match[0]}?"
-        )
+    return match[0] if match and system not in SYSTEMS else ""
 
 
 def check_addresses(devices: Iterable[tuple[str, str, AddressSpec, Source]], report: Report) -> None:
@@ -58,3 +62,15 @@ def check_clients(uplinks: Mapping[str, Uplink], source: Source, report: Report)
         if first != name:
             message = f"{shown(uplink.client_id)} is the client id of uplink {first} already"
             report.refuse(source, ("uplinks", name, "client_id"), message, "write another one, or leave it out")
+
+
+def check_roots(uplinks: Mapping[str, Uplink], source: Source, report: Report) -> None:
+    """Two uplinks under one root at one broker: each would speak for the other, and the will of one for both."""
+    taken: dict[tuple[str, str, int], str] = {}
+    for name, uplink in uplinks.items():
+        for broker in uplink.brokers:
+            first = taken.setdefault((uplink.topic_root, broker.host, broker.port), name)
+            if first != name:
+                message = f"uplink {first} has {shown(uplink.topic_root)} at {broker.host}:{broker.port} already"
+                report.refuse(source, ("uplinks", name, "topic_root"), message, "write another topic_root")
+                break

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 ID = r"^[a-z0-9_-]{1,40}$"
 DOTTED_ID = r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$"
 TOPIC_ROOT = r"^[^#+/\s]+(/[^#+/\s]+)*$"
+HOST_NAME = r"^[A-Za-z0-9_.:-]{1,253}$"
 TYPE_PREFIX = r"^([a-z0-9-]+\.)+$"
 
 _DURATION_SCHEMA = {"anyOf": [{"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ms|s|min|h|d)$"}, {"type": "number"}]}

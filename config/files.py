@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from config.fields import (
+    HOST_NAME,
     TOPIC_ROOT,
     TYPE_PREFIX,
     BrokerAddress,
@@ -32,7 +33,7 @@ from config.fields import (
     TimeZone,
     Unit,
 )
-from config.model import Colour, LevelName, PointType  # noqa: TC001 (pydantic reads these at run time)
+from config.model import Colour, LevelName, PointType, Stream  # noqa: TC001 (pydantic reads these at run time)
 
 __all__ = [
     "AddressSpec",
@@ -52,6 +53,10 @@ __all__ = [
     "TextSpec",
     "UplinkSpec",
 ]
+
+
+EXPIRY_S_MAX = 2**32 - 2
+"""The greatest expiry that MQTT 5 can say and that does not mean never."""
 
 
 class LineSpec(Spec):
@@ -166,8 +171,51 @@ class DeviceSpec(Spec):
     model: str | None = None
 
 
+class KeySpec(Spec):
+    """Where a private key is: a PEM file without a passphrase. Exactly one of the two."""
+
+    file: str | None = None
+    credential: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> KeySpec:
+        if (self.file is None) == (self.credential is None):
+            raise ValueError("not one source; write exactly one of file and credential")
+        return self
+
+
+def _key_by_reference(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError("not a reference; write {file: PATH} or {credential: NAME}")  # noqa: TRY004 (pydantic collects ValueError only)
+    return value
+
+
+class TlsSpec(Spec):
+    """What proves broker and gateway to each other: PEM files. Without `ca`, the authorities of the system."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Annotated[KeySpec, BeforeValidator(_key_by_reference)] | None = None
+    server_name: Annotated[str, Field(pattern=HOST_NAME)] | None = None
+
+    @model_validator(mode="after")
+    def _cert_with_key(self) -> TlsSpec:
+        if (self.cert is None) != (self.key is None):
+            missing, other = ("cert", "key") if self.cert is None else ("key", "cert")
+            raise ValueError(f"{other} without {missing}; write both: cert: PATH, key: {{file: PATH}}")
+        return self
+
+
+class FilterSpec(Spec):
+    """Which records go this way. What has no system, or no colour, is not judged by that."""
+
+    streams: Annotated[list[Stream], Field(min_length=1)] | None = None
+    systems: Annotated[list[DottedId], Field(min_length=1)] | None = None
+    colours: Annotated[list[Colour], Field(min_length=1)] | None = None
+
+
 class UplinkSpec(Spec):
-    """One way to the platform. Several brokers are tried one after the other."""
+    """One way to the platform. Several brokers are tried one after the other, the first one is preferred."""
 
     brokers: Annotated[list[BrokerAddress], Field(min_length=1, description="[mqtt://HOST:PORT]")]
     mqtt: MqttVersion = "5"
@@ -177,6 +225,10 @@ class UplinkSpec(Spec):
     keep_alive: Annotated[Duration, Field(ge=5, le=300)] = 15.0
     window: Annotated[int, Field(ge=1, le=1000)] = 32
     backlog_rate: Annotated[float, Field(gt=0)] = 200.0
+    tls: TlsSpec | None = None
+    topic_root: Annotated[str, Field(pattern=TOPIC_ROOT)] | None = None
+    filter: FilterSpec = FilterSpec()
+    telemetry_expiry: Annotated[Duration, Field(ge=1, le=EXPIRY_S_MAX)] | None = None
 
 
 class JournalSpec(Spec):

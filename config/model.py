@@ -191,8 +191,35 @@ class Broker:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """What proves the broker and the gateway to each other, as PEM files that may be replaced at any time.
+
+    Without `ca` the authorities that the system trusts are asked. `server_name` is the name in the broker's certificate
+    where that is not its address.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Secret | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which records an uplink sends; None is all. A record without a system or a colour is not judged by that."""
+
+    streams: frozenset[Stream] | None = None
+    systems: frozenset[str] | None = None
+    colours: frozenset[Colour] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Uplink:
-    """One way to the platform. `window` is how many messages may wait for their PUBACK."""
+    """One way to the platform. `window` is how many messages may wait for their PUBACK.
+
+    `brokers` are in the order of preference, all with TLS or none. `telemetry_expiry_s` is how long a broker may keep
+    telemetry that nobody fetches, None for ever.
+    """
 
     id: str
     brokers: tuple[Broker, ...]
@@ -203,6 +230,10 @@ class Uplink:
     keep_alive_s: int
     window: int
     backlog_records_per_s: float
+    tls: Tls = Tls()
+    topic_root: str = "wardgate/v1"
+    filter: Filter = Filter()
+    telemetry_expiry_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

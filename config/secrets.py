@@ -21,13 +21,16 @@ class Secret:
             if self.name not in os.environ:
                 raise LookupError(f"environment variable {self.name} is not set")
             return os.environ[self.name]
-        path = self._path()
+        path = self.path()
         try:
             return path.read_text(encoding="utf-8").rstrip("\r\n")
         except OSError as error:
             raise LookupError(f"cannot read {path}: {error.strerror}") from error
 
-    def _path(self) -> Path:
+    def path(self) -> Path:
+        """The file that holds it, for libraries that read it themselves. Raises `LookupError` as `reveal` does."""
+        if self.source == "env":
+            raise LookupError(f"environment variable {self.name} is no file")
         if self.source == "file":
             return Path(self.name)
         folder = os.environ.get("CREDENTIALS_DIRECTORY")

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from config.document import FULL_WIDTH
 from config.errors import ConcealedError
-from config.fields import DOTTED_ID, ID, TOPIC_ROOT, TYPE_PREFIX
+from config.fields import DOTTED_ID, HOST_NAME, ID, TOPIC_ROOT, TYPE_PREFIX
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -34,6 +34,7 @@ _PATTERNS = {
     ID: ("not an id", "use 1 to 40 of a-z 0-9 _ -"),
     DOTTED_ID: ("not an id", "use 1 to 40 of a-z 0-9 _ -, in parts joined by dots"),
     TOPIC_ROOT: ("not a topic", "write parts joined by /, without # + and blanks, such as wardgate/v1"),
+    HOST_NAME: ("not a host name", "write a name as in the broker's certificate, without mqtts:// and port"),
     TYPE_PREFIX: ("not a prefix", "write parts that each end in a dot, such as wardgate."),
 }
 _KINDS = {

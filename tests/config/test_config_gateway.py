@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_toy import GATEWAY, accepted, refused
 
-from config.model import Broker
+from config.model import Broker, Filter, Tls
 from config.secrets import Secret
 
 DEVICE = "devices:\n  a: {line: one, system: pwr.lv}\n"
@@ -145,3 +145,45 @@ def test_secret_that_is_not_there_says_where_it_was_sought(tmp_path: Path, monke
         password.reveal()
     (tmp_path / "mqtt").write_text("opensesame\n", encoding="utf-8")
     assert password.reveal() == "opensesame"
+
+
+TLS_GATEWAY = """
+site: h01
+gateway: gw-1
+topic_root: hospital/v1
+uplinks:
+  all:
+    brokers: [mqtts://broker.example, "mqtts://[::1]:1884"]
+    tls: {ca: certs/ca.pem, cert: certs/gw.pem, key: {file: certs/gw.key}, server_name: broker.example}
+    telemetry_expiry: 1h
+  red:
+    brokers: [mqtt://10.0.0.1]
+    topic_root: alarms
+    filter: {streams: [critical, alarm], systems: [pwr.lw], colours: [red]}
+    user: gw
+    password: {env: PW}
+"""
+
+
+def test_uplinks_have_their_own_certificates_filter_and_root(tmp_path: Path) -> None:
+    """Paths are relative to the folder; what is not written is open to all, under the root of the gateway."""
+    all_, red = accepted(tmp_path, DEVICE, gateway=TLS_GATEWAY).uplinks
+    certs = tmp_path / "certs"
+    key = Secret("file", str(certs / "gw.key"))
+    assert all_.tls == Tls(certs / "ca.pem", certs / "gw.pem", key, "broker.example")
+    assert (all_.topic_root, all_.filter, all_.telemetry_expiry_s) == ("hospital/v1", Filter(), 3600)
+    assert (red.topic_root, red.tls, red.telemetry_expiry_s) == ("alarms", Tls(), None)
+    assert red.filter == Filter(frozenset({"critical", "alarm"}), frozenset({"pwr.lw"}), frozenset({"red"}))
+
+
+def test_what_may_be_missing_for_tls_is_a_warning(tmp_path: Path) -> None:
+    """Certificates that are not there yet, a slip in a system's name, a password that crosses the network readable."""
+    warnings = [str(warning) for warning in accepted(tmp_path, DEVICE, gateway=TLS_GATEWAY).warnings]
+    certs = tmp_path / "certs"
+    assert [text.partition(": ")[2] for text in warnings] == [
+        f"uplinks.all.tls.ca: {certs}/ca.pem is not there; put the PEM file there before it is needed",
+        f"uplinks.all.tls.cert: {certs}/gw.pem is not there; put the PEM file there before it is needed",
+        f"uplinks.all.tls.key: {certs}/gw.key is not there; put the PEM file there before it is needed",
+        "uplinks.red.filter.systems: found 'pwr.lw', which no alarm pack knows; did you mean pwr.lv?",
+        "uplinks.red.password: it crosses the network readable; write mqtts:// in brokers",
+    ]

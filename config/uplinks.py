@@ -1,0 +1,124 @@
+"""The ways to the platform: from what is written to what it stands for, and whether their parts agree."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.checks import check_clients, check_roots, near_system
+from config.model import Filter, Tls, Uplink
+from config.secrets import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from config.fields import SecretSpec
+    from config.files import FilterSpec, GatewaySpec, KeySpec, TlsSpec, UplinkSpec
+    from config.layers import Source
+    from config.validate import Report
+
+
+def read_uplinks(gateway: GatewaySpec, source: Source, root: Path, report: Report) -> tuple[Uplink, ...]:
+    """All of them, with their paths made absolute."""
+    uplinks = {name: _uplink(name, uplink, gateway, root) for name, uplink in gateway.uplinks.items()}
+    written = source.part("uplinks", {}) if not uplinks else source.part("uplinks")
+    for name, uplink in uplinks.items():
+        _check_transport(gateway.uplinks[name], uplink, written.part(name), report)
+        _check_files(uplink.tls, written.part(name), report)
+        _check_systems(uplink.filter.systems or (), written.part(name), report)
+    check_clients(uplinks, source, report)
+    check_roots(uplinks, source, report)
+    if not uplinks:
+        report.warn(
+            source, ("uplinks",), "none, so nothing leaves this gateway", "write uplinks: {main: {brokers: […]}}"
+        )
+    return tuple(uplinks.values())
+
+
+def _uplink(name: str, spec: UplinkSpec, gateway: GatewaySpec, root: Path) -> Uplink:
+    return Uplink(
+        id=name,
+        brokers=tuple(spec.brokers),
+        mqtt=spec.mqtt,
+        client_id=spec.client_id or f"{gateway.site}-{gateway.gateway}-{name}",
+        user=spec.user,
+        password=_secret(spec.password, root) if spec.password else None,
+        keep_alive_s=round(spec.keep_alive),
+        window=spec.window,
+        backlog_records_per_s=spec.backlog_rate,
+        tls=_tls(spec.tls, root) if spec.tls else Tls(),
+        topic_root=spec.topic_root or gateway.topic_root,
+        filter=_filter(spec.filter),
+        telemetry_expiry_s=round(spec.telemetry_expiry) if spec.telemetry_expiry else None,
+    )
+
+
+def _tls(spec: TlsSpec, root: Path) -> Tls:
+    return Tls(
+        ca=(root / spec.ca).absolute() if spec.ca else None,
+        cert=(root / spec.cert).absolute() if spec.cert else None,
+        key=_secret(spec.key, root) if spec.key else None,
+        server_name=spec.server_name,
+    )
+
+
+def _filter(spec: FilterSpec) -> Filter:
+    return Filter(
+        streams=frozenset(spec.streams) if spec.streams else None,
+        systems=frozenset(spec.systems) if spec.systems else None,
+        colours=frozenset(spec.colours) if spec.colours else None,
+    )
+
+
+def _secret(spec: SecretSpec | KeySpec, root: Path) -> Secret:
+    if spec.file is not None:
+        return Secret("file", str((root / spec.file).absolute()))
+    if spec.credential is not None:
+        return Secret("credential", spec.credential)
+    return Secret("env", getattr(spec, "env", None) or "")
+
+
+def _check_transport(spec: UplinkSpec, uplink: Uplink, written: Source, report: Report) -> None:
+    """TLS everywhere or nowhere: another broker must not be a way round it."""
+    secure = [broker.tls for broker in uplink.brokers]
+    if any(secure) and not all(secure):
+        report.refuse(
+            written,
+            ("brokers", secure.index(False)),
+            "a broker without TLS beside one with it",
+            "write mqtts:// for all of them",
+        )
+    if spec.tls and not any(secure):
+        report.refuse(written, ("tls",), "no broker is reached with TLS", "write mqtts:// in brokers, or remove tls")
+    if uplink.telemetry_expiry_s is not None and uplink.mqtt != "5":
+        hint = 'write mqtt: "5", or remove it'
+        report.refuse(written, ("telemetry_expiry",), "MQTT 3.1.1 has no expiry", hint)
+    if uplink.password and not all(broker.tls or _is_here(broker.host) for broker in uplink.brokers):
+        report.warn(written, ("password",), "it crosses the network readable", "write mqtts:// in brokers")
+
+
+def _check_files(tls: Tls, written: Source, report: Report) -> None:
+    """Only a warning: they may be put there later, and `check` may run on another machine."""
+    for key, path in (("ca", tls.ca), ("cert", tls.cert), ("key", _key_file(tls))):
+        if path is not None and not path.is_file():
+            report.warn(written, ("tls", key), f"{path} is not there", "put the PEM file there before it is needed")
+
+
+def _key_file(tls: Tls) -> Path | None:
+    return Path(tls.key.name) if tls.key is not None and tls.key.source == "file" else None
+
+
+def _check_systems(systems: Iterable[str], written: Source, report: Report) -> None:
+    for system in sorted(systems):
+        match = near_system(system)
+        if match:
+            message = f"found {system!r}, which no alarm pack knows"
+            report.warn(written, ("filter", "systems"), message, f"did you mean {match}?")
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
