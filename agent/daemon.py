@@ -13,6 +13,7 @@ import asyncio
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ import uvloop
 
 from agent import __version__, log
 from agent.accept import accept
+from agent.audit import Trail
 from agent.clock import SystemClock
 from agent.control.server import SocketBlocked, serve
 from agent.envelope import Origin
@@ -106,14 +108,26 @@ class Daemon:
         self._pipeline = Pipeline(rules, journal, self.clock, config.journal.telemetry_window_s, config.version)
         workers = [LineWorker(*pair, self) for pair in zip(config.lines, self._drivers, strict=True)]
         origin = Origin(config.site, config.gateway, config.topic_root, config.type_prefix)
-        release = Release(__version__, config.version)
-        uplinks = [
-            Uplink(settings, origin, journal, self.clock, release, self.clock.state) for settings in config.uplinks
-        ]
+        uplinks = self._build_uplinks(journal, origin)
         self._retain_devices(workers, uplinks)
         desk = OperatorDesk(config, workers, self._pipeline, rules, journal, uplinks, self.health, self.clock, origin)
         async with serve(desk, config.control_socket):
             await self._flow(workers, uplinks, desk)
+
+    def _build_uplinks(self, journal: Journal, origin: Origin) -> list[Uplink]:
+        clock, release, trail = self.clock, Release(__version__, self.config.version), Trail(journal, self.clock)
+        return [
+            Uplink(
+                settings,
+                replace(origin, topic_root=settings.topic_root),
+                journal,
+                clock,
+                release,
+                clock.state,
+                trail,
+            )
+            for settings in self.config.uplinks
+        ]
 
     async def _flow(self, workers: Sequence[LineWorker], uplinks: Sequence[Uplink], desk: OperatorDesk) -> None:
         """The pipeline as it runs. The nesting is the shutdown order."""

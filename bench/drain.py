@@ -17,6 +17,7 @@ from pathlib import Path
 import uvloop
 from journal import VALUES, batch
 
+from agent.audit import Trail
 from agent.clock import SystemClock
 from agent.envelope import Origin
 from agent.uplink.uplink import Release, Uplink
@@ -38,7 +39,9 @@ async def drain(folder: Path) -> tuple[float, float]:
     settings = model.Uplink(
         "platform", (model.Broker(HOST, 1883, tls=False),), "5", "bench", None, None, 15, 32, float(RECORDS * 100)
     )
-    uplink = Uplink(settings, Origin("bench", "gw-b"), journal, clock, Release("bench", "c-0"), clock.state)
+    uplink = Uplink(
+        settings, Origin("bench", "gw-b"), journal, clock, Release("bench", "c-0"), clock.state, Trail(journal, clock)
+    )
     stop = asyncio.Event()
     begin, cpu = time.perf_counter(), time.process_time()
     task = asyncio.create_task(uplink.run(stop))

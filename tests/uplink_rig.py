@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from mqtt_peer import HOST, until
 
+from agent.audit import Trail
 from agent.clock import SystemClock
 from agent.envelope import Origin, draft
 from agent.events import (
@@ -133,9 +134,10 @@ class Rig:
         self.settings = replace(self.settings, brokers=brokers, **changes)  # type: ignore[arg-type]  # a test knows its fields
 
     def start(self) -> None:
-        self.uplink = Uplink(
-            self.settings, ORIGIN, self.journal, SystemClock(), Release("0.1.0", "1"), lambda: "synced"
-        )
+        clock = SystemClock()
+        origin = replace(ORIGIN, topic_root=self.settings.topic_root)
+        trail = Trail(self.journal, clock)
+        self.uplink = Uplink(self.settings, origin, self.journal, clock, Release("0.1.0", "1"), lambda: "synced", trail)
         self._stop = asyncio.Event()
         self._task = asyncio.create_task(self.uplink.run(self._stop))
 

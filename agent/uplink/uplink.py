@@ -21,6 +21,7 @@ from agent.uplink.delivery import Delivery
 from agent.uplink.feed import Feed
 from agent.uplink.problems import Problem, Refused, lost
 from agent.uplink.projections import Retained, Speaker
+from agent.uplink.selection import Selection
 from agent.uplink.session import Login, Session
 from agent.uplink.settlement import Account
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from agent.audit import Trail
     from agent.clock import Clock
     from agent.envelope import Origin
     from agent.events import ClockState, Event
@@ -92,6 +94,7 @@ class Uplink:
         clock: Clock,
         release: Release,
         clock_state: Callable[[], ClockState],
+        trail: Trail,
     ) -> None:
         self._settings = settings
         self._origin = origin
@@ -99,6 +102,8 @@ class Uplink:
         self._clock = clock
         self._release = release
         self._clock_state = clock_state
+        self._trail = trail
+        self._selection = Selection(settings.filter)
         self._log: FilteringBoundLogger = structlog.get_logger().bind(uplink=settings.id)
         self._speaker = Speaker(settings.id, origin)
         self._retained = Retained()
