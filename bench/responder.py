@@ -24,7 +24,6 @@ LAST_REPLY_S = 0.3
 """What was served must have left before the connections are cut."""
 
 
-
 def register_values(counter: int, changing: int) -> list[int]:
     """The registers at one count; each that moves differs from its last value, register 0 is the counter itself."""
     return [(counter + 331 * n) % 65536 if n < changing else 1000 + n for n in range(REGISTERS)]
