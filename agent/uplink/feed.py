@@ -1,9 +1,10 @@
 """Which record goes next: streams in the order of `STREAMS`, each in sequence; after an outage live telemetry first.
 
 Always true:
-- A record is handed out once per session, unless it is given back.
-- What the cursor has settled is not handed out.
+- A record is handed out once per session, unless it is given back or asked for again.
+- What the cursor has settled is not handed out, unless it is asked for again.
 - Nothing of a stream is handed out while the stream is held, and no backlog beyond its rate.
+- What does not pass the uplink's selection is never handed out, but named once as skipped.
 
 Knows the journal and the cursor, but neither brokers nor topics. One feed per session: `Feed(...)` starts from what the
 cursor says now.
@@ -15,13 +16,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from config.model import STREAMS
+from agent.uplink.selection import Selection
+from buffer.ledger import Position
+from config.model import STREAMS, Filter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from buffer.journal import Journal
-    from buffer.ledger import Lane, Position
+    from buffer.ledger import Lane
     from buffer.record import Record
 
 LIVE_FIRST_RECORDS = 500
@@ -36,8 +39,18 @@ BURST_S = 0.1
 
 TELEMETRY = "telemetry"
 
+EVERYTHING = Selection(Filter())
 
 RANK: dict[str, int] = {stream: rank for rank, stream in enumerate(STREAMS)}
+
+
+@dataclass(slots=True)
+class Again:
+    """A range that was asked for again. Once `done`: how many were sent, and which were kept no more."""
+
+    sent: int = 0
+    gone: list[tuple[int, int]] = field(default_factory=list)
+    done: bool = False
 
 
 @dataclass(slots=True)
@@ -48,6 +61,7 @@ class Span:
     first: int
     before: int | None = None
     slow: bool = False
+    again: Again | None = None
     after: int = 0
     records: deque[Record] = field(default_factory=deque)
 
@@ -68,11 +82,16 @@ class Span:
         """Whether the journal has more than what was read."""
         return self.after + 1 < self.end
 
-    def rank(self) -> tuple[int, bool]:
-        return RANK[self.lane.stream], self.slow
+    def rank(self) -> tuple[int, bool, bool]:
+        return RANK[self.lane.stream], self.slow, self.again is not None
 
     def covers(self, record: Record) -> bool:
         return self.lane == (record.epoch, record.stream) and self.first <= record.sequence < self.end
+
+    @property
+    def hungry(self) -> bool:
+        """Whether little is at hand although there is more."""
+        return self.more and len(self.records) < AT_HAND_LOW
 
     def next_run(self) -> tuple[int, int]:
         """The first sequences in a row that were neither read nor settled, both ends included; first > last if none."""
@@ -97,12 +116,19 @@ class Allowance:
 
 
 class Feed:
-    """`live_from` is the first telemetry sequence that is sent live, None where everything goes in one sequence."""
+    """`live_from` is the first telemetry sequence that is sent live, None where everything goes in one sequence.
 
-    def __init__(self, journal: Journal, cursor: str, backlog_records_per_s: float, now: float) -> None:
+    `skipped` are spans that did not pass, by lane; whoever settles them empties it.
+    """
+
+    def __init__(
+        self, journal: Journal, cursor: str, backlog_records_per_s: float, now: float, selection: Selection = EVERYTHING
+    ) -> None:
         self.live_from: int | None = None
+        self.skipped: dict[Lane, list[tuple[int, int]]] = {}
         self._journal = journal
         self._cursor = cursor
+        self._selection = selection
         self._allowance = Allowance(backlog_records_per_s, now)
         self._held: set[str] = set()
         self._spans: list[Span] = []
@@ -117,30 +143,50 @@ class Feed:
         positions = self._journal.cursor(self._cursor)
         latest = {position.lane: position for position in positions}
         for span in self._spans:
-            span.position = latest.get(span.lane, span.position)
+            if span.again is None:
+                span.position = latest.get(span.lane, span.position)
         self._add(positions)
 
     async def fill(self) -> None:
         """Read on wherever little is at hand."""
         for span in self._spans:
-            if span.more and len(span.records) < AT_HAND_LOW and span.lane.stream not in self._held:
+            if span.hungry and span.lane.stream not in self._held:
                 await self._read(span)
+        self._end_spans()
+
+    @property
+    def hungry(self) -> bool:
+        """Whether `fill` would read on at once."""
+        return any(span.hungry and span.lane.stream not in self._held for span in self._spans)
+
+    def send_again(self, lane: Lane, first: int, last: int) -> Again:
+        """Hand out what is kept of this range, settled or not, after what is due in its stream anyway."""
+        again = Again()
+        self._spans.append(Span(Position(lane, first - 1, (), last + 1), first, last + 1, again=again))
+        self._spans.sort(key=Span.rank)
+        return again
 
     def take(self, streams: Collection[str], now: float, *, backlog: bool = True) -> Record | None:
         """The next record of these streams, if one is at hand and may go now."""
         for span in self._spans:
             if not span.records or span.lane.stream not in streams or span.lane.stream in self._held:
                 continue
+            if not backlog and (span.slow or span.again):
+                continue
             if span.slow:
-                if not backlog or self._allowance.at > now:
+                if self._allowance.at > now:
                     continue
                 self._allowance.spend(now)
+            if span.again:
+                span.again.sent += 1
             return span.records.popleft()
         return None
 
     def give_back(self, record: Record) -> None:
         """It was not taken by the other side and is to be sent again, before what follows it."""
-        span = next(span for span in self._spans if span.covers(record))
+        span = next((span for span in self._spans if span.covers(record)), None)
+        if span is None:
+            return  # It was asked for again, and the cursor had settled it: the platform may ask once more.
         span.records = deque(sorted((record, *span.records), key=lambda kept: kept.sequence))
 
     def hold(self, stream: str) -> None:
@@ -159,8 +205,14 @@ class Feed:
     def idle(self) -> bool:
         """Whether everything but the backlog and held streams has been handed out."""
         return not any(
-            (span.records or span.more) and not span.slow and span.lane.stream not in self._held for span in self._spans
+            (span.records or span.more) and not span.slow and not span.again and span.lane.stream not in self._held
+            for span in self._spans
         )
+
+    @property
+    def live_now(self) -> int | None:
+        """`live_from` while older telemetry is still on its way."""
+        return self.live_from if any(span.slow and (span.records or span.more) for span in self._spans) else None
 
     def _split(self, positions: Iterable[Position]) -> None:
         """Telemetry that is there already becomes the backlog; what comes from now on is live."""
@@ -181,6 +233,10 @@ class Feed:
 
     async def _read(self, span: Span) -> None:
         first, last = span.next_run()
+        if not self._selection.takes(span.lane.stream):
+            span.after = span.end - 1
+            self._skip(span, first, span.after)
+            return
         records: list[Record] = []
         if first <= last:
             records = await self._journal.read(
@@ -188,4 +244,38 @@ class Feed:
             )
         # An empty answer says that the whole run was trimmed: the journal accounts for it as a loss.
         span.after = records[-1].sequence if records else last
-        span.records.extend(records)
+        if span.again:
+            span.again.gone += _holes(first, span.after, records)
+        span.records.extend(records if self._selection.is_all else self._passing(span, records))
+
+    def _passing(self, span: Span, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            if self._selection.passes(record):
+                yield record
+            else:
+                self._skip(span, record.sequence, record.sequence)
+
+    def _skip(self, span: Span, first: int, last: int) -> None:
+        if span.again or first > last:
+            return
+        spans = self.skipped.setdefault(span.lane, [])
+        if spans and spans[-1][1] == first - 1:
+            first = spans.pop()[0]
+        spans.append((first, last))
+
+    def _end_spans(self) -> None:
+        """A range that was asked for again is over once nothing of it is left."""
+        for span in [span for span in self._spans if span.again and not span.more and not span.records]:
+            assert span.again is not None
+            span.again.done = True
+            self._spans.remove(span)
+
+
+def _holes(first: int, last: int, records: Iterable[Record]) -> Iterator[tuple[int, int]]:
+    """The sequences from `first` to `last` that are not among the records, which are in order."""
+    for record in records:
+        if record.sequence > first:
+            yield first, record.sequence - 1
+        first = record.sequence + 1
+    if first <= last:
+        yield first, last
