@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
     from mutants import Mutation
 
+DEVICES = 4
 SETTLED_S = 1.0
 """Some of these builds never get everything acknowledged."""
 
 
 async def break_link(gateway: Gateway, link: Link) -> None:
-    """What was on its way is lost, and was never acknowledged."""
+    """What was on its way is lost, and was never acknowledged: at least three rounds of all devices."""
     link.swallows = True
-    await until(lambda: gateway.status().uplinks[0].in_flight > 3)
+    await until(lambda: gateway.status().uplinks[0].in_flight > 3 * DEVICES)
     link.cut()
     link.swallows = False
 
@@ -42,7 +43,7 @@ async def start_again(gateway: Gateway, _: Link) -> None:
 
 async def faults_of(build: Mutation, trouble: Callable[[Gateway, Link], Awaitable[None]]) -> list[str]:
     """What the checks say of a build that had this trouble in its short life under load."""
-    with folder() as here, load(here, devices=4, interval_s=0.1) as (running, net):
+    with folder() as here, load(here, devices=DEVICES, interval_s=0.1) as (running, net):
         register, value = running.reaching(time.time())
         alarm = {"point": f"r{register}", "limit": {"H": value}, "colour": "red"}
         async with broker(here) as server, Link(server.port) as link:
