@@ -58,6 +58,7 @@ class Presence:
     miss_count: int = 0
     late_count: int = 0
     misses: int = 0
+    missed_since_mono: float = 0.0
     latest: dict[Poll, Reading] = field(default_factory=dict)
     _heard: dict[Poll, _Heard] = field(default_factory=dict)
     _bad: dict[Poll, int] = field(default_factory=dict)
@@ -89,6 +90,8 @@ class Presence:
 
     def missed(self, poll: Poll | None, reason: str, now: Now) -> Iterator[Reading | Event]:
         """The device did not answer (`poll`), or its line is lost (None)."""
+        if not self.misses:
+            self.missed_since_mono = now.mono
         self.misses += 1
         self.miss_count += 1
         self.error_rate += _RATE_WEIGHT * (1 - self.error_rate)
@@ -106,8 +109,8 @@ class Presence:
             yield from self._enter("offline", reason, now.wall)
 
     def _is_offline(self, now: Now) -> bool:
-        silent_s = AGE_MAX_S if self.last_ok_mono is None else now.mono - self.last_ok_mono
-        return self.misses >= OFFLINE_MISSES and silent_s >= AGE_MAX_S
+        silent_since = self.missed_since_mono if self.last_ok_mono is None else self.last_ok_mono
+        return self.misses >= OFFLINE_MISSES and now.mono - silent_since >= AGE_MAX_S
 
     def _condition_when_heard(self) -> tuple[DeviceCondition, str]:
         bad = sum(self._bad.values())

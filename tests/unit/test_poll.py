@@ -187,6 +187,18 @@ async def test_a_silent_device_goes_last_known_then_lost_and_its_neighbour_keeps
         assert site.codes() == [("device_offline", "m1")]
 
 
+async def test_a_device_that_never_answered_is_bad_at_once_and_offline_after_ten_seconds() -> None:
+    """A start in the morning of a switch room: not connected is said at once, offline only when it is sure."""
+    site = Site(device("m1", 1.0))
+    site.driver.silent.add("m1")
+    async with running(site):
+        await site.run(9)
+        assert [reading.flaws[0].reason for reading in site.readings("m1")] == ["not_connected"]
+        assert site.states() == []
+        await site.run(12)
+        assert site.states() == [("m1", "offline")]
+
+
 @pytest.mark.parametrize(("life_safety", "limit_s"), [(False, PROBE_S_MAX), (True, PROBE_LIFE_SAFETY_S_MAX)])
 async def test_a_device_that_returns_is_found_within_its_probe_limit(life_safety: bool, limit_s: float) -> None:
     """After an hour of silence it takes at most the probe interval; then every poll is asked at once."""
