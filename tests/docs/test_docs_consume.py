@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from agent import envelope, schemas
-from agent.events import AUDIT, Body, Event
+from agent.events import Body, Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,8 @@ def test_table_of_topics_is_what_is_published(name: str) -> None:
     body = body_of(event)
     is_record = "sequence" in event
     assert kind == event["type"].removeprefix("wardgate.")
-    assert bool(retained) is not is_record
+    assert bool(stream) is is_record
+    assert not (retained and is_record)
     told = event["source"].rpartition("/")[2]
     assert not is_record or stream == "each" or f"`{told}`" in stream
     published = envelope.topic(body) if is_record else envelope.projected_topic(Event(kind, "state", 0.0, "", body))
@@ -82,12 +83,12 @@ def test_table_of_topics_is_what_is_published(name: str) -> None:
     assert re.fullmatch(segments, published)
 
 
-def test_every_type_has_a_row_and_a_payload() -> None:
-    """But for audit events, which nothing writes yet."""
-    assert {row[1] for row in TABLE if not row[3]} == set(schemas.RECORDS)
-    assert {row[1] for row in TABLE if row[3]} == set(schemas.PROJECTIONS)
-    assert {row[1] for row in TABLE if "payloads/" not in row[4]} == {AUDIT}
+def test_every_type_has_a_row() -> None:
+    """Records have a stream, projections have none; every payload is linked, and a row without one says why."""
+    assert {row[1] for row in TABLE if row[2]} == set(schemas.RECORDS)
+    assert {row[1] for row in TABLE if not row[2]} == set(schemas.PROJECTIONS)
     assert sorted(re.findall(r"payloads/([a-z-]+)\.json", " ".join(row[4] for row in TABLE))) == sorted(PAYLOADS)
+    assert all(row[4] for row in TABLE)
 
 
 def test_stream_and_sequence_make_the_id() -> None:
