@@ -213,14 +213,20 @@ class OperatorDesk:
             seen = await self._journal.news(seen)
 
     async def acknowledge(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
-        _find(alarm_id, list(self._rules.runs), "alarm")
+        return await self._order(AlarmCommand("ack", alarm_id, actor.id, comment))
+
+    async def reset(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
+        return await self._order(AlarmCommand("reset", alarm_id, actor.id, comment))
+
+    async def _order(self, command: AlarmCommand) -> AlarmView:
+        _find(command.alarm_id, list(self._rules.runs), "alarm")
         done: asyncio.Future[list[Event]] = asyncio.get_running_loop().create_future()
-        await self._pipeline.put(Order(AlarmCommand("ack", alarm_id, actor.id, comment), done))
+        await self._pipeline.put(Order(command, done))
         try:
             await done
         except Refused as refused:
             raise Refusal(str(refused), "see wardgate alarms") from refused
-        return self._board.latest(alarm_id)
+        return self._board.latest(command.alarm_id)
 
 
 class Rates:

@@ -131,9 +131,9 @@ class LineWorker:
             self._log.info("nobody answers, connection opened anew")
             return 0.0
         except Refused as error:
-            return self._lost("refused", "line_refused", str(error), error.hint)
+            return self._lost("refused", "line_refused", f"{error.endpoint}: {error.what}", error.hint)
         except Unreachable as error:
-            return self._lost("down", "line_down", str(error), error.hint)
+            return self._lost("down", "line_down", f"{error.endpoint}: {error.what}", error.hint)
         except TimeoutError:
             return self._lost("down", "line_down", "no connection in time", "check the address and the network")
         return 0.0
@@ -151,7 +151,7 @@ class LineWorker:
             self._attempts = 0
         self._attempts += 1
         if self.state != state:
-            self._log.warning("line lost", state=state, error=error)
+            self._log.warning("line lost", state=state, error=error, todo=todo)
             self.state, self._since = state, self._clock.wall()
             self._health.release(self.line.id, "line_down", "line_refused", "line_fault")
         self._error, self._todo = error, todo

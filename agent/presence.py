@@ -165,8 +165,8 @@ class Presence:
             protocol=self.line.protocol,
             rtt_ms=self._rtt_ms(),
             err_rate_pct=round(self.error_rate * 100, 1),
-            points_good=self._points() - bad,
-            points_bad=bad,
+            points_good=self._points() - bad - self._unread(),
+            points_bad=bad + self._unread(),
             profile=self.device.profile,
         )
         return Event(events.DEVICE_STATE, "state", self.since, self._subject, body)
@@ -203,6 +203,9 @@ class Presence:
     def _points(self) -> int:
         return sum(len(poll.points) for poll in self.polls)
 
+    def _unread(self) -> int:
+        return self._points() - sum(len(poll.points) for poll in self.latest)
+
     def point_views(self, mono: float) -> Iterator[PointView]:
         """Every point as it stands; one that was never read is `not_connected`."""
         for poll in self.polls:
@@ -217,7 +220,7 @@ class Presence:
         uncertain = sum(
             flaw.grade is Grade.UNCERTAIN for reading in self.latest.values() for flaw in reading.flaws.values()
         )
-        unread = self._points() - sum(len(poll.points) for poll in self.latest)
+        unread = self._unread()
         return DeviceView(
             id=self.device.id,
             name=Names(zh=self.device.name.zh, en=self.device.name.en),

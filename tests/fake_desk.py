@@ -219,6 +219,11 @@ class FakeDesk:
         self.actors.append(actor)
         return alarm("ACKED", ack_by=f"{actor.id}: {comment}")
 
+    async def reset(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
+        raise Refusal(
+            f"{alarm_id} is UNACK: it can be reset once it is latched and acknowledged", "see wardgate alarms"
+        )
+
 
 class Served:
     """A fake desk behind the real server, in a thread of its own."""

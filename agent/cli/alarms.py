@@ -27,18 +27,37 @@ def alarms(
         alarm_table(now, Words(lang))
 
 
+Id = Annotated[str, typer.Argument(metavar="ID", help="The alarm's id, as `wardgate alarms` shows it.")]
+Comment = Annotated[str, typer.Option("--comment", help="Goes into the record with your user name.")]
+
+
 @app.command(epilog="Example: wardgate alarms ack fire/fire-panel/zone3#fire --comment 'guard is on the way'")
 def ack(
     lang: Lang,
-    alarm: Annotated[str, typer.Argument(metavar="ID", help="The alarm's id, as `wardgate alarms` shows it.")],
-    comment: Annotated[str, typer.Option("--comment", help="Goes into the record with your user name.")] = "",
+    alarm: Id,
+    comment: Comment = "",
     config: ConfigDir = ETC,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
     """Acknowledge an alarm; you, as the system knows you, are the actor."""
-    after = client(config, socket).acknowledge(alarm, comment)
-    words = Words(lang)
+    _show(client(config, socket).acknowledge(alarm, comment), Words(lang), as_json)
+
+
+@app.command(epilog="Example: wardgate alarms reset boiler/b-1/p_steam#high --comment 'valve checked'")
+def reset(
+    lang: Lang,
+    alarm: Id,
+    comment: Comment = "",
+    config: ConfigDir = ETC,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Release a latched alarm that is acknowledged and whose condition is over; never resets anything in the field."""
+    _show(client(config, socket).reset(alarm, comment), Words(lang), as_json)
+
+
+def _show(after: AlarmView, words: Words, as_json: bool) -> None:
     if as_json:
         show.json(after)
     else:

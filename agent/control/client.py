@@ -89,6 +89,10 @@ class Client:
         body = {"alarm_id": alarm_id, "comment": comment}
         return self._ask("POST", "/v1/alarms/acknowledge", AlarmView, body)
 
+    def reset(self, alarm_id: str, comment: str = "") -> AlarmView:
+        body = {"alarm_id": alarm_id, "comment": comment}
+        return self._ask("POST", "/v1/alarms/reset", AlarmView, body)
+
     def watch(self, points: Sequence[str] = ()) -> Iterator[list[PointView]]:
         """Points as they stand, then as they change; ends when the daemon does."""
         for line in self._lines("/v1/watch?" + urlencode([("point", point) for point in points])):

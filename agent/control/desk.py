@@ -49,3 +49,6 @@ class Desk(Protocol):
 
     async def acknowledge(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
         """The alarm afterwards, stored. Raises `LookupError`, or `Refusal` where nothing is left to acknowledge."""
+
+    async def reset(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
+        """Release a latched alarm. Raises as `acknowledge`: it must be acknowledged, and its condition over."""

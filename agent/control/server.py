@@ -6,6 +6,7 @@
     GET  /v1/watch?point=…       NDJSON, one [PointView] a line
     GET  /v1/tail?stream=…       NDJSON, one envelope a line
     POST /v1/alarms/acknowledge  {alarm_id, comment} -> AlarmView
+    POST /v1/alarms/reset        {alarm_id, comment} -> AlarmView
 
 An error is `{"error": what happened, "hint": what to do}` with a fitting status code. The peer's credentials, taken
 from the kernel, are the actor; nothing that the client says about itself counts.
@@ -20,7 +21,7 @@ import socket
 import stat
 import struct
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -30,10 +31,11 @@ from agent.events import Actor
 from drivers.errors import DriverError, NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
     from pathlib import Path
 
     from agent.control.desk import Desk
+    from agent.status import AlarmView
 
 REQUEST_BYTES_MAX = 64 * 1024
 STREAMS_MAX = 32
@@ -55,7 +57,7 @@ class ReadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     points: list[str] = []
 
 
-class AckRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alarm_id: str
     comment: str = ""
 
@@ -145,6 +147,7 @@ def _app(desk: Desk) -> web.Application:
     app.router.add_get("/v1/watch", api.watch)
     app.router.add_get("/v1/tail", api.tail)
     app.router.add_post("/v1/alarms/acknowledge", api.acknowledge)
+    app.router.add_post("/v1/alarms/reset", api.reset)
     app.on_shutdown.append(api.end_streams)
     return app
 
@@ -173,9 +176,17 @@ class _Api:
         return await self._stream(request, self._desk.tail(request.query.getall("stream", [])), bytes)
 
     async def acknowledge(self, request: web.Request) -> web.Response:
-        asked = msgspec.json.decode(await request.read(), type=AckRequest)
+        return await self._order(request, self._desk.acknowledge)
+
+    async def reset(self, request: web.Request) -> web.Response:
+        return await self._order(request, self._desk.reset)
+
+    async def _order(
+        self, request: web.Request, order: Callable[[str, Actor, str], Coroutine[Any, Any, AlarmView]]
+    ) -> web.Response:
+        asked = msgspec.json.decode(await request.read(), type=AlarmRequest)
         # Shielded: an operator who hangs up must not interrupt what is being stored.
-        return _json(await asyncio.shield(self._desk.acknowledge(asked.alarm_id, _actor(request), asked.comment)))
+        return _json(await asyncio.shield(order(asked.alarm_id, _actor(request), asked.comment)))
 
     async def _stream(
         self, request: web.Request, items: AsyncGenerator[_T, None], encode: Callable[[_T], bytes]

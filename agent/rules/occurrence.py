@@ -290,7 +290,7 @@ class Run:
             required=self.alarm.ack_required,
             by=self.ack_by,
             at=rfc3339(self.ack_at) if self.ack_at is not None else None,
-            scope="platform" if self.ack_by else None,
+            scope="local" if self.ack_by else None,
             comment=self.ack_comment,
         )
 

@@ -147,6 +147,12 @@ def test_the_actor_comes_from_the_kernel(served: Served) -> None:
         client.acknowledge("x")
 
 
+def test_a_reset_that_means_nothing_is_refused(served: Served) -> None:
+    """The reason is the daemon's, word for word."""
+    with pytest.raises(NotDone, match="once it is latched and acknowledged"):
+        Client(served.path).reset("fire/fire-panel/zone3#fire")
+
+
 def test_peer_credentials_under_uvloop(desk: FakeDesk, socket_path: Path) -> None:
     """The loop hides the socket's options; the actor is known there too."""
 
