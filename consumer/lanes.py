@@ -9,6 +9,7 @@ from consumer import watermark
 from consumer.alarms import Alarms
 from consumer.events import number, text
 from consumer.ranges import Ranges
+from consumer.watermark import Missing
 
 if TYPE_CHECKING:
     from consumer.events import Lane
@@ -26,9 +27,11 @@ ENDED = ""
 
 @dataclass(slots=True)
 class LaneAccount:
-    """One stream of one gateway in one epoch. `gone` are ranges that the gateway cannot send again, by its reason.
+    """One stream of one gateway in one epoch.
 
-    `start` is the first sequence that is expected. `final` is the last one, known when the next epoch names it.
+    `start` is the first sequence that is expected, `final` the last one, known when the next epoch names it. What the
+    gateway says that it cannot send again is in `gone` by its reason, or, where a filter hides which sequences were
+    due, in `excuses`. With a filter, `excused` records altogether are not expected.
     """
 
     lane: Lane
@@ -40,6 +43,7 @@ class LaneAccount:
     start: int = 1
     excused: int = 0
     final: int | None = None
+    excuses: list[Missing] = field(default_factory=list)
 
     def take(self, sequence: int) -> bool | None:
         """Whether it is new; None if it is beyond the limits."""
@@ -65,7 +69,16 @@ class LaneAccount:
         self.excused = mark.count - self.received.within(1, mark.complete_to).count
 
     def give_up(self, reason: str, first: int, last: int) -> None:
-        self.gone.setdefault(reason, Ranges()).add(first, last)
+        """The gateway, asked for these, has them no more."""
+        lacking = [verdict.records for mark, verdict in self._judged() if mark.filtered]
+        if not lacking:
+            self.gone.setdefault(reason, Ranges()).add(first, last)
+            return
+        absent = Ranges([(first, last)]).minus(self.received).count
+        records = min(max(lacking), absent)
+        if records:
+            self.excused += records
+            self.excuses.append(Missing(first, last, records, reason))
 
     def end(self) -> bool:
         """The gateway says nothing of this epoch any more: it has settled all of it. Returns whether that is news."""
@@ -77,9 +90,12 @@ class LaneAccount:
 
     def verdicts(self) -> list[Verdict]:
         """One for each mark."""
+        return [verdict for _, verdict in self._judged()]
+
+    def _judged(self) -> list[tuple[Mark, Verdict]]:
         gone = Ranges(range_ for ranges in self.gone.values() for range_ in ranges)
         return [
-            watermark.judge(mark, self.received, start=self.start, excused=self.excused, gone=gone)
+            (mark, watermark.judge(mark, self.received, start=self.start, excused=self.excused, gone=gone))
             for mark in self.marks.values()
         ]
 

@@ -152,6 +152,8 @@ def _lost(account: LaneAccount) -> Iterable[Loss]:
     told = {each for mark in account.marks.values() for each in mark.missing}
     for each in told:
         yield Loss(each.first, each.last, each.records, each.reason)
+    for each in account.excuses:
+        yield Loss(each.first, each.last, each.records, each.reason)
     for reason, ranges in account.gone.items():
         for first, last in ranges.minus(account.received).minus(sorted((each.first, each.last) for each in told)):
             yield Loss(first, last, last - first + 1, reason)

@@ -36,12 +36,20 @@ RESENDS_MAX = 4
 RESEND_SEQUENCES_MAX = 10_000
 """In one command."""
 
-ANSWER_S_MAX = 10.0
+ANSWER_S_MAX = {"confirm": 10.0, "resend": 120.0, "snapshot": 60.0, "ping": 10.0}
+"""A resend is answered when all of it was sent."""
+
+REFUSED_S = 60.0
+"""After a refusal that we do not understand, nothing of the kind is said for so long."""
+
 EXPIRES_S = 300.0
 
 NOT_CONFIRMING = "not_confirming"
-GONE = frozenset({"unknown_epoch", "not_kept"})
+UNKNOWN_EPOCH = "unknown_epoch"
+GONE = frozenset({UNKNOWN_EPOCH, "not_kept"})
 """Codes of a refusal that say: what was asked for will never come."""
+
+BUSY = "busy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,8 @@ class Asked:
 class _Pace:
     """When something may be said to one gateway again. Times are monotonic seconds."""
 
-    confirmed_at_s: float = float("-inf")
+    confirm_at_s: float = float("-inf")
+    resend_at_s: float = float("-inf")
     resent: list[tuple[Lane, Range, float]] = field(default_factory=list)
     greeted: bool = False
 
@@ -83,6 +92,7 @@ class Requests:
         self._count = 0
         self._asked: dict[str, Asked] = {}
         self._paces: dict[str, _Pace] = {}
+        self._settled: set[Lane] = set()
 
     @property
     def silent(self) -> bool:
@@ -96,7 +106,7 @@ class Requests:
         return under_way or (
             self._confirm
             and any(
-                account.to_confirm()
+                account.lane not in self._settled and account.to_confirm()
                 for gateway in self._account.gateways.values()
                 if gateway.confirming
                 for account in self._account.of(gateway.source)
@@ -106,24 +116,27 @@ class Requests:
     def connected(self) -> None:
         """A new session: answers to earlier commands may never come, and alarms may have changed meanwhile."""
         self._asked.clear()
-        for pace in self._paces.values():
-            pace.greeted = False
-            pace.confirmed_at_s = float("-inf")
+        self._paces.clear()
+        self._settled.clear()
 
     def due(self, wall_s: float, now_s: float) -> list[Message]:
         """The commands to publish now."""
         if self.silent:
             return []
-        self._asked = {cmd_id: asked for cmd_id, asked in self._asked.items() if asked.at_s > now_s - ANSWER_S_MAX}
+        self._asked = {
+            cmd_id: asked for cmd_id, asked in self._asked.items() if asked.at_s > now_s - ANSWER_S_MAX[asked.verb]
+        }
         messages: list[Message] = []
         for gateway in self._account.gateways.values():
-            pace = self._paces.setdefault(gateway.source, _Pace())
+            if gateway.online is False:
+                continue
+            pace = self._pace(gateway.source)
             if not pace.greeted:
                 pace.greeted = True
                 messages.append(self._command(gateway, "snapshot", {}, {}, wall_s, now_s))
-            if self._confirm and gateway.confirming and pace.confirmed_at_s <= now_s - CONFIRM_EVERY_S:
+            if self._confirm and gateway.confirming and now_s >= pace.confirm_at_s:
                 messages += self._confirmations(gateway, pace, wall_s, now_s)
-            if self._resend:
+            if self._resend and now_s >= pace.resend_at_s:
                 messages += self._resends(gateway, pace, wall_s, now_s)
         return messages
 
@@ -131,7 +144,7 @@ class Requests:
         """One command to each gateway, which each answers with a watermark too."""
         return [self._command(gateway, "ping", {}, {}, wall_s, now_s) for gateway in self._account.gateways.values()]
 
-    def answered(self, event: Event) -> str | None:
+    def answered(self, event: Event, now_s: float) -> str | None:
         """Take the answer to a command. Returns what a person should know of it. Raises `Unreadable`."""
         asked = self._asked.pop(text(event.data, "cmd_id"), None)
         if asked is None or asked.gateway != event.gateway:
@@ -139,7 +152,7 @@ class Requests:
         if text(event.data, "result") == "done":
             self._done(asked, mapping(event.data, "args"))
             return None
-        return self._refused(asked, text(event.data, "code"), str(event.data.get("message", "")))
+        return self._refused(asked, text(event.data, "code"), str(event.data.get("message", "")), now_s)
 
     def _done(self, asked: Asked, args: dict[str, Any]) -> None:
         for lane, ranges in asked.ranges.items():
@@ -152,26 +165,37 @@ class Requests:
                     account.give_up(*each)
             self._account.touch(lane)
 
-    def _refused(self, asked: Asked, code: str, message: str) -> str | None:
-        if code == NOT_CONFIRMING:
-            self._account.gateways[asked.gateway].confirming = False
+    def _refused(self, asked: Asked, code: str, message: str, now_s: float) -> str | None:
+        pace = self._pace(asked.gateway)
         if asked.verb == "resend" and code in GONE:
             for lane, ranges in asked.ranges.items():
                 for range_ in ranges:
                     self._account.lanes[lane].give_up(code, *range_)
                 self._account.touch(lane)
+        elif asked.verb == "resend" and code != BUSY:
+            pace.resend_at_s = now_s + REFUSED_S
+        elif asked.verb == "confirm" and code == NOT_CONFIRMING:
+            self._account.gateways[asked.gateway].confirming = False
+        elif asked.verb == "confirm" and code == UNKNOWN_EPOCH:
+            self._settled.update(asked.ranges)
+        elif asked.verb == "confirm":
+            pace.confirm_at_s = now_s + REFUSED_S
+        if code in GONE or code == BUSY:
             return None
         return f"{asked.gateway} refused `{asked.verb}` ({code}): {message}"
+
+    def _pace(self, source: str) -> _Pace:
+        return self._paces.setdefault(source, _Pace())
 
     def _confirmations(self, gateway: GatewayAccount, pace: _Pace, wall_s: float, now_s: float) -> Iterator[Message]:
         """One command for each epoch that has something new."""
         epochs: dict[str, dict[Lane, tuple[Range, ...]]] = {}
         for account in self._account.of(gateway.source):
             ranges = tuple(account.to_confirm().minus(self._under_way("confirm", account.lane)))
-            if ranges:
+            if ranges and account.lane not in self._settled:
                 epochs.setdefault(account.lane.epoch, {})[account.lane] = ranges[:CONFIRM_RANGES_MAX]
         for epoch, lanes in epochs.items():
-            pace.confirmed_at_s = now_s
+            pace.confirm_at_s = now_s + CONFIRM_EVERY_S
             args = {"epoch": epoch, "ranges": {lane.stream: ranges for lane, ranges in lanes.items()}}
             yield self._command(gateway, "confirm", args, lanes, wall_s, now_s)
 
@@ -192,7 +216,7 @@ class Requests:
         """What was not asked for lately, in pieces that one command may ask for."""
         for account in self._account.of(gateway.source):
             lately = Ranges(range_ for lane, range_, _ in pace.resent if lane == account.lane)
-            for first, last in wanted(account).minus(lately):
+            for first, last in wanted(account).minus(lately).minus(self._under_way("resend", account.lane)):
                 for begin in range(first, last + 1, RESEND_SEQUENCES_MAX):
                     yield account.lane, (begin, min(last, begin + RESEND_SEQUENCES_MAX - 1))
 

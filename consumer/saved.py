@@ -42,6 +42,7 @@ def lane_row(account: LaneAccount) -> Row:
         "start": account.start,
         "excused": account.excused,
         "final": account.final,
+        "excuses": [asdict(each) for each in account.excuses],
     }
 
 
@@ -56,6 +57,7 @@ def lane_account(row: Row) -> LaneAccount:
         row["start"],
         row["excused"],
         row["final"],
+        [Missing(**each) for each in row["excuses"]],
     )
 
 

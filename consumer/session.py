@@ -122,7 +122,7 @@ class Consumer:
             return None
 
     def _hear(self, answer: Event) -> None:
-        complaint = self._requests.answered(answer)
+        complaint = self._requests.answered(answer, time.monotonic())
         if complaint is not None:
             self._say(complaint)
 

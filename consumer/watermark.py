@@ -91,13 +91,13 @@ def ended(before: Mark | None, last: int) -> Mark | None:
 def judge(told: Mark, received: Ranges, *, start: int = 1, excused: int = 0, gone: Iterable[Range] = ()) -> Verdict:
     """What should have been received up to this mark and was not.
 
-    Expected is what has a sequence of `start` or higher; with a filter, all but the first `excused` records. `gone`
-    are ranges that the gateway, asked for them, said that it has no more.
+    Without a filter, expected is what has a sequence of `start` or higher and is not in `gone`, of which the gateway,
+    asked for it, said that it has no more. With a filter, all but `excused` records are expected.
     """
     absent = Ranges([(start, told.complete_to)]).minus(received).minus(gone)
     clusters = Ranges((each.first, each.last) for each in told.missing)
     if told.filtered:
-        return _by_count(told, received, absent, clusters, excused, Ranges(gone))
+        return _by_count(told, received, absent, clusters, excused)
     return _by_place(told, absent, clusters)
 
 
@@ -113,11 +113,11 @@ def _by_place(told: Mark, absent: Ranges, clusters: Ranges) -> Verdict:
     return Verdict(absent.minus(clusters), unplaced, candidates)
 
 
-def _by_count(told: Mark, received: Ranges, absent: Ranges, clusters: Ranges, excused: int, gone: Ranges) -> Verdict:
+def _by_count(told: Mark, received: Ranges, absent: Ranges, clusters: Ranges, excused: int) -> Verdict:
     """With a filter only the count says what is due; what arrived although it was given up must not stand for it."""
     arrived = received.within(1, told.complete_to)
     solid = Ranges((each.first, each.last) for each in told.missing if each.records == each.last - each.first + 1)
-    lacking = told.count - excused - arrived.minus(solid).count - gone.within(1, told.complete_to).count
+    lacking = told.count - excused - arrived.minus(solid).count
     if lacking <= 0:
         return Verdict()
     return Verdict(unplaced=lacking, candidates=absent.minus(solid) if clusters else absent)
