@@ -1,21 +1,23 @@
-"""paho's client for one connection, with the three places changed where its own way loses or blocks.
+"""paho's client for one connection, with the places changed where its own way loses or blocks.
 
 - The socket is ours: TCP_NODELAY, and closed when the TLS handshake fails.
 - PUBACK is decoded here. paho 2.2 refuses reason codes that it does not expect in a PUBACK, 0x95 (packet too large,
   which mosquitto sends) among them, and ends the connection: the same record would be sent and refused for ever.
+- What broke the socket is kept: paho drops OpenSSL's reason. Where sending fails, what came in is read first, because
+  the reason stands there: the broker's DISCONNECT, or the alert by which TLS 1.3 refuses a client certificate.
 - No thread. paho's own loop waits with `select`, which fails as soon as the process has more than 1,024 files open.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any, Literal
 
 from paho.mqtt.client import Client, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
 MqttVersion = Literal["5", "3.1.1"]
@@ -37,6 +39,9 @@ class PahoClient(Client):
         )
         self._acknowledged = acknowledged
         self._dropped = False
+        self._server_name: str | None = None
+        self._cannot_send = False
+        self.socket_error: OSError | None = None
         # The window is ours. With one of its own, paho walks through everything in flight at every PUBACK.
         self.max_inflight_messages = 0
 
@@ -45,12 +50,16 @@ class PahoClient(Client):
         self._dropped = True
         self._sock_close()
 
+    def use_tls(self, context: ssl.SSLContext, server_name: str | None) -> None:
+        """Speak TLS, with the certificate of this name where it is not that of the host."""
+        self.tls_set_context(context)
+        self._server_name = server_name
+
     def _create_socket(self) -> socket.socket:
         sock = socket.create_connection((self._host, self._port), self._connect_timeout)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            context: ssl.SSLContext | None = self._ssl_context
-            wrapped = sock if context is None else context.wrap_socket(sock, server_hostname=self._host)
+            wrapped = sock if self._ssl_context is None else self._shake_hands(sock, self._ssl_context)
         except BaseException:
             sock.close()
             raise
@@ -58,6 +67,33 @@ class PahoClient(Client):
             wrapped.close()
             raise ConnectionAbortedError("nobody waits for this connection any more")
         return wrapped
+
+    def _shake_hands(self, sock: socket.socket, context: ssl.SSLContext) -> socket.socket:
+        """Raises `ssl.SSLError` without a reason where the other side just ends the connection, or says nothing."""
+        try:
+            return context.wrap_socket(sock, server_hostname=self._server_name or self._host)
+        except (ConnectionError, TimeoutError) as error:
+            raise ssl.SSLError(0, "no answer to the TLS handshake") from error
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        try:
+            return super()._sock_recv(bufsize)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self.socket_error = error
+            raise
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        try:
+            return super()._sock_send(buf)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if self._cannot_send:
+                raise
+            self._cannot_send = True
+            raise BlockingIOError from error
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         packet: Any = self._in_packet["packet"]

@@ -11,22 +11,27 @@ Always true:
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.uplink.certificates import load, peer_validity
 from agent.uplink.client import PahoClient
-from agent.uplink.problems import Problem, from_dialling, from_reason, lost, no_answer, no_mqtt
+from agent.uplink.problems import Problem, ended, from_dialling, from_reason, lost, no_answer, no_mqtt, not_accepted
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import ConnectFlags, DisconnectFlags, SocketLike
+    from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage, SocketLike
     from paho.mqtt.reasoncodes import ReasonCode
 
+    from agent.uplink.certificates import Credentials, Validity
     from agent.uplink.client import MqttVersion
-    from config.model import Broker
+    from config.model import Broker, Tls
 
 DIAL_S_MAX = 10.0
 """Longest wait for name, TCP and TLS together."""
@@ -58,26 +63,33 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who we are for the broker. A silent link is found within `keep_alive_s`."""
+    """Who we are for the broker. A silent link is found within `keep_alive_s`; `tls` is for brokers with TLS only."""
 
     client_id: str
     user: str | None
     password: str | None
     version: MqttVersion
     keep_alive_s: int
+    tls: Tls
 
 
 class Session:
-    """`wake` is set whenever `step` has something to do. `receive_maximum` and `packet_bytes_max` hold once open."""
+    """`wake` is set whenever `step` has something to do. `receive_maximum` and `packet_bytes_max` hold once open, as do
+    `credentials` and `broker_validity` with TLS. Without a will the broker says nothing when this session breaks.
+    """
 
-    def __init__(self, broker: Broker, login: Login, will: Message, wake: asyncio.Event) -> None:
+    def __init__(self, broker: Broker, login: Login, will: Message | None, wake: asyncio.Event) -> None:
         self.receive_maximum = RECEIVE_MAXIMUM_DEFAULT
         self.packet_bytes_max = PACKET_BYTES_DEFAULT
+        self.credentials: Credentials | None = None
+        self.broker_validity: Validity | None = None
         self._broker = broker
         self._login = login
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._acks: list[tuple[int, int]] = []
+        self._heard: list[Message] = []
+        self.deaf = False
         self._open = False
         self._problem: Problem | None = None
         self._awaits_input = False
@@ -109,6 +121,19 @@ class Session:
             message.topic, message.payload, qos=1, retain=message.retain, properties=self._properties
         ).mid
 
+    def subscribe(self, topic: str) -> None:
+        """Ask for what is published there from now on; `heard` gives it. `deaf` is true once the broker has refused."""
+        if self._login.version == "5":
+            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            self._client.subscribe(topic, options=options)
+        else:
+            self._client.subscribe(topic, qos=1)
+
+    def heard(self) -> list[Message]:
+        """What has come in since the last call."""
+        heard, self._heard = self._heard, []
+        return heard
+
     def step(self) -> list[tuple[int, int]]:
         """Read, write and look after the keep-alive; returns packet ids with their reason codes (MQTT 5 numbers).
 
@@ -132,15 +157,16 @@ class Session:
             self._client.disconnect()
         self._client.drop()
 
-    def _make_client(self, will: Message) -> PahoClient:
+    def _make_client(self, will: Message | None) -> PahoClient:
         client = PahoClient(self._login.client_id, self._login.version, self._on_acknowledged)
         client.connect_timeout = ADDRESS_S_MAX
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+        client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.username_pw_set(self._login.user, self._login.password)
-        if self._broker.tls:
-            client.tls_set()
         return client
 
     async def _dial(self) -> None:
@@ -151,7 +177,7 @@ class Session:
             async with asyncio.timeout(DIAL_S_MAX):
                 await dialled
         except TimeoutError:
-            raise from_dialling(TimeoutError(), self._broker.host, self._broker.port) from None
+            raise self._from_dialling(TimeoutError()) from None
 
     def _dial_here(self, dialled: asyncio.Future[None]) -> None:
         problem: Problem | None = None
@@ -159,13 +185,32 @@ class Session:
         keep_alive_s = max(1, self._login.keep_alive_s // 2)
         options: dict[str, Any] = {"clean_start": True} if self._login.version == "5" else {}
         try:
+            self._prove_ourselves()
             self._client.connect(self._broker.host, self._broker.port, keep_alive_s, **options)
+            self._look_at_broker()
+        except Problem as refused:
+            problem = refused
         except (OSError, UnicodeError) as error:
-            problem = from_dialling(error, self._broker.host, self._broker.port)
+            problem = self._from_dialling(error)
         try:
             self._loop.call_soon_threadsafe(self._dialled, dialled, problem)
         except RuntimeError:  # the event loop is closed: nobody waits any more
             self._client.drop()
+
+    def _prove_ourselves(self) -> None:
+        """With the files as they are now: renewed ones need no restart. Raises `Refused`."""
+        if self._broker.tls:
+            self.credentials = load(self._login.tls)
+            self._client.use_tls(self.credentials.context, self._login.tls.server_name)
+
+    def _look_at_broker(self) -> None:
+        sock = self._client.socket()
+        if isinstance(sock, ssl.SSLSocket):
+            self.broker_validity = peer_validity(sock.getpeercert() or {})
+
+    def _from_dialling(self, error: OSError | UnicodeError) -> Problem:
+        with_cert = self._login.tls.cert is not None
+        return from_dialling(error, self._broker.host, self._broker.port, with_cert=with_cert)
 
     def _dialled(self, dialled: asyncio.Future[None], problem: Problem | None) -> None:
         if dialled.done():
@@ -228,6 +273,13 @@ class Session:
     def _on_acknowledged(self, mid: int, reason: int) -> None:
         self._acks.append((mid, reason))
 
+    def _on_message(self, _: Any, __: Any, message: MQTTMessage) -> None:
+        with suppress(UnicodeDecodeError):  # A topic that is no text is none that we asked for.
+            self._heard.append(Message(message.topic, bytes(message.payload), message.retain))
+
+    def _on_subscribe(self, _: Any, __: Any, ___: int, reasons: list[ReasonCode], ____: Properties | None) -> None:
+        self.deaf = any(reason.is_failure for reason in reasons)
+
     def _on_connect(
         self, _: Any, __: Any, ___: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
@@ -242,14 +294,19 @@ class Session:
         self._open = True
 
     def _on_disconnect(self, _: Any, __: Any, flags: DisconnectFlags, reason: ReasonCode, ___: Any) -> None:
+        error = self._client.socket_error
         if flags.is_disconnect_packet_from_server:
             self._fail(from_reason(reason.value, reason.getName()))
+        elif isinstance(error, ssl.SSLError) and not self._open:
+            self._fail(self._from_dialling(error))
         elif reason.value == _SILENT:
             self._fail(lost(f"the link went silent: nothing came for {self._client.keepalive} s"))
         elif reason.value == _GARBLED:
             self._fail(no_mqtt(self._login.version) if not self._open else lost("the broker sent what is not MQTT"))
+        elif not self._open:
+            self._fail(not_accepted(with_tls=self._broker.tls, with_cert=self._login.tls.cert is not None))
         else:
-            self._fail(lost("the broker ended the connection" + ("" if self._open else " before accepting us")))
+            self._fail(ended() if error is None else lost(f"the connection broke ({error.strerror or error})"))
 
     def _on_socket_close(self, _: Any, __: Any, sock: SocketLike) -> None:
         self._loop.remove_reader(sock.fileno())

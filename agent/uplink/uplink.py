@@ -289,7 +289,7 @@ class Uplink:
             password = None if settings.password is None else settings.password.reveal()
         except LookupError as error:
             raise Refused(f"no password for user {settings.user}: {error.args[0]}", "provide that secret") from error
-        return Login(settings.client_id, settings.user, password, settings.mqtt, settings.keep_alive_s)
+        return Login(settings.client_id, settings.user, password, settings.mqtt, settings.keep_alive_s, settings.tls)
 
     def _status(self, state: Literal["online", "offline"], connection: int, live_from: int | None = None) -> Message:
         return self._speaker.status(

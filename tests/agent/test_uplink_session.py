@@ -17,7 +17,7 @@ from mqtt_peer import HOST, ScriptedBroker, certificate, farewell, free_port
 from agent.uplink import session as session_module
 from agent.uplink.problems import Problem, Refused, Unreachable
 from agent.uplink.session import Login, Message, Session
-from config.model import Broker
+from config.model import Broker, Tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,13 +27,19 @@ if TYPE_CHECKING:
 
     from agent.uplink.client import MqttVersion
 
+NO_FILES = Tls()
 WILL = Message("root/status", b"{}", retain=True)
 
 
 def a_session(
-    port: int, version: MqttVersion = "5", keep_alive_s: int = 10, host: str = HOST, tls: bool = False
+    port: int,
+    version: MqttVersion = "5",
+    keep_alive_s: int = 10,
+    host: str = HOST,
+    tls: bool = False,
+    files: Tls = NO_FILES,
 ) -> Session:
-    login = Login("gw-a1", "user", "secret", version, keep_alive_s)
+    login = Login("gw-a1", "user", "secret", version, keep_alive_s, files)
     return Session(Broker(host, port, tls), login, WILL, asyncio.Event())
 
 
