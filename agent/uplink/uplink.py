@@ -46,7 +46,7 @@ REFUSED_S_MAX = 60.0
 DRAIN_S_MAX = 2.0
 """How long the end may wait for what is on its way; the rest stays in the journal."""
 
-LAST_WORD_S_MAX = 1.0
+LAST_WORD_S_MAX = 0.5
 
 STABLE_S = 10.0
 """A session that lasted this long was a good one: after it, the first waits are short again."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from accounting import account, arrivals, compare, samples, schema_faults
 from mqtt_peer import free_port, until
-from plant import Gateway, broker, configure_load, folder, load, run_to_its_end, uplink
+from plant import Gateway, Link, broker, configure_load, folder, load, run_to_its_end, uplink
 from receiver import Receiver
 
 STOP_S_MAX = 3.0
@@ -85,3 +85,30 @@ async def test_sigterm_ends_in_order_and_the_next_run_goes_on_where_it_stopped()
         assert schema_faults(came) == []
         closed = [at + UNDER_WAY_S for at in stops]
         assert compare(samples(found), running.end()).excuse(closed, 2 * UNDER_WAY_S).faults == []
+
+
+async def test_sigterm_does_not_wait_for_a_broker_that_has_frozen() -> None:
+    """Exit code 0 within three seconds while nothing is acknowledged; the next run sends what was kept."""
+    with folder() as here, load(here, devices=4) as (running, net), Gateway(here) as gateway:
+        async with broker(here) as server, Link(server.port) as link:
+            configure_load(here, running, net, uplink(link.port))
+            with Receiver(here / "received.jsonl", server.port) as receiver:
+                await gateway.ready()
+                await until(lambda: receiver.seen("/telemetry/") > 10)
+                link.swallows = True
+                await until(lambda: gateway.status().uplinks[0].in_flight > 3)
+                served = running.end()
+                await until(lambda: all(view.failures for view in gateway.status().devices))
+                code, took_s = await gateway.stop()
+                assert code == 0
+                assert took_s < STOP_S_MAX
+                assert gateway.unacknowledged() > 3
+                link.swallows = False
+                farewells = receiver.farewells()
+                await gateway.ready()
+                await gateway.drained()
+                assert (await gateway.stop())[0] == 0
+                await until(lambda: receiver.farewells() > farewells)
+        found = account(arrivals(receiver.path), gateway.last())
+        assert found.faults == []
+        assert compare(samples(found), served).faults == []
