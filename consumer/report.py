@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Completeness = Literal["COMPLETE", "GAPS", "UNKNOWN"]
 
+_RANK = {stream: rank for rank, stream in enumerate(("critical", "alarm", "state", "audit", "telemetry"))}
+
 GAPS_SHOWN_MAX = 100
 """Of one stream and epoch; `gap_records` counts all."""
 
@@ -109,7 +111,8 @@ def report(account: Account) -> Report:
 
 
 def _gateway(gateway: GatewayAccount, lanes: list[LaneAccount]) -> GatewayReport:
-    streams = tuple(_lane(lane) for lane in lanes)
+    age = {epoch: index for index, epoch in enumerate(gateway.epochs)}
+    streams = tuple(_lane(lane) for lane in sorted(lanes, key=lambda lane: _place(lane, age)))
     return GatewayReport(
         gateway=gateway.source,
         verdict=_worst(lane.verdict for lane in streams),
@@ -118,6 +121,12 @@ def _gateway(gateway: GatewayAccount, lanes: list[LaneAccount]) -> GatewayReport
         epochs=tuple(EpochReport(epoch, previous) for epoch, previous in gateway.epochs.items()),
         streams=streams,
     )
+
+
+def _place(account: LaneAccount, age: dict[str, int]) -> tuple[object, ...]:
+    """Epochs as they were heard of, streams as they are sent."""
+    lane = account.lane
+    return age.get(lane.epoch, -1), lane.epoch, _RANK.get(lane.stream, len(_RANK)), lane.stream
 
 
 def _lane(account: LaneAccount) -> LaneReport:

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from consumer import events
 from consumer.account import Account
+from consumer.events import Unreadable
 from consumer.saved import Changes
 
 if TYPE_CHECKING:
@@ -212,23 +213,15 @@ class JsonLinesSink:
             raise self._failed(error) from error
         self._memory = Changes()
         self._saved_to = 0
+        self._loaded = False
 
     def load(self) -> Changes:
         try:
-            state = self._state()
-            self._saved_to = state.get("bytes", 0)
-            self._memory = Changes(
-                {(row["source"], row["epoch"], row["stream"]): row for row in state.get("lanes", [])},
-                {row["source"]: row for row in state.get("gateways", [])},
-                {(row["gateway"], row["alarm_id"]): row for row in state.get("alarms", [])},
-            )
+            self._remember(self._state())
             self._catch_up()
         except OSError as error:
             raise self._failed(error) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise SinkError(
-                f"{self._state_path} is damaged ({error}); remove it, and it is made anew from {self._path}"
-            ) from error
+        self._loaded = True
         return self._memory
 
     def store(self, records: Sequence[Event], changes: Changes) -> None:
@@ -246,11 +239,34 @@ class JsonLinesSink:
 
     def close(self) -> None:
         try:
-            self._save()
+            if self._loaded:
+                self._save()
         except OSError as error:
             raise self._failed(error) from error
         finally:
             self._file.close()
+
+    def _state(self) -> dict[str, Any]:
+        try:
+            state = json.loads(self._state_path.read_bytes())
+            written = state["format"]
+        except FileNotFoundError:
+            return {"bytes": 0, "lanes": [], "gateways": [], "alarms": []}
+        except (ValueError, KeyError, TypeError) as error:
+            raise SinkError(
+                f"{self._state_path} is damaged ({error}); remove it, and it is made anew from {self._path}"
+            ) from error
+        if written != FORMAT:
+            raise SinkError(f"{self._state_path} was written by another version of this program; name another file")
+        return dict(state)
+
+    def _remember(self, state: dict[str, Any]) -> None:
+        self._saved_to = state["bytes"]
+        self._memory = Changes(
+            {(row["source"], row["epoch"], row["stream"]): row for row in state["lanes"]},
+            {row["source"]: row for row in state["gateways"]},
+            {(row["gateway"], row["alarm_id"]): row for row in state["alarms"]},
+        )
 
     def _catch_up(self) -> None:
         """Cut off a line that a crash tore, and account for what the state file does not know."""
@@ -261,20 +277,17 @@ class JsonLinesSink:
             if not line.endswith(b"\n"):
                 break
             whole += len(line)
-            row = json.loads(line)
-            account.take(events.read(row["topic"], _json(row["event"]).encode(), self._root))
+            account.take(self._event(line))
         self._file.truncate(whole)
         self._file.seek(0, os.SEEK_END)
         self._memory.update(account.changes())
 
-    def _state(self) -> dict[str, Any]:
+    def _event(self, line: bytes) -> Event:
         try:
-            state = json.loads(self._state_path.read_bytes())
-        except FileNotFoundError:
-            return {}
-        if state["format"] != FORMAT:
-            raise SinkError(f"{self._state_path} was written by another version of this program; name another file")
-        return dict(state)
+            row = json.loads(line)
+            return events.read(row["topic"], _json(row["event"]).encode(), self._root)
+        except (ValueError, KeyError, TypeError, Unreadable) as error:
+            raise SinkError(f"{self._path} holds a line that is none of ours ({error}); name another file") from error
 
     def _save(self) -> None:
         """Beside it and then over it: there is always a whole one."""
