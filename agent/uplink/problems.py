@@ -114,13 +114,13 @@ _HANDSHAKE_FAILURE = "SSLV3_ALERT_HANDSHAKE_FAILURE"
 
 def from_tls(error: ssl.SSLError, address: str, *, with_cert: bool) -> Problem:
     """What OpenSSL says of the other side: in the handshake, or at the first answer, which is later in TLS 1.3."""
-    reason = error.reason or ""
+    reason: str = getattr(error, "reason", None) or ""
     if reason == _HANDSHAKE_FAILURE and not with_cert:
         what, todo = _WANTS_ONE
     elif reason in _ALERTS:
         what, todo = _ALERTS[reason]
     elif not reason or "EOF" in reason:
-        what, todo = "ends the connection in the TLS handshake", "check that this port is the broker's TLS port"
+        what, todo = "does not take part in the TLS handshake", "check that this port is the broker's TLS port"
     else:
         said = reason.replace("_", " ").lower()
         what, todo = f"agrees on no TLS with us ({said})", "look into the broker's log for its side of it"

@@ -180,7 +180,17 @@ class Session:
             raise self._from_dialling(TimeoutError()) from None
 
     def _dial_here(self, dialled: asyncio.Future[None]) -> None:
-        problem: Problem | None = None
+        # Stands where a mistake of ours ends this thread, so that it ends the task too.
+        outcome: Exception | None = RuntimeError("dialling ended without an outcome")
+        try:
+            outcome = self._dialling_problem()
+        finally:
+            try:
+                self._loop.call_soon_threadsafe(self._dialled, dialled, outcome)
+            except RuntimeError:  # the event loop is closed: nobody waits any more
+                self._client.drop()
+
+    def _dialling_problem(self) -> Problem | None:
         # paho would tell a broker that answers only every second ping for alive; half the time finds it in the whole.
         keep_alive_s = max(1, self._login.keep_alive_s // 2)
         options: dict[str, Any] = {"clean_start": True} if self._login.version == "5" else {}
@@ -189,13 +199,10 @@ class Session:
             self._client.connect(self._broker.host, self._broker.port, keep_alive_s, **options)
             self._look_at_broker()
         except Problem as refused:
-            problem = refused
+            return refused
         except (OSError, UnicodeError) as error:
-            problem = self._from_dialling(error)
-        try:
-            self._loop.call_soon_threadsafe(self._dialled, dialled, problem)
-        except RuntimeError:  # the event loop is closed: nobody waits any more
-            self._client.drop()
+            return self._from_dialling(error)
+        return None
 
     def _prove_ourselves(self) -> None:
         """With the files as they are now: renewed ones need no restart. Raises `Refused`."""
@@ -212,7 +219,7 @@ class Session:
         with_cert = self._login.tls.cert is not None
         return from_dialling(error, self._broker.host, self._broker.port, with_cert=with_cert)
 
-    def _dialled(self, dialled: asyncio.Future[None], problem: Problem | None) -> None:
+    def _dialled(self, dialled: asyncio.Future[None], problem: Exception | None) -> None:
         if dialled.done():
             self._client.drop()
         elif problem is not None:

@@ -7,6 +7,7 @@ import random
 import resource
 import socket
 import ssl
+import threading
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -372,3 +373,21 @@ async def test_a_session_that_was_given_up_while_dialling_is_never_opened(monkey
         go_on.set()
         await asyncio.sleep(0.1)
         assert not broker.connects
+
+
+async def test_a_mistake_while_dialling_is_not_lost_in_its_thread(
+    broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the task that opens the session, and the trace is that of the thread."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    traces: list[type[BaseException]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda caught: traces.append(caught.exc_type))
+    monkeypatch.setattr(Session, "_look_at_broker", broken)
+    session = a_session(broker.port)
+    with pytest.raises(RuntimeError, match="without an outcome"):
+        await session.open()
+    session.close()
+    assert traces == [ZeroDivisionError]
