@@ -23,6 +23,7 @@ import uvloop
 from agent import __version__, log
 from agent.accept import accept
 from agent.audit import Trail
+from agent.board import AlarmBoard
 from agent.clock import SystemClock
 from agent.control.server import SocketBlocked, serve
 from agent.envelope import Origin
@@ -108,13 +109,17 @@ class Daemon:
         self._pipeline = Pipeline(rules, journal, self.clock, config.journal.telemetry_window_s, config.version)
         workers = [LineWorker(*pair, self) for pair in zip(config.lines, self._drivers, strict=True)]
         origin = Origin(config.site, config.gateway, config.topic_root, config.type_prefix)
-        uplinks = self._build_uplinks(journal, origin)
+        board = AlarmBoard(rules)
+        self._pipeline.listeners.append(board.on_stored)
+        uplinks = self._build_uplinks(journal, origin, board)
         self._retain_devices(workers, uplinks)
-        desk = OperatorDesk(config, workers, self._pipeline, rules, journal, uplinks, self.health, self.clock, origin)
+        desk = OperatorDesk(
+            config, workers, self._pipeline, rules, board, journal, uplinks, self.health, self.clock, origin
+        )
         async with serve(desk, config.control_socket):
             await self._flow(workers, uplinks, desk)
 
-    def _build_uplinks(self, journal: Journal, origin: Origin) -> list[Uplink]:
+    def _build_uplinks(self, journal: Journal, origin: Origin, board: AlarmBoard) -> list[Uplink]:
         clock, release, trail = self.clock, Release(__version__, self.config.version), Trail(journal, self.clock)
         return [
             Uplink(
@@ -125,6 +130,7 @@ class Daemon:
                 release,
                 clock.state,
                 trail,
+                board.snapshot,
             )
             for settings in self.config.uplinks
         ]

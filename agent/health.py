@@ -11,7 +11,17 @@ from agent.status import HealthView
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Code = Literal["line_down", "line_refused", "line_fault", "device_offline", "uplink_down", "uplink_refused"]
+Code = Literal[
+    "line_down",
+    "line_refused",
+    "line_fault",
+    "device_offline",
+    "uplink_down",
+    "uplink_refused",
+    "confirm_overdue",
+    "commands_refused",
+    "proof_overdue",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,31 @@ TABLE: dict[Code, Kind] = {
         "error",
         Names(zh="平台拒绝连接", en="Platform refuses the connection"),
         Names(zh="检查用户名、密码和权限", en="Check user, password and permissions at the broker"),
+    ),
+    "confirm_overdue": Kind(
+        "error",
+        Names(zh="平台未确认收到", en="The platform does not confirm"),
+        Names(
+            zh="检查平台的接收程序，以及代理上本网关的发布权限和 cmd 主题权限；数据保留在日志中",
+            en="Check the platform's consumer, and this gateway's rights at the broker to publish and to hear cmd/#; "
+            "data is kept in the journal",
+        ),
+    ),
+    "commands_refused": Kind(
+        "warning",
+        Names(zh="收不到平台命令", en="Cannot hear the platform's commands"),
+        Names(
+            zh="在代理的访问规则中允许本网关订阅 cmd/#",
+            en="Allow this gateway to subscribe to cmd/# in the broker's access rules",
+        ),
+    ),
+    "proof_overdue": Kind(
+        "error",
+        Names(zh="测试报警未按时确认", en="The test alarm did not come back confirmed"),
+        Names(
+            zh="报警可能到不了平台：检查代理、平台的接收程序及其确认",
+            en="Alarms may not reach the platform: check the broker, the platform's consumer and its confirmations",
+        ),
     ),
 }
 

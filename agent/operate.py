@@ -11,7 +11,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from agent import __version__
-from agent.board import AlarmBoard
 from agent.control.desk import Refusal
 from agent.envelope import splice
 from agent.events import Names, rfc3339
@@ -19,11 +18,13 @@ from agent.pipeline import Order
 from agent.presence import point_view
 from agent.rules import AlarmCommand, Refused
 from agent.status import JournalView, PointView, Status, StreamView
+from buffer.ledger import BEFORE
 from config.model import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    from agent.board import AlarmBoard
     from agent.clock import Clock
     from agent.envelope import Origin
     from agent.events import Actor, Event
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 WATCH_S = 0.2
 RATE_WINDOW_S = 10
 TAIL_BATCH = 200
+_SESSION_CODES: frozenset[Code] = frozenset({"confirm_overdue", "commands_refused"})
 _UPLINK_CODES: dict[str, Code] = {"waiting": "uplink_down", "refused": "uplink_refused"}
 
 
@@ -51,6 +53,7 @@ class OperatorDesk:
         workers: Sequence[LineWorker],
         pipeline: Pipeline,
         rules: Rules,
+        board: AlarmBoard,
         journal: Journal,
         uplinks: Sequence[Uplink],
         health: Health,
@@ -69,8 +72,7 @@ class OperatorDesk:
         self._origin = origin
         self._started = clock.wall()
         self._rates = Rates()
-        self._board = AlarmBoard(rules)
-        pipeline.listeners.append(self._board.on_stored)
+        self._board = board
 
     # --- the present ----------------------------------------------------------------------------------------------
 
@@ -118,11 +120,16 @@ class OperatorDesk:
             else:
                 self._health.release(view.id, *(other for other in _UPLINK_CODES.values() if other != code))
                 self._health.hold(code, view.id, self._clock.wall(), view.error)
+            found = uplink.conditions()
+            self._health.release(view.id, *(_SESSION_CODES - found.keys()))
+            for code, detail in found.items():
+                self._health.hold(code, view.id, self._clock.wall(), detail)
 
     def _journal_view(self) -> JournalView:
         stats = self._journal.stats()
         lost: dict[str, int] = {
-            stream: sum(loss.records for loss in stats.losses if loss.lane.stream == stream) for stream in STREAMS
+            stream: sum(loss.records for loss in stats.losses if loss.lane.stream == stream and loss.reason != BEFORE)
+            for stream in STREAMS
         }
         streams = {}
         for lane, kept in stats.lanes.items():

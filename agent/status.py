@@ -37,7 +37,12 @@ class JournalView(View, frozen=True, kw_only=True):
 
 
 class UplinkView(View, frozen=True, kw_only=True):
-    """`waiting` counts records per stream that the broker has not acknowledged yet."""
+    """`waiting` counts records per stream that the broker has not acknowledged yet.
+
+    `backlog` of them, at most, are older telemetry that is sent beside what is new, which begins at `live_from` (null
+    where everything goes in one sequence). Where the platform is asked to confirm, `handed_over` records are with the
+    broker and not confirmed yet, and `confirmed` were since the start; otherwise both are null.
+    """
 
     id: str
     state: Literal["connected", "connecting", "waiting", "refused"]
@@ -49,6 +54,10 @@ class UplinkView(View, frozen=True, kw_only=True):
     acknowledged: int
     rejected: int
     waiting: dict[str, int]
+    live_from: int | None = None
+    backlog: int = 0
+    handed_over: int | None = None
+    confirmed: int | None = None
 
 
 class LineView(View, frozen=True, kw_only=True):

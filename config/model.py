@@ -218,7 +218,8 @@ class Uplink:
     """One way to the platform. `window` is how many messages may wait for their PUBACK.
 
     `brokers` are in the order of preference, all with TLS or none. `telemetry_expiry_s` is how long a broker may keep
-    telemetry that nobody fetches, None for ever.
+    telemetry that nobody fetches, None for ever. With `confirm`, a record is done with only when the platform says so;
+    `proof_every_s` is how often a test alarm goes the whole way, None for never.
     """
 
     id: str
@@ -234,6 +235,10 @@ class Uplink:
     topic_root: str = "wardgate/v1"
     filter: Filter = Filter()
     telemetry_expiry_s: int | None = None
+    confirm: bool = False
+    confirm_overdue_s: float = 300.0
+    watermark_s: float = 60.0
+    proof_every_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -135,6 +135,11 @@ class Publish:
     def id(self) -> str:
         return str(self.event["id"])
 
+    @property
+    def numbered(self) -> bool:
+        """Whether it is a record; all else says what holds now."""
+        return "sequence" in self.event
+
 
 def farewell(reason: int) -> bytes:
     """A DISCONNECT of MQTT 5."""
@@ -158,6 +163,7 @@ class ScriptedBroker:
     answer: Answer = accept
     connack_reason: int = 0
     connack_properties: bytes = b""
+    suback_reason: int = 1
     greeting: bytes | None = None
     """Raw bytes instead of a CONNACK, before anything is read."""
     silent: bool = False
@@ -167,8 +173,10 @@ class ScriptedBroker:
     connects: list[Connect] = field(default_factory=list)
     published: list[Publish] = field(default_factory=list)
     farewells: list[bytes] = field(default_factory=list)
+    subscriptions: list[str] = field(default_factory=list)
     in_flight_max: int = 0
     _version: int = 5
+    _sent: int = 0
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
     _unanswered: int = 0
     _tasks: list[asyncio.Task[Any]] = field(default_factory=list)
@@ -231,6 +239,8 @@ class ScriptedBroker:
             self._connect(body, writer)
         elif kind >> 4 == 3:
             self._publish(kind, body)
+        elif kind >> 4 == 8:
+            self._subscribe(body, writer)
         elif kind >> 4 == 12:
             writer.write(b"\xd0\x00")
         elif kind >> 4 == 14:
@@ -243,6 +253,24 @@ class ScriptedBroker:
         properties = varint(len(self.connack_properties)) + self.connack_properties if connect.level == 5 else b""
         answer = bytes((0, self.connack_reason)) + properties
         writer.write(b"\x20" + varint(len(answer)) + answer)
+
+    def _subscribe(self, body: bytes, writer: asyncio.StreamWriter) -> None:
+        parser = Parser(body)
+        mid = parser.take(2)
+        properties = b""
+        if self._version == 5:
+            parser.properties()
+            properties = b"\x00"
+        self.subscriptions.append(parser.block().decode())
+        answer = mid + properties + bytes((self.suback_reason,))
+        writer.write(b"\x90" + varint(len(answer)) + answer)
+
+    def send(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish to the client with QoS 1."""
+        self._sent += 1
+        properties = b"\x00" if self._version == 5 else b""
+        body = text(topic) + self._sent.to_bytes(2, "big") + properties + payload
+        self._writers[-1].write(bytes((0x32 | retain,)) + varint(len(body)) + body)
 
     def _publish(self, kind: int, body: bytes) -> None:
         parser = Parser(body)

@@ -108,6 +108,8 @@ class Rig:
 
     def __init__(self, folder: Path) -> None:
         self.settings = SETTINGS
+        self.alarms: list[Event] = []
+        """What stands, for the snapshot."""
         self._folder = folder
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
@@ -137,7 +139,10 @@ class Rig:
         clock = SystemClock()
         origin = replace(ORIGIN, topic_root=self.settings.topic_root)
         trail = Trail(self.journal, clock)
-        self.uplink = Uplink(self.settings, origin, self.journal, clock, Release("0.1.0", "1"), lambda: "synced", trail)
+        release = Release("0.1.0", "1")
+        self.uplink = Uplink(
+            self.settings, origin, self.journal, clock, release, lambda: "synced", trail, lambda: self.alarms
+        )
         self._stop = asyncio.Event()
         self._task = asyncio.create_task(self.uplink.run(self._stop))
 

@@ -1,6 +1,6 @@
 """What the platform asks for, read and checked: each command is carried out at most once, and every one is answered.
 
-Pure: what is done about a command is `platform`'s business. None of them reaches a field device.
+Pure: what is done about a command is `dialogue`'s business. None of them reaches a field device.
 
 | code | means |
 | --- | --- |
@@ -56,13 +56,13 @@ _AS_IN_THE_SCHEMA = "write it as its schema says"
 
 
 class Refused(Exception):
-    """A command that is not carried out; the message says why and what to do, `args` what is known nevertheless."""
+    """A command that is not carried out; the message says why and what to do, `known` what can be said of it."""
 
     def __init__(self, code: CommandCode, message: str, **args: Any) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.args_known = args
+        self.known = args
 
 
 class Head(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from agent.envelope import Origin
     from agent.uplink.feed import Feed
-    from agent.uplink.projections import Retained
+    from agent.uplink.projections import Outbox, Retained
     from agent.uplink.session import Session
     from buffer.record import Record
 
@@ -46,6 +46,7 @@ class Delivery:
         session: Session,
         feed: Feed,
         retained: Retained,
+        outbox: Outbox,
         origin: Origin,
         window: int,
         account: Account,
@@ -54,15 +55,21 @@ class Delivery:
     ) -> None:
         self.flight = Flight(max(1, min(window, session.receive_maximum)), now)
         self.holds: dict[str, Hold] = {}
-        self.refused: tuple[str, str] | None = None
         self._session = session
         self._feed = feed
         self._retained = retained
+        self._outbox = outbox
         self._origin = origin
         self._account = account
         self._log = log
         self._batch = Batch()
+        self._refusals: dict[str, tuple[str, str]] = {}
         self._reported: set[int] = set()
+
+    @property
+    def refused(self) -> tuple[str, str] | None:
+        """Something that is no record was not taken when it was sent last: what, and what to do about it."""
+        return next(iter(self._refusals.values()), None)
 
     def publish(self, message: Message, now: float, record: Record | None = None) -> int:
         mid = self._session.publish(message)
@@ -70,9 +77,13 @@ class Delivery:
         return mid
 
     def send(self, now: float, *, backlog: bool = True) -> None:
-        """Alarms into every free place, then projections, then the rest."""
+        """What is small and asked for, alarms into every free place, then projections, then the rest."""
+        while self.flight.room(urgent=True) and self._outbox.urgent:
+            self.publish(self._outbox.urgent.popleft(), now)
         while self.flight.room(urgent=True) and (record := self._feed.take(URGENT, now)):
             self._send_record(record, now)
+        while self.flight.room(urgent=False) and self._outbox.bulk:
+            self.publish(self._outbox.bulk.popleft(), now)
         while self.flight.room(urgent=False) and (message := self._retained.take()):
             self.publish(message, now)
         while self.flight.room(urgent=False) and (record := self._feed.take(BULK, now, backlog=backlog)):
@@ -160,7 +171,9 @@ class Delivery:
 
     def _projection_answered(self, message: Message, reason: int) -> None:
         if reason < FAILURE:
+            self._refusals.pop(message.topic, None)
             return
-        if self.refused is None:
-            what, todo = self.refused = refusal(reason, message.topic)
-            self._log.warning("uplink retained message refused", topic=message.topic, error=what, todo=todo)
+        is_first = not self._refusals
+        what, todo = self._refusals[message.topic] = refusal(reason, message.topic)
+        if is_first:
+            self._log.warning("uplink message refused", topic=message.topic, error=what, todo=todo)

@@ -214,6 +214,11 @@ class Feed:
         """`live_from` while older telemetry is still on its way."""
         return self.live_from if any(span.slow and (span.records or span.more) for span in self._spans) else None
 
+    @property
+    def backlog(self) -> int:
+        """How many records of the backlog have not been handed out, at most."""
+        return sum(len(span.records) + span.end - 1 - span.after for span in self._spans if span.slow)
+
     def _split(self, positions: Iterable[Position]) -> None:
         """Telemetry that is there already becomes the backlog; what comes from now on is live."""
         self.live_from = 1

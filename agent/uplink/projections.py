@@ -1,10 +1,12 @@
-"""What the broker retains for whoever comes later: status of the gateway, state and meta of each device.
+"""What holds now: never journaled, never numbered.
 
-Never journaled and never numbered; published after every connect and on every change, only the newest of each topic.
+Status of the gateway, state and meta of each device are retained by the broker for whoever comes later: published after
+every connect and on every change, only the newest of each topic. Watermarks, snapshots and answers are not.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from agent.envelope import AsOf, project
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
     from agent.envelope import Origin
     from agent.events import ClockState
+
+
+OUTBOX_MAX = 1000
+"""Answers that may wait; a platform that asks for more at once gets the last ones."""
 
 
 class Retained:
@@ -45,6 +51,18 @@ class Retained:
         return not self._due
 
 
+class Outbox:
+    """What is to be said in this session: `urgent` is small and goes before alarms, `bulk` after them."""
+
+    def __init__(self) -> None:
+        self.urgent: deque[Message] = deque(maxlen=OUTBOX_MAX)
+        self.bulk: deque[Message] = deque()
+
+    def clear(self) -> None:
+        self.urgent.clear()
+        self.bulk.clear()
+
+
 class Speaker:
     """Makes the messages of one uplink. Ids hold the time in milliseconds, so that a restart does not repeat one."""
 
@@ -53,10 +71,10 @@ class Speaker:
         self._origin = origin
         self._number = 0
 
-    def message(self, event: Event, clock_state: ClockState, as_of: AsOf) -> Message:
+    def message(self, event: Event, clock_state: ClockState, as_of: AsOf, *, retain: bool = True) -> Message:
         self._number = max(self._number + 1, int(event.time * 1000))
         projection = project(event, self._origin, clock_state, as_of, f"{self._uplink}-{self._number:016d}")
-        return Message(self._origin.root + projection.topic, projection.payload, retain=True)
+        return Message(self._origin.root + projection.topic, projection.payload, retain=retain)
 
     def status(
         self,

@@ -35,7 +35,11 @@ class Selection:
 
     def passes(self, record: Record) -> bool:
         """Whether the record is to be sent."""
-        return self.is_all or (self.takes(record.stream) and self._judge(record.topic))
+        return self.is_all or self.wants(record.stream, record.topic)
+
+    def wants(self, stream: str, topic: str) -> bool:
+        """The same of anything that has a stream and a relative topic."""
+        return self.takes(stream) and self._judge(topic)
 
     def _judged(self, topic: str) -> bool:
         levels = topic.split("/")

@@ -10,8 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from buffer.ledger import Lane
+
 if TYPE_CHECKING:
+    from agent.uplink.handover import Handover
     from buffer.journal import Journal
+    from buffer.ledger import Span
     from buffer.record import Record
 
 FAILURE = 0x80
@@ -65,22 +69,24 @@ class Account:
 class Batch:
     """The settlements of one step, handed to the journal in one go for each lane."""
 
-    accepted: dict[tuple[str, str], list[tuple[int, int]]] = field(default_factory=dict)
-    rejected: dict[tuple[str, str], dict[int, str]] = field(default_factory=dict)
+    accepted: dict[Lane, list[Span]] = field(default_factory=dict)
+    rejected: dict[Lane, dict[int, str]] = field(default_factory=dict)
 
     def accept(self, record: Record) -> None:
-        spans = self.accepted.setdefault((record.epoch, record.stream), [])
+        spans = self.accepted.setdefault(Lane(record.epoch, record.stream), [])
         if spans and spans[-1][1] == record.sequence - 1:
             spans[-1] = (spans[-1][0], record.sequence)
         else:
             spans.append((record.sequence, record.sequence))
 
     def reject(self, record: Record, reason: str) -> None:
-        self.rejected.setdefault((record.epoch, record.stream), {})[record.sequence] = reason
+        self.rejected.setdefault(Lane(record.epoch, record.stream), {})[record.sequence] = reason
 
-    def settle(self, journal: Journal, cursor: str) -> None:
-        for epoch, stream in self.accepted.keys() | self.rejected.keys():
-            lane = (epoch, stream)
-            journal.settle(
-                cursor, stream, self.accepted.get(lane, ()), rejected=self.rejected.get(lane, {}), epoch=epoch
-            )
+    def settle(self, journal: Journal, cursor: str, handover: Handover | None, now: float) -> None:
+        """With a `handover`, what was accepted is not settled before the platform confirms it."""
+        for lane in self.accepted.keys() | self.rejected.keys():
+            accepted = self.accepted.get(lane, [])
+            if handover is not None:
+                handover.take(lane, accepted, now)
+                accepted = []
+            journal.settle(cursor, lane.stream, accepted, rejected=self.rejected.get(lane, {}), epoch=lane.epoch)

@@ -7,6 +7,7 @@ sent next is `feed`'s business, what an answer means `settlement`'s. A mistake i
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ import structlog
 from agent.envelope import AsOf
 from agent.events import rfc3339
 from agent.status import UplinkView
+from agent.uplink.commands import Received
 from agent.uplink.delivery import Delivery
+from agent.uplink.dialogue import Dialogue
 from agent.uplink.feed import Feed
 from agent.uplink.problems import Problem, Refused, lost
 from agent.uplink.projections import Retained, Speaker
@@ -26,7 +29,7 @@ from agent.uplink.session import Login, Session
 from agent.uplink.settlement import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from structlog.typing import FilteringBoundLogger
 
@@ -34,8 +37,10 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.envelope import Origin
     from agent.events import ClockState, Event
+    from agent.health import Code
     from agent.uplink.session import Message
     from buffer.journal import Journal
+    from buffer.ledger import Lane
     from config import model
 
 RETRY_S_MIN = 0.5
@@ -54,6 +59,8 @@ STABLE_S = 10.0
 NUMBERS_RESERVED = 100
 """Connection numbers that are reserved on disk at once, so that a long outage does not write at every attempt."""
 
+
+_LET_US_LISTEN = "allow this gateway to subscribe there in the broker's access rules"
 
 State = Literal["connected", "connecting", "waiting", "refused"]
 
@@ -95,6 +102,7 @@ class Uplink:
         release: Release,
         clock_state: Callable[[], ClockState],
         trail: Trail,
+        alarms: Callable[[], Iterable[Event]],
     ) -> None:
         self._settings = settings
         self._origin = origin
@@ -103,16 +111,22 @@ class Uplink:
         self._release = release
         self._clock_state = clock_state
         self._trail = trail
+        self._wake = asyncio.Event()
         self._selection = Selection(settings.filter)
+        self._dialogue = Dialogue(
+            settings, journal, clock, trail, self._selection, alarms, self._speak, self._as_of, self._wake.set
+        )
         self._log: FilteringBoundLogger = structlog.get_logger().bind(uplink=settings.id)
         self._speaker = Speaker(settings.id, origin)
         self._retained = Retained()
         self._account = Account()
         self._backoff = Backoff()
-        self._wake = asyncio.Event()
         self._opening: asyncio.Timeout | None = None
         self._news = False
         self._delivery: Delivery | None = None
+        self._feed: Feed | None = None
+        self._deaf = False
+        self._session_began = 0.0
         self._broker = settings.brokers[0]
         self._state: State = "connecting"
         self._since = clock.wall()
@@ -127,11 +141,31 @@ class Uplink:
         self._retained.put(self._speaker.message(event, self._clock_state(), self._as_of()))
         self._wake.set()
 
+    def has_confirmed(self, lane: Lane, sequence: int) -> bool:
+        """Whether the platform has confirmed this record since the start; never where it is not asked to."""
+        handover = self._dialogue.handover
+        return handover is not None and handover.has_confirmed(lane, sequence)
+
+    def conditions(self) -> dict[Code, str]:
+        """What is wrong although there is a session, with details."""
+        found: dict[Code, str] = {}
+        waits_s = self._unconfirmed_s()
+        if waits_s is not None and waits_s > self._settings.confirm_overdue_s:
+            found["confirm_overdue"] = f"handed over, not confirmed for {waits_s:.0f} s"
+        if self._deaf:
+            found["commands_refused"] = f"topic {self._commands}#"
+        return found
+
     def view(self) -> UplinkView:
         error, todo = self._trouble()
         waiting: dict[str, int] = {}
+        handed_over = 0
+        handover = self._dialogue.handover
         for position in self._journal.cursor(self._settings.id):
-            waiting[position.lane.stream] = waiting.get(position.lane.stream, 0) + position.unsettled
+            unconfirmed = 0 if handover is None else handover.unconfirmed(position.lane)
+            handed_over += unconfirmed
+            stream = position.lane.stream
+            waiting[stream] = waiting.get(stream, 0) + max(0, position.unsettled - unconfirmed)
         return UplinkView(
             id=self._settings.id,
             state=self._state,
@@ -143,6 +177,10 @@ class Uplink:
             acknowledged=self._account.acknowledged,
             rejected=self._account.rejected,
             waiting=waiting,
+            live_from=self._feed.live_now if self._feed else None,
+            backlog=self._feed.backlog if self._feed else 0,
+            handed_over=None if handover is None else handed_over,
+            confirmed=None if handover is None else handover.confirmed,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -188,7 +226,9 @@ class Uplink:
             self._failed(problem)
             return problem
         finally:
-            self._delivery = None
+            self._delivery = self._feed = None
+            self._deaf = False
+            self._dialogue.lose()
             if session is not None:
                 session.close()
         return None
@@ -208,12 +248,25 @@ class Uplink:
 
     async def _serve(self, session: Session, stop: asyncio.Event) -> None:
         now = asyncio.get_running_loop().time()
-        feed = Feed(self._journal, self._settings.id, self._settings.backlog_records_per_s, now)
+        feed = self._feed = Feed(
+            self._journal, self._settings.id, self._settings.backlog_records_per_s, now, self._selection
+        )
         self._retained.begin()
         delivery = self._delivery = Delivery(
-            session, feed, self._retained, self._origin, self._settings.window, self._account, self._log, now
+            session,
+            feed,
+            self._retained,
+            self._dialogue.outbox,
+            self._origin,
+            self._settings.window,
+            self._account,
+            self._log,
+            now,
         )
+        session.subscribe(self._commands + "#")
         delivery.publish(self._status("online", self._connection, feed.live_from), now)
+        self._session_began = now
+        self._dialogue.begin(feed, now)
         self._connected()
         while not stop.is_set():
             await self._turn(session, feed, delivery)
@@ -224,24 +277,44 @@ class Uplink:
         """Settle what was answered, send what may go. Raises `Problem` when the session is over."""
         loop = asyncio.get_running_loop()
         acks = session.step()
-        delivery.answered(acks, loop.time()).settle(self._journal, self._settings.id)
+        batch = delivery.answered(acks, loop.time())
+        batch.settle(self._journal, self._settings.id, self._dialogue.handover, loop.time())
         if delivery.flight.stalled_s(loop.time()) > self._settings.keep_alive_s:
             raise lost(f"the broker has acknowledged nothing for {self._settings.keep_alive_s} s")
         if self._news:
             self._news = False
             feed.refresh()
+        self._listen(session, loop.time())
         await feed.fill()
+        self._settle_skipped(feed)
+        self._dialogue.step(loop.time())
         delivery.send(loop.time(), backlog=backlog)
+        if feed.hungry:
+            self._wake.set()
+
+    def _listen(self, session: Session, now: float) -> None:
+        """Do what the platform asks for."""
+        root = self._commands
+        heard = [
+            Received(message.topic.removeprefix(root), message.payload, message.retain) for message in session.heard()
+        ]
+        self._dialogue.hear(heard, now)
+        if session.deaf and not self._deaf:
+            self._deaf = True
+            self._log.warning("uplink hears no commands", topic=root + "#", todo=_LET_US_LISTEN)
+
+    def _settle_skipped(self, feed: Feed) -> None:
+        for lane, spans in feed.skipped.items():
+            self._journal.settle(self._settings.id, lane.stream, (), skipped=spans, epoch=lane.epoch)
+        feed.skipped.clear()
 
     async def _rest(self, delivery: Delivery) -> None:
         """Until there is something to do."""
         loop = asyncio.get_running_loop()
-        due = delivery.due(loop.time())
-        timer = loop.call_at(due, self._wake.set) if due is not None else None
+        timer = loop.call_at(min(self._dialogue.due, delivery.due(loop.time()) or math.inf), self._wake.set)
         await self._wake.wait()
         self._wake.clear()
-        if timer is not None:
-            timer.cancel()
+        timer.cancel()
 
     async def _finish(self, session: Session, feed: Feed, delivery: Delivery) -> None:
         """Everything but the backlog, then the last word; what does not go in time stays in the journal."""
@@ -251,7 +324,10 @@ class Uplink:
                 while delivery.flight or not feed.idle:
                     await self._rest(delivery)
                     await self._turn(session, feed, delivery, backlog=False)
-        delivery.publish(self._status("offline", self._connection), asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        self._dialogue.end(now)
+        delivery.send(now, backlog=False)
+        delivery.publish(self._status("offline", self._connection), now)
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_S_MAX):
                 while delivery.flight:
@@ -290,6 +366,19 @@ class Uplink:
         except LookupError as error:
             raise Refused(f"no password for user {settings.user}: {error.args[0]}", "provide that secret") from error
         return Login(settings.client_id, settings.user, password, settings.mqtt, settings.keep_alive_s, settings.tls)
+
+    @property
+    def _commands(self) -> str:
+        return self._origin.root + "cmd/"
+
+    def _unconfirmed_s(self) -> float | None:
+        """How long the oldest record that is not confirmed has waited; only a session's time counts."""
+        handover = self._dialogue.handover
+        since = None if handover is None or self._delivery is None else handover.since()
+        return None if since is None else asyncio.get_running_loop().time() - max(since, self._session_began)
+
+    def _speak(self, event: Event, as_of: AsOf | None) -> Message:
+        return self._speaker.message(event, self._clock_state(), as_of or self._as_of(), retain=False)
 
     def _status(self, state: Literal["online", "offline"], connection: int, live_from: int | None = None) -> Message:
         return self._speaker.status(
@@ -341,6 +430,8 @@ class Uplink:
             return None, None
         for hold in self._delivery.holds.values():
             return hold.what, hold.todo
+        if self._delivery.refused is None and self._deaf:
+            return f"the broker does not let us subscribe to {self._commands}#", _LET_US_LISTEN
         return self._delivery.refused or (None, None)
 
 

@@ -89,7 +89,7 @@ async def test_a_stop_does_not_wait_for_a_broker_that_does_not_answer(
     """Its time is limited; what was not acknowledged stays in the journal."""
     monkeypatch.setattr(uplink_module, "DRAIN_S_MAX", 0.2)
     monkeypatch.setattr(uplink_module, "LAST_WORD_S_MAX", 0.1)
-    broker.answer = lambda publish: 0 if publish.retain else None
+    broker.answer = lambda publish: None if publish.numbered else 0
     rig.at(broker.port)
     await rig.append(telemetry())
     rig.start()
@@ -152,9 +152,10 @@ async def test_two_gateways_with_one_client_id_do_not_fight(
     loop = asyncio.get_running_loop()
     begun: list[float] = []
 
-    def taken_over(_: Publish) -> int | None:
-        begun.append(loop.time())
-        loop.call_soon(broker.disconnect, 0x8E)
+    def taken_over(publish: Publish) -> int | None:
+        if publish.retain:
+            begun.append(loop.time())
+            loop.call_soon(broker.disconnect, 0x8E)
         return 0
 
     broker.answer = taken_over
@@ -210,7 +211,7 @@ async def test_a_refused_projection_is_seen_in_the_status(rig: Rig, broker: Scri
         await rig.append(alarm())
         await rig.settled()
     assert "allow" in str(rig.uplink.view().error)
-    assert [line["event"] for line in logs].count("uplink retained message refused") == 1
+    assert [line["event"] for line in logs].count("uplink message refused") == 1
 
 
 async def test_the_view_counts_what_waits(rig: Rig, broker: ScriptedBroker) -> None:

@@ -109,7 +109,8 @@ async def test_a_denied_topic_is_held_until_the_rights_are_there(
 ) -> None:
     """MQTT 5 tells: nothing is settled, alarms go on beside it, and everything arrives after the rules were changed."""
     rules = tmp_path / "rules"
-    rules.write_text(f"topic write {ROOT}alarm/#\ntopic write {ROOT}status\ntopic read #\n")
+    written = ("alarm/#", "status", "watermark", "alarm-snapshot")
+    rules.write_text("topic read #\n" + "".join(f"topic write {ROOT}{topic}\n" for topic in written))
     mosquitto = await start_mosquitto(f"acl_file {rules}")
     rig.at(mosquitto.port)
     await rig.append(telemetry(), telemetry(), alarm())
