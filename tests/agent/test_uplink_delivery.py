@@ -165,11 +165,10 @@ async def test_the_receive_maximum_of_the_broker_is_obeyed(rig: Rig, broker: Scr
     await rig.append(*(alarm() for _ in range(20)))
     rig.start()
     await until(lambda: len(broker.published) == limit)
-    answered = 0
-    while rig.waiting():
+    for answered in range(20 + 3):  # with birth, watermark and snapshot
         await until(lambda: len(broker.published) > answered)  # noqa: B023  # awaited within the same turn
         broker.acknowledge(broker.published[answered])
-        answered += 1
+    await rig.settled()
     assert broker.in_flight_max == limit
 
 
