@@ -6,9 +6,7 @@ Either every event received is printed, or the live view is shown and keys make 
 from __future__ import annotations
 
 import asyncio
-import io
 import os
-import re
 import signal
 import sys
 import time
@@ -24,6 +22,7 @@ from rich.text import Text
 
 from agent.cli import broker, top
 from agent.cli.keys import keys
+from agent.cli.picture import svg
 from agent.cli.stage import stage
 from agent.cli.subscriber import subscribed, values_in
 from agent.cli.words import Words
@@ -285,14 +284,7 @@ class View:
         wanted = self._wishes.screenshot
         if wanted is None or self._saved or time.monotonic() - self._started < self._wishes.at:
             return
-        recorder = Console(
-            record=True, file=io.StringIO(), width=columns, height=rows, force_terminal=True, color_system="truecolor"
-        )
-        recorder.print(self._shown)
-        picture = recorder.export_svg(title="wardgate demo")
-        # Without its fonts from elsewhere, so that looking at it asks nobody else for anything.
-        picture = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
-        wanted.write_text(picture, encoding="utf-8")
+        wanted.write_text(svg(self._shown, "wardgate demo", columns, rows), encoding="utf-8")
         self._saved = True
         self._say(f"saved {wanted}")
 
