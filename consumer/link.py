@@ -83,6 +83,21 @@ class Arrived:
     mid: int
 
 
+class _Client(Client):
+    """paho's, with a socket that is closed when its TLS handshake fails, and that sends at once."""
+
+    def _create_socket(self) -> SocketLike:
+        sock = socket.create_connection((self._host, self._port), self._connect_timeout)
+        try:
+            # Otherwise each acknowledgement waits for the one before to be acknowledged in turn.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            context: ssl.SSLContext | None = self._ssl_context
+            return sock if context is None else context.wrap_socket(sock, server_hostname=self._host)
+        except BaseException:
+            sock.close()
+            raise
+
+
 class Link:
     """Use as a context; entering connects and subscribes. Every method raises `Lost`."""
 
@@ -142,7 +157,7 @@ class Link:
 
     def _make_client(self) -> Client:
         broker = self._broker
-        client = Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -151,7 +166,6 @@ class Link:
         )
         client.connect_timeout = DIAL_S_MAX
         client.username_pw_set(broker.user, broker.password)
-        client.on_socket_open = _no_delay
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
@@ -234,12 +248,6 @@ class Link:
             self._lost = TakenOver(f"another client came with our client id {self._broker.client_id}; use --client-id")
         else:
             self._lost = Lost(f"{self._broker.address} ended the connection ({reason.getName().lower()})")
-
-
-def _no_delay(_: Client, __: Any, sock: SocketLike) -> None:
-    """Otherwise each acknowledgement waits for the one before to be acknowledged in turn."""
-    if isinstance(sock, socket.socket):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _context(broker: Broker) -> ssl.SSLContext:

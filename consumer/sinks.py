@@ -109,7 +109,8 @@ class SqliteSink:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._database = sqlite3.connect(path, timeout=BUSY_S_MAX, isolation_level=None)
+            # One caller at a time, but not always the thread that made it.
+            self._database = sqlite3.connect(path, BUSY_S_MAX, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise self._failed(error) from error
         self._database.row_factory = sqlite3.Row

@@ -133,13 +133,17 @@ def read(payload: bytes, topic: str = BASE + "any") -> events.Event:
 
 @dataclass
 class Gateway:
-    """Publishes to a real broker and answers commands. `kept` is what it can send again, by stream and sequence."""
+    """Publishes to a real broker and answers commands. `kept` is what it can send again, by stream and sequence.
+
+    `streams` counts what was made, `handed` says up to where the broker has it, or so the gateway believes.
+    """
 
     port: int
     kept: dict[tuple[str, int], bytes] = field(default_factory=dict)
     confirmed: dict[str, set[int]] = field(default_factory=dict)
     commands: list[tuple[str, Json]] = field(default_factory=list)
     streams: dict[str, int] = field(default_factory=dict)
+    handed: dict[str, int] = field(default_factory=dict)
     lost: dict[str, list[Json]] = field(default_factory=dict)
     alarms: list[Json] = field(default_factory=list)
 
@@ -170,12 +174,16 @@ class Gateway:
         """Returns when the broker has them."""
         for payload in payloads:
             self._client.publish(BASE + relative, payload, qos=1).wait_for_publish(WITHIN_S)
+            if b'"sequence"' in payload:
+                lane, sequence = read(payload).lane, read(payload).sequence
+                assert lane is not None
+                self.handed[lane.stream] = sequence
 
     def say_watermark(self) -> None:
         self.send([self._watermark()], "watermark")
 
     def _watermark(self) -> bytes:
-        return watermark(*(mark(name, last, missing=self.lost.get(name, [])) for name, last in self.streams.items()))
+        return watermark(*(mark(name, last, missing=self.lost.get(name, [])) for name, last in self.handed.items()))
 
     def _on_command(self, client: Client, _: Any, message: MQTTMessage) -> None:
         verb = message.topic.rpartition("/")[2]
@@ -196,7 +204,7 @@ class Gateway:
             told = {"resent": len(found), "dropped": [lost(each, each, reason="full") for each in gone]}
         client.publish(BASE + "cmd-result", result(command, verb, **told), qos=1)
         if verb == "snapshot":
-            as_of = dict(self.streams)
+            as_of = dict(self.handed)
             client.publish(BASE + "alarm-snapshot", snapshot(*self.alarms, as_of=as_of), qos=1)
         if verb in {"snapshot", "ping", "resend"}:
             client.publish(BASE + "watermark", self._watermark(), qos=1)
