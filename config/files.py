@@ -214,6 +214,12 @@ class FilterSpec(Spec):
     colours: Annotated[list[Colour], Field(min_length=1)] | None = None
 
 
+class ProofSpec(Spec):
+    """A test alarm that goes the whole way and must come back confirmed."""
+
+    every: Annotated[Duration, Field(ge=120)]
+
+
 class UplinkSpec(Spec):
     """One way to the platform. Several brokers are tried one after the other, the first one is preferred."""
 
@@ -229,6 +235,10 @@ class UplinkSpec(Spec):
     topic_root: Annotated[str, Field(pattern=TOPIC_ROOT)] | None = None
     filter: FilterSpec = FilterSpec()
     telemetry_expiry: Annotated[Duration, Field(ge=1, le=EXPIRY_S_MAX)] | None = None
+    watermark: Annotated[Duration, Field(ge=1, le=3600)] = 60.0
+    confirm: Annotated[bool, Field(description="whether the platform confirms what it has stored")] = False
+    confirm_overdue: Annotated[Duration, Field(ge=10)] = 300.0
+    proof_test: Annotated[ProofSpec | None, Field(description="{every: 1h}")] = None
 
 
 class JournalSpec(Spec):

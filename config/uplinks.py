@@ -26,6 +26,7 @@ def read_uplinks(gateway: GatewaySpec, source: Source, root: Path, report: Repor
     for name, uplink in uplinks.items():
         _check_transport(gateway.uplinks[name], uplink, written.part(name), report)
         _check_files(uplink.tls, written.part(name), report)
+        _check_proof(uplink, written.part(name), report)
         _check_systems(uplink.filter.systems or (), written.part(name), report)
     check_clients(uplinks, source, report)
     check_roots(uplinks, source, report)
@@ -51,6 +52,10 @@ def _uplink(name: str, spec: UplinkSpec, gateway: GatewaySpec, root: Path) -> Up
         topic_root=spec.topic_root or gateway.topic_root,
         filter=_filter(spec.filter),
         telemetry_expiry_s=round(spec.telemetry_expiry) if spec.telemetry_expiry else None,
+        confirm=spec.confirm,
+        confirm_overdue_s=spec.confirm_overdue,
+        watermark_s=spec.watermark,
+        proof_every_s=spec.proof_test.every if spec.proof_test else None,
     )
 
 
@@ -107,6 +112,19 @@ def _check_files(tls: Tls, written: Source, report: Report) -> None:
 
 def _key_file(tls: Tls) -> Path | None:
     return Path(tls.key.name) if tls.key is not None and tls.key.source == "file" else None
+
+
+def _check_proof(uplink: Uplink, written: Source, report: Report) -> None:
+    """A test alarm proves something only where it is sent, and its confirmation is waited for."""
+    if uplink.proof_every_s is None:
+        return
+    if not uplink.confirm:
+        report.refuse(written, ("proof_test",), "nothing is confirmed on this uplink", "write confirm: true beside it")
+    for key, wanted in (("streams", "critical"), ("systems", "gw"), ("colours", "blue")):
+        allowed = getattr(uplink.filter, key)
+        if allowed is not None and wanted not in allowed:
+            message = f"the filter holds the test alarm back, which is {wanted}"
+            report.refuse(written, ("filter", key), message, f"write {wanted} too, or remove proof_test")
 
 
 def _check_systems(systems: Iterable[str], written: Source, report: Report) -> None:
