@@ -33,6 +33,7 @@ from agent.health import Health
 from agent.operate import OperatorDesk
 from agent.pipeline import End, Pipeline
 from agent.poll import LineWorker
+from agent.proof import ProofTest, Source
 from agent.rules import Rules
 from agent.uplink.uplink import Release, Uplink
 from buffer.errors import JournalError
@@ -113,6 +114,7 @@ class Daemon:
         self._pipeline.listeners.append(board.on_stored)
         uplinks = self._build_uplinks(journal, origin, board)
         self._retain_devices(workers, uplinks)
+        self._proof = self._build_proof(journal, uplinks)
         desk = OperatorDesk(
             config, workers, self._pipeline, rules, board, journal, uplinks, self.health, self.clock, origin
         )
@@ -135,6 +137,19 @@ class Daemon:
             for settings in self.config.uplinks
         ]
 
+    def _build_proof(self, journal: Journal, uplinks: Iterable[Uplink]) -> ProofTest | None:
+        """One for all uplinks that want it, as often as the one that wants it most often."""
+        config = self.config
+        paces = {each.id: each.proof_every_s for each in config.uplinks if each.proof_every_s is not None}
+        if not paces:
+            return None
+        source = Source(config.site, config.gateway, config.version)
+        proving = [uplink for uplink in uplinks if uplink.id in paces]
+        put = self._pipeline.put
+        proof = ProofTest(source, proving, min(paces.values()), put, journal, self.health, self.clock)
+        self._pipeline.listeners.append(proof.on_stored)
+        return proof
+
     async def _flow(self, workers: Sequence[LineWorker], uplinks: Sequence[Uplink], desk: OperatorDesk) -> None:
         """The pipeline as it runs. The nesting is the shutdown order."""
         all_stored = asyncio.Event()
@@ -146,6 +161,8 @@ class Daemon:
                 stages.create_task(self._pipeline.run(), name="pipeline")
                 async with asyncio.TaskGroup() as sources:
                     polling = [sources.create_task(worker.run(), name=f"line[{worker.line.id}]") for worker in workers]
+                    if self._proof is not None:
+                        polling.append(sources.create_task(self._proof.run(), name="proof-test"))
                     self._log.info("running", gateway=self.config.gateway, cfg_ver=self.config.version)
                     await self._stop.wait()
                     self._log.info("stopping")
