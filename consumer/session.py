@@ -29,6 +29,10 @@ TURN_S = 0.2
 
 RETRY_S_MIN = 0.5
 RETRY_S_MAX = 30.0
+
+STABLE_S = 10.0
+"""A session that lasted this long was a good one: after it, the first waits are short again."""
+
 LAST_WORDS_S_MAX = 3.0
 
 
@@ -64,13 +68,14 @@ class Consumer:
         self._requests = requests
         self._notice = notice
         self._said = ""
+        self._since_s: float | None = None
         self._marked: set[str] = set()
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Raises `SinkError` when nothing can be stored any more, `TakenOver` when another has our client id."""
         failures = 0
         while not stop():
-            before = self.connections
+            self._since_s = None
             try:
                 with Link(self._broker, self._scope.filters) as link:
                     self._serve(link, stop)
@@ -78,12 +83,14 @@ class Consumer:
             except TakenOver:
                 raise
             except Lost as lost:
-                failures = failures + 1 if self.connections == before else 0
-                self._say(str(lost))
+                lasted_s = 0.0 if self._since_s is None else time.monotonic() - self._since_s
+                failures = 0 if lasted_s > STABLE_S else failures + 1
+                self._say(f"{lost}{_suspicion(self._since_s, failures)}")
                 _wait(min(RETRY_S_MAX, RETRY_S_MIN * 2**failures), stop)
 
     def _serve(self, link: Link, stop: Callable[[], bool]) -> None:
         self.connections += 1
+        self._since_s = time.monotonic()
         self._requests.connected()
         self._say(f"connected to {self._broker.address}" + (", session resumed" if link.resumed else ""))
         while not stop():
@@ -144,6 +151,12 @@ class Consumer:
         if what != self._said:
             self._said = what
             self._notice(what)
+
+
+def _suspicion(since_s: float | None, failures: int) -> str:
+    """Mosquitto 2.0.11 throws a client out without a word when another comes with its client id."""
+    thrown_out = since_s is not None and failures > 1
+    return "; if this repeats, another client has our client id: use --client-id" if thrown_out else ""
 
 
 def _wait(wait_s: float, stop: Callable[[], bool]) -> None:
