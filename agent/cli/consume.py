@@ -209,7 +209,9 @@ def _address(url: str) -> tuple[str, int, bool]:
         port = parts.port
     except ValueError as error:
         raise typer.BadParameter(f"{url}: {error}") from error
-    if parts.scheme not in PORTS or not parts.hostname or parts.username or parts.path.strip("/"):
+    if "@" in parts.netloc:
+        raise typer.BadParameter("user and password are not part of the address: use --user and --password-env")
+    if parts.scheme not in PORTS or not parts.hostname or parts.path.strip("/"):
         raise typer.BadParameter(f"{url} is no address of a broker: write mqtt://HOST:PORT or mqtts://HOST:PORT")
     return parts.hostname, port or PORTS[parts.scheme], parts.scheme == "mqtts"
 
