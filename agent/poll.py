@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import structlog
@@ -21,7 +21,7 @@ from drivers.contract import Poll, Reading, Subscribing
 from drivers.errors import NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
     from random import Random
 
     from agent.clock import Clock
@@ -252,7 +252,8 @@ class LineWorker:
             raise _Silent
 
     async def _ask(self, presence: Presence, poll: Poll) -> bool:
-        async with self._turn(poll.device):
+        # Never two calls at once for one device, and no more on the line than it bears.
+        async with self._locks[poll.device.id], self._slots:
             started = self._clock.mono()
             try:
                 reading = await self._read(poll)
@@ -269,19 +270,13 @@ class LineWorker:
         except TimeoutError:
             raise NoAnswer(poll.device.id, f"no answer within {self._deadline_s:g} s") from None
 
-    @asynccontextmanager
-    async def _turn(self, device: Device) -> AsyncIterator[None]:
-        """Never two calls at once for one device, and no more on the line than it bears."""
-        async with self._locks[device.id], self._slots:
-            yield
-
     async def read_now(self, device: Device, points: Iterable[str]) -> Reading:
         """Ask a device outside its schedule, for a person who waits. Raises `DriverError`."""
         wanted = set(points)
         chosen = tuple(point for point in device.points if not wanted or point.id in wanted)
         if self.state != "up":
             raise Unreachable(self.line.id, self._error or "the line is not open yet", self._todo or "")
-        async with self._turn(device):
+        async with self._locks[device.id], self._slots:
             return await self._read(Poll(device, chosen, 0.0))
 
     @property
