@@ -16,10 +16,13 @@ from agent.events import (
     AUDIT,
     DEVICE_STATE,
     TELEMETRY_BATCH,
+    Ack,
     Actor,
+    AlarmTransition,
     Audit,
     DeviceState,
     Event,
+    Names,
     PlaceRef,
     Sample,
     TelemetryBatch,
@@ -79,6 +82,56 @@ def audit() -> Draft:
 def alarm(stream: str = "critical") -> Draft:
     """Something for an alarm stream; for the uplink a body is opaque."""
     return replace(audit(), stream=stream, topic="alarm/red/medgas-area/icu-3")
+
+
+def transition(n: int = 1) -> AlarmTransition:
+    """An alarm that was raised."""
+    return AlarmTransition(
+        alarm_id="medgas.area/icu-3/o2_p#low",
+        occurrence_id="gw-a1/medgas.area/icu-3/o2_p#low/17",
+        n=n,
+        durable=True,
+        action="raise",
+        ended=False,
+        prev_state="NORM",
+        state="UNACK",
+        overlay=[],
+        hidden=False,
+        condition_known=True,
+        colour="red",
+        peak_colour="red",
+        priority=1,
+        severity=900,
+        response_level="I",
+        kind="limit",
+        signal="process",
+        level="LL",
+        place=PlaceRef(site="h01"),
+        system="medgas.area",
+        device="icu-3",
+        point="o2_p",
+        value=315.0,
+        unit="kPa",
+        limit=320.0,
+        deadband=5.0,
+        q="good",
+        qr="ok",
+        ts_source=None,
+        ts_gateway=rfc3339(TIME),
+        ts_cond=rfc3339(TIME),
+        ts_decided=rfc3339(TIME),
+        on_delay_ms=0,
+        retrigger_count=0,
+        chatter_count=0,
+        flood=False,
+        ack=Ack(required=True),
+        latched=False,
+        shelvable=False,
+        text=Names(zh="氧气压力低", en="Oxygen pressure low"),
+        advice=Names(zh="", en=""),
+        rule_ver="r-1",
+        cfg_ver="1",
+    )
 
 
 def device_state(state: str = "online") -> Event:
