@@ -66,8 +66,11 @@ class Running:
         self.stop()
         self.sink.close()
 
-    def stop(self) -> Report:
+    def ask_to_stop(self) -> None:
         self._stop.set()
+
+    def stop(self) -> Report:
+        self.ask_to_stop()
         self._thread.join(WITHIN_S)
         assert not self._thread.is_alive()
         return report(self.account)
