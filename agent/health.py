@@ -18,6 +18,11 @@ Code = Literal[
     "device_offline",
     "uplink_down",
     "uplink_refused",
+    "uplink_substitute",
+    "stream_held",
+    "client_id_taken",
+    "certificate_expires",
+    "certificate_unusable",
     "confirm_overdue",
     "commands_refused",
     "proof_overdue",
@@ -66,6 +71,46 @@ TABLE: dict[Code, Kind] = {
         "error",
         Names(zh="平台拒绝连接", en="Platform refuses the connection"),
         Names(zh="检查用户名、密码和权限", en="Check user, password and permissions at the broker"),
+    ),
+    "uplink_substitute": Kind(
+        "warning",
+        Names(zh="已切换到备用代理", en="On a substitute broker"),
+        Names(
+            zh="检查首选代理；它恢复后网关会自动切回",
+            en="Check the preferred broker; the gateway returns to it by itself once it is back",
+        ),
+    ),
+    "stream_held": Kind(
+        "error",
+        Names(zh="代理拒收部分消息", en="The broker does not take some messages"),
+        Names(
+            zh="检查代理上本网关的发布权限和配额；数据保留在日志中，放行后自动补发",
+            en="Check this gateway's rights and quota at the broker; data is kept in the journal and sent once allowed",
+        ),
+    ),
+    "client_id_taken": Kind(
+        "error",
+        Names(zh="客户端标识被他人使用", en="Somebody else uses our client id"),
+        Names(
+            zh="为每个网关设置不同的 client_id；此前网关只会缓慢重连",
+            en="Give every gateway a client_id of its own; until then it connects again only slowly",
+        ),
+    ),
+    "certificate_expires": Kind(
+        "warning",
+        Names(zh="证书即将到期", en="A certificate ends soon"),
+        Names(
+            zh="续期证书并替换文件，无需重启",
+            en="Have it renewed and replace the file; no restart is needed",
+        ),
+    ),
+    "certificate_unusable": Kind(
+        "error",
+        Names(zh="新证书无法使用", en="The renewed certificate cannot be used"),
+        Names(
+            zh="检查证书与私钥文件是否配套；当前连接仍在使用旧证书",
+            en="Check that certificate and key files belong together; the session still runs with the old ones",
+        ),
     ),
     "confirm_overdue": Kind(
         "error",

@@ -40,7 +40,17 @@ if TYPE_CHECKING:
 WATCH_S = 0.2
 RATE_WINDOW_S = 10
 TAIL_BATCH = 200
-_SESSION_CODES: frozenset[Code] = frozenset({"confirm_overdue", "commands_refused"})
+_SESSION_CODES: frozenset[Code] = frozenset(
+    {
+        "uplink_substitute",
+        "stream_held",
+        "client_id_taken",
+        "certificate_expires",
+        "certificate_unusable",
+        "confirm_overdue",
+        "commands_refused",
+    }
+)
 _UPLINK_CODES: dict[str, Code] = {"waiting": "uplink_down", "refused": "uplink_refused"}
 
 

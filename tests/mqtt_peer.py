@@ -125,6 +125,7 @@ class Publish:
     dup: bool
     topic: str
     payload: bytes
+    expiry_s: int | None = None
 
     @property
     def event(self) -> dict[str, Any]:
@@ -139,6 +140,18 @@ class Publish:
     def numbered(self) -> bool:
         """Whether it is a record; all else says what holds now."""
         return "sequence" in self.event
+
+
+def expiry(properties: bytes) -> int | None:
+    """The Message Expiry Interval, if it is the first property or follows the content type."""
+    parser = Parser(properties)
+    while parser.rest:
+        kind = parser.number(1)
+        if kind == 2:
+            return parser.number(4)
+        assert kind == 3, f"unknown property {kind}"
+        parser.block()
+    return None
 
 
 def farewell(reason: int) -> bytes:
@@ -275,10 +288,9 @@ class ScriptedBroker:
     def _publish(self, kind: int, body: bytes) -> None:
         parser = Parser(body)
         topic, mid = parser.block().decode(), parser.number()
-        if self._version == 5:
-            parser.properties()
+        expiry_s = expiry(parser.properties()) if self._version == 5 else None
         qos, retain, dup = kind >> 1 & 3, bool(kind & 1), bool(kind & 8)
-        publish = Publish(len(self.connects), mid, qos, retain, dup, topic, parser.rest)
+        publish = Publish(len(self.connects), mid, qos, retain, dup, topic, parser.rest, expiry_s)
         self.published.append(publish)
         self._unanswered += 1
         self.in_flight_max = max(self.in_flight_max, self._unanswered)

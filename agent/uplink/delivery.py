@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.envelope import splice
+from agent.uplink.feed import TELEMETRY
 from agent.uplink.flight import Flight, Sent
 from agent.uplink.session import Message
 from agent.uplink.settlement import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from agent.uplink.projections import Outbox, Retained
     from agent.uplink.session import Session
     from buffer.record import Record
+    from config import model
 
 URGENT = frozenset({"critical", "alarm"})
 BULK = frozenset({"state", "audit", "telemetry"})
@@ -48,12 +50,12 @@ class Delivery:
         retained: Retained,
         outbox: Outbox,
         origin: Origin,
-        window: int,
+        settings: model.Uplink,
         account: Account,
         log: FilteringBoundLogger,
         now: float,
     ) -> None:
-        self.flight = Flight(max(1, min(window, session.receive_maximum)), now)
+        self.flight = Flight(max(1, min(settings.window, session.receive_maximum)), now)
         self.holds: dict[str, Hold] = {}
         self._session = session
         self._feed = feed
@@ -62,6 +64,7 @@ class Delivery:
         self._origin = origin
         self._account = account
         self._log = log
+        self._expiry_s = {TELEMETRY: settings.telemetry_expiry_s}
         self._batch = Batch()
         self._refusals: dict[str, tuple[str, str]] = {}
         self._reported: set[int] = set()
@@ -106,11 +109,15 @@ class Delivery:
     def due(self, now: float) -> float | None:
         """When something may go that may not go now, in the seconds of the event loop, where only time is missing."""
         waits = [hold.until for hold in self.holds.values() if hold.probe is None]
-        waits.append(self._feed.due or now)
+        waits += [self._feed.due or now, self._account.discards.due(now) or now]
         return min((at for at in waits if at > now), default=None)
 
     def _send_record(self, record: Record, now: float) -> int | None:
-        message = Message(self._origin.root + record.topic, splice(record, self._origin))
+        message = Message(
+            self._origin.root + record.topic,
+            splice(record, self._origin),
+            expiry_s=self._expiry_s.get(record.stream),
+        )
         if len(message.payload) + len(message.topic) + HEAD_BYTES_MAX > self._session.packet_bytes_max:
             self._set_aside(record, TOO_LARGE)
             return None
@@ -134,6 +141,7 @@ class Delivery:
 
     def _set_aside(self, record: Record, reason: int) -> None:
         self._batch.reject(record, SET_ASIDE[reason])
+        self._account.discards.note(record, SET_ASIDE[reason])
         self._account.rejected += 1
         if reason not in self._reported:
             self._reported.add(reason)

@@ -54,11 +54,12 @@ _NO_QOS_1 = 0x9B
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A topic and what is published there."""
+    """A topic and what is published there. `expiry_s`: how long a broker may keep it for others; None for ever."""
 
     topic: str
     payload: bytes
     retain: bool = False
+    expiry_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Session:
         self._timer: asyncio.TimerHandle | None = None
         self._tick_due = False
         self._client = self._make_client(will)
-        self._properties = _content_type() if login.version == "5" else None
+        self._properties: dict[int | None, Properties] = {}
 
     async def open(self) -> None:
         """Dial and wait until the broker accepts. Raises `Problem`; call `close` after it all the same."""
@@ -118,7 +119,11 @@ class Session:
     def publish(self, message: Message) -> int:
         """Hand a message to the client with QoS 1; returns its packet id, which `step` will give back."""
         return self._client.publish(
-            message.topic, message.payload, qos=1, retain=message.retain, properties=self._properties
+            message.topic,
+            message.payload,
+            qos=1,
+            retain=message.retain,
+            properties=self._properties_for(message.expiry_s) if self._login.version == "5" else None,
         ).mid
 
     def subscribe(self, topic: str) -> None:
@@ -133,6 +138,15 @@ class Session:
         """What has come in since the last call."""
         heard, self._heard = self._heard, []
         return heard
+
+    def _properties_for(self, expiry_s: int | None) -> Properties:
+        if expiry_s not in self._properties:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho gives it no types
+            properties.ContentType = "application/json"
+            if expiry_s is not None:
+                properties.MessageExpiryInterval = expiry_s
+            self._properties[expiry_s] = properties
+        return self._properties[expiry_s]
 
     def step(self) -> list[tuple[int, int]]:
         """Read, write and look after the keep-alive; returns packet ids with their reason codes (MQTT 5 numbers).
@@ -318,9 +332,3 @@ class Session:
     def _on_socket_close(self, _: Any, __: Any, sock: SocketLike) -> None:
         self._loop.remove_reader(sock.fileno())
         self._loop.remove_writer(sock.fileno())
-
-
-def _content_type() -> Properties:
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho gives it no types
-    properties.ContentType = "application/json"
-    return properties

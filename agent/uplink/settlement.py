@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agent.uplink.discards import Discards
 from buffer.ledger import Lane
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Account:
     acknowledged: int = 0
     unheard: int = 0
     rejected: int = 0
+    discards: Discards = field(default_factory=Discards)
 
 
 @dataclass(slots=True)

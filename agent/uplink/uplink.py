@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import structlog
 
+from agent.audit import GATEWAY
 from agent.envelope import AsOf
 from agent.events import rfc3339
 from agent.status import UplinkView
@@ -22,7 +22,9 @@ from agent.uplink.commands import Received
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialogue import Dialogue
 from agent.uplink.feed import Feed
-from agent.uplink.problems import Problem, Refused, lost
+from agent.uplink.moving import Mover
+from agent.uplink.patience import Patience
+from agent.uplink.problems import Problem, Refused, Taken, lost
 from agent.uplink.projections import Retained, Speaker
 from agent.uplink.selection import Selection
 from agent.uplink.session import Login, Session
@@ -38,23 +40,16 @@ if TYPE_CHECKING:
     from agent.envelope import Origin
     from agent.events import ClockState, Event
     from agent.health import Code
+    from agent.uplink.certificates import Validity
     from agent.uplink.session import Message
     from buffer.journal import Journal
     from buffer.ledger import Lane
     from config import model
 
-RETRY_S_MIN = 0.5
-RETRY_S_MAX = 10.0
-REFUSED_S_MIN = 5.0
-REFUSED_S_MAX = 60.0
-
 DRAIN_S_MAX = 2.0
 """How long the end may wait for what is on its way; the rest stays in the journal."""
 
 LAST_WORD_S_MAX = 0.5
-
-STABLE_S = 10.0
-"""A session that lasted this long was a good one: after it, the first waits are short again."""
 
 NUMBERS_RESERVED = 100
 """Connection numbers that are reserved on disk at once, so that a long outage does not write at every attempt."""
@@ -71,23 +66,6 @@ class Release:
 
     sw: str
     cfg_ver: str
-
-
-class Backoff:
-    """Waits that double with jitter, from a floor that depends on whether a person must act."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-
-    def next_s(self, problem: Problem) -> float:
-        low, high = (REFUSED_S_MIN, REFUSED_S_MAX) if isinstance(problem, Refused) else (RETRY_S_MIN, RETRY_S_MAX)
-        wait_s = min(high, low * 2.0 ** min(self._failures, 10))
-        self._failures += 1
-        spread: float = random.uniform(0.5, 1.0)  # noqa: S311  # keeps gateways apart in time, keeps no secret
-        return wait_s * spread
-
-    def reset(self) -> None:
-        self._failures = 0
 
 
 class Uplink:
@@ -120,7 +98,9 @@ class Uplink:
         self._speaker = Speaker(settings.id, origin)
         self._retained = Retained()
         self._account = Account()
-        self._backoff = Backoff()
+        self._patience = Patience(settings)
+        self._mover = Mover()
+        self._validities: dict[str, Validity] = {}
         self._opening: asyncio.Timeout | None = None
         self._news = False
         self._delivery: Delivery | None = None
@@ -141,6 +121,10 @@ class Uplink:
         self._retained.put(self._speaker.message(event, self._clock_state(), self._as_of()))
         self._wake.set()
 
+    @property
+    def id(self) -> str:
+        return self._settings.id
+
     def has_confirmed(self, lane: Lane, sequence: int) -> bool:
         """Whether the platform has confirmed this record since the start; never where it is not asked to."""
         handover = self._dialogue.handover
@@ -154,6 +138,18 @@ class Uplink:
             found["confirm_overdue"] = f"handed over, not confirmed for {waits_s:.0f} s"
         if self._deaf:
             found["commands_refused"] = f"topic {self._commands}#"
+        if self._delivery is not None and self._delivery.holds:
+            found["stream_held"] = "; ".join(sorted({hold.what for hold in self._delivery.holds.values()}))
+        if self._state == "connected" and self._broker != self._settings.brokers[0]:
+            found["uplink_substitute"] = f"{address(self._broker)} instead of {address(self._settings.brokers[0])}"
+        if (conflict := self._patience.conflict_after(self._lasted_s())) is not None:
+            found["client_id_taken"] = conflict.what
+        if self._mover.unusable is not None:
+            found["certificate_unusable"] = self._mover.unusable.what
+        wall = self._clock.wall()
+        ending = [f"{what} until {rfc3339(one.end)}" for what, one in self._validities.items() if one.ends_soon(wall)]
+        if ending:
+            found["certificate_expires"] = "; ".join(ending)
         return found
 
     def view(self) -> UplinkView:
@@ -199,33 +195,37 @@ class Uplink:
                 helper.cancel()
 
     async def _round(self, stop: asyncio.Event) -> None:
-        """Try every broker once; wait when none of them is left."""
+        """Try every broker once; wait when none of them is left, or when somebody else goes by our client id."""
         for broker in self._settings.brokers:
             outcome = await self._attempt(broker, stop)
             if outcome is None:
                 return
             problem = outcome
+            if isinstance(problem, Taken):
+                break
         self._enter("refused" if isinstance(problem, Refused) else "waiting")
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._backoff.next_s(problem)):
+            async with asyncio.timeout(self._patience.next_s(problem)):
                 await stop.wait()
 
     async def _attempt(self, broker: model.Broker, stop: asyncio.Event) -> Problem | None:
-        """One session from its beginning to its end; None when it ended because we were told to."""
+        """One session from its beginning to its end; None when it was ended by us."""
         self._broker = broker
         self._enter("connecting")
         self._wake.clear()
         session: Session | None = None
         try:
             will = self._status("offline", await self._next_connection())
-            session = Session(broker, self._login(), will, self._wake)
+            login = self._login()
+            session = Session(broker, login, will, self._wake)
             if await self._open(session, stop):
-                await self._serve(session, stop)
+                await self._serve(session, login, stop)
                 session.close(politely=True)
         except Problem as problem:
-            self._failed(problem)
-            return problem
+            return None if self._mover.asking else self._failed(problem)
         finally:
+            self._mover.asking = False
+            self._audit_discards(everything=True)
             self._delivery = self._feed = None
             self._deaf = False
             self._dialogue.lose()
@@ -246,7 +246,7 @@ class Uplink:
             self._opening = None
         return True
 
-    async def _serve(self, session: Session, stop: asyncio.Event) -> None:
+    async def _serve(self, session: Session, login: Login, stop: asyncio.Event) -> None:
         now = asyncio.get_running_loop().time()
         feed = self._feed = Feed(
             self._journal, self._settings.id, self._settings.backlog_records_per_s, now, self._selection
@@ -258,7 +258,7 @@ class Uplink:
             self._retained,
             self._dialogue.outbox,
             self._origin,
-            self._settings.window,
+            self._settings,
             self._account,
             self._log,
             now,
@@ -267,10 +267,19 @@ class Uplink:
         delivery.publish(self._status("online", self._connection, feed.live_from), now)
         self._session_began = now
         self._dialogue.begin(feed, now)
-        self._connected()
-        while not stop.is_set():
-            await self._turn(session, feed, delivery)
-            await self._rest(delivery)
+        self._connected(session)
+        better = self._settings.brokers[: self._settings.brokers.index(self._broker)]
+        moving = asyncio.create_task(self._mover.reason(session, login, better), name="uplink-moving")
+        moving.add_done_callback(lambda _: self._wake.set())
+        try:
+            while not (stop.is_set() or moving.done()):
+                await self._turn(session, feed, delivery)
+                await self._rest(delivery)
+        finally:
+            moving.cancel()
+            await asyncio.wait([moving])
+        if not moving.cancelled():
+            self._log.info("uplink connects anew", reason=moving.result())
         await self._finish(session, feed, delivery)
 
     async def _turn(self, session: Session, feed: Feed, delivery: Delivery, *, backlog: bool = True) -> None:
@@ -278,6 +287,7 @@ class Uplink:
         loop = asyncio.get_running_loop()
         acks = session.step()
         batch = delivery.answered(acks, loop.time())
+        self._audit_discards()
         batch.settle(self._journal, self._settings.id, self._dialogue.handover, loop.time())
         if delivery.flight.stalled_s(loop.time()) > self._settings.keep_alive_s:
             raise lost(f"the broker has acknowledged nothing for {self._settings.keep_alive_s} s")
@@ -307,6 +317,12 @@ class Uplink:
         for lane, spans in feed.skipped.items():
             self._journal.settle(self._settings.id, lane.stream, (), skipped=spans, epoch=lane.epoch)
         feed.skipped.clear()
+
+    def _audit_discards(self, *, everything: bool = False) -> None:
+        now = asyncio.get_running_loop().time()
+        for discard in self._account.discards.take(now, everything=everything):
+            target = f"uplink/{self._settings.id}/{discard.stream}"
+            self._trail.append(GATEWAY, "buffer_drop", target, reason=discard.reason, after=str(discard))
 
     async def _rest(self, delivery: Delivery) -> None:
         """Until there is something to do."""
@@ -402,25 +418,34 @@ class Uplink:
             self._state = state
             self._since = self._clock.wall()
 
-    def _connected(self) -> None:
+    def _connected(self, session: Session) -> None:
         self._enter("connected")
         self._connected_at = self._clock.mono()
         self._problem = None
         self._reported.clear()
+        ours = session.credentials.ours if session.credentials else None
+        found = {"our client certificate": ours, f"the certificate of {self._broker.host}": session.broker_validity}
+        self._validities = {what: validity for what, validity in found.items() if validity is not None}
         self._log.info("uplink connected", broker=address(self._broker), failures=self._failures)
         self._failures = 0
 
-    def _failed(self, problem: Problem) -> None:
-        """Say it once for each broker and reason, until there is a session again."""
-        was_connected = self._state == "connected"
-        if was_connected and self._clock.mono() - self._connected_at > STABLE_S:
-            self._backoff.reset()
+    def _lasted_s(self) -> float | None:
+        """How long the session has lasted so far; None where there is none."""
+        return self._clock.mono() - self._connected_at if self._state == "connected" else None
+
+    def _failed(self, problem: Problem) -> Problem:
+        """Say it once for each broker and reason, until there is a session again; what it really is comes back."""
+        lasted_s = self._lasted_s()
+        if lasted_s is not None:
+            self._mover.ended(lasted_s, at_home=self._broker == self._settings.brokers[0])
+        problem = self._patience.judge(problem, lasted_s)
         self._failures += 1
         self._problem = problem
         if (self._broker, problem.what) not in self._reported:
             self._reported.add((self._broker, problem.what))
-            said = "uplink lost" if was_connected else "uplink cannot connect"
+            said = "uplink cannot connect" if lasted_s is None else "uplink lost"
             self._log.warning(said, broker=address(self._broker), error=problem.what, todo=problem.todo)
+        return problem
 
     def _trouble(self) -> tuple[str | None, str | None]:
         """The worst thing that an operator should know, and what to do about it."""
@@ -430,6 +455,9 @@ class Uplink:
             return None, None
         for hold in self._delivery.holds.values():
             return hold.what, hold.todo
+        for problem in (self._patience.conflict_after(self._lasted_s()), self._mover.unusable):
+            if problem is not None:
+                return problem.what, problem.todo
         if self._delivery.refused is None and self._deaf:
             return f"the broker does not let us subscribe to {self._commands}#", _LET_US_LISTEN
         return self._delivery.refused or (None, None)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import jsonschema
 import pytest
 from mqtt_peer import CUT, ScriptedBroker, until
 from structlog.testing import capture_logs
 from uplink_rig import ROOT, alarm, audit, device_state, telemetry
 
-from agent.uplink import feed
+from agent import schemas
+from agent.events import AUDIT
+from agent.uplink import discards, feed
 
 if TYPE_CHECKING:
     from mqtt_peer import Publish
@@ -180,7 +183,7 @@ async def test_a_record_above_the_packet_size_of_the_broker_is_set_aside(rig: Ri
     with capture_logs() as logs:
         rig.start()
         await rig.settled()
-    assert sequences(broker.records()) == [2]
+    assert sequences(broker.records("telemetry")) == [2]
     (loss,) = rig.journal.stats().losses
     assert (loss.reason, loss.first, loss.last, loss.records) == ("packet_too_large", 1, 1, 1)
     assert rig.uplink.view().rejected == 1
@@ -202,8 +205,50 @@ async def test_a_record_that_will_never_be_taken_is_set_aside(
     await rig.settled()
     (loss,) = rig.journal.stats().losses
     assert (loss.reason, loss.first, loss.records) == (reason, 2, 1)
-    assert (rig.uplink.view().acknowledged, rig.uplink.view().rejected) == (2, 1)
+    assert sequences(broker.records("critical")) == [1, 2, 3]
+    await until(lambda: rig.uplink.view().acknowledged == 3)
+    assert rig.uplink.view().rejected == 1
     assert len(broker.connects) == 1
+    (entry,) = broker.records("audit")
+    jsonschema.validate(entry.event, schemas.record_schema(AUDIT))
+    told = entry.event["data"]
+    assert (told["verb"], told["target"], told["reason"]) == ("buffer_drop", "uplink/main/critical", reason)
+    assert told["after"] == f"{rig.journal.epoch}/critical/2: 1 set aside"
+
+
+async def test_many_records_that_will_never_be_taken_are_few_entries_of_the_trail(
+    rig: Rig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first at once, the others as one range; and none about the trail itself, which would never end."""
+    monkeypatch.setattr(discards, "EVERY_S", 0.3)
+    broker.answer = lambda publish: 0x99 if publish.numbered else 0
+    rig.at(broker.port)
+    await rig.append(*(telemetry() for _ in range(100)))
+    rig.start()
+    await until(lambda: len(broker.records("audit")) == 2)
+    await rig.settled()
+    first, rest = (entry.event["data"] for entry in broker.records("audit"))
+    counted = [int(told["after"].partition(": ")[2].split()[0]) for told in (first, rest)]
+    assert sum(counted) == 100
+    assert rest["after"].startswith(f"{rig.journal.epoch}/telemetry/{counted[0] + 1}..100: ")
+    assert rest["prev_hash"] == first["hash"]
+    assert rig.uplink.view().rejected == 102
+
+
+async def test_telemetry_expires_at_the_broker_only_where_it_is_said(rig: Rig, broker: ScriptedBroker) -> None:
+    """Alarms never do, whatever is said."""
+    rig.at(broker.port, telemetry_expiry_s=3600)
+    await rig.append(telemetry(), alarm())
+    rig.start()
+    await rig.settled()
+    rig.at(broker.port, telemetry_expiry_s=None)
+    await rig.stop()
+    rig.start()
+    await rig.append(telemetry())
+    await rig.settled()
+    assert [publish.expiry_s for publish in broker.records("telemetry")] == [3600, None]
+    assert [publish.expiry_s for publish in broker.records("critical")] == [None]
+    assert {publish.expiry_s for publish in broker.published if not publish.numbered} == {None}
 
 
 @pytest.mark.parametrize("code", [0x83, 0x87, 0x97, 0xB0])

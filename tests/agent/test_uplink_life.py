@@ -14,10 +14,9 @@ from uplink_rig import ROOT, alarm, device_state, telemetry
 
 from agent import schemas
 from agent.events import DEVICE_STATE, GATEWAY_STATUS
+from agent.uplink import patience
 from agent.uplink import session as session_module
 from agent.uplink import uplink as uplink_module
-from agent.uplink.problems import Refused, Unreachable
-from agent.uplink.uplink import Backoff
 from config.secrets import Secret
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def statuses(broker: ScriptedBroker) -> list[Publish]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once, also after a refusal."""
     for name in ("RETRY_S_MIN", "RETRY_S_MAX", "REFUSED_S_MIN", "REFUSED_S_MAX"):
-        monkeypatch.setattr(uplink_module, name, 0.05)
+        monkeypatch.setattr(patience, name, 0.05)
     monkeypatch.setattr(session_module, "ANSWER_S_MAX", 0.2)
 
 
@@ -148,7 +147,7 @@ async def test_two_gateways_with_one_client_id_do_not_fight(
     rig: Rig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each session begins well and is taken over at once: the waits grow all the same, and a person is asked."""
-    monkeypatch.setattr(uplink_module, "REFUSED_S_MIN", 0.05)
+    monkeypatch.setattr(patience, "TAKEN_S_MIN", 0.05)
     loop = asyncio.get_running_loop()
     begun: list[float] = []
 
@@ -241,15 +240,3 @@ async def test_a_mistake_inside_ends_the_run(rig: Rig, broker: ScriptedBroker, m
         await asyncio.wait_for(task, 5)
     rig._task = None
     assert caught.group_contains(ZeroDivisionError)
-
-
-def test_waits_grow_with_jitter_up_to_their_limit() -> None:
-    """Longer where a person must act; a good session makes them short again."""
-    for problem, low, high in ((Unreachable("", ""), 0.5, 10.0), (Refused("", ""), 5.0, 60.0)):
-        backoff = Backoff()
-        waits = [backoff.next_s(problem) for _ in range(20)]
-        assert low / 2 <= waits[0] <= low
-        assert all(high / 2 <= wait <= high for wait in waits[8:])
-        assert len(set(waits)) == len(waits)
-        backoff.reset()
-        assert backoff.next_s(problem) <= low
