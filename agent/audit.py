@@ -29,7 +29,7 @@ GENESIS = "0" * 64
 GATEWAY = Actor(type="system", id="wardgate", role="system")
 """The gateway itself, where nobody asked for what happened."""
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def digest(entry: Audit) -> str:
