@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from agent.events import Action, AlarmState
     from agent.health import Health
     from buffer.journal import Journal
+    from config.model import Stream
 
-STREAM = "critical"
+STREAM: Stream = "critical"
 SYSTEM = "gw"
 FIRST_S = 60.0
 """After the start: by then every uplink that can connect has done so."""
