@@ -40,7 +40,14 @@ async def drain(folder: Path) -> tuple[float, float]:
         "platform", (model.Broker(HOST, 1883, tls=False),), "5", "bench", None, None, 15, 32, float(RECORDS * 100)
     )
     uplink = Uplink(
-        settings, Origin("bench", "gw-b"), journal, clock, Release("bench", "c-0"), clock.state, Trail(journal, clock)
+        settings,
+        Origin("bench", "gw-b"),
+        journal,
+        clock,
+        Release("bench", "c-0"),
+        clock.state,
+        Trail(journal, clock),
+        list,
     )
     stop = asyncio.Event()
     begin, cpu = time.perf_counter(), time.process_time()
