@@ -14,7 +14,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Literal
 
-from paho.mqtt.client import Client, MQTTv5, MQTTv311
+from paho.mqtt.client import CONNACK, Client, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ MqttVersion = Literal["5", "3.1.1"]
 
 _MID_LENGTH = 2
 _SUCCESS = 0
+
+
+class NotMqtt(ConnectionError):
+    """The other side speaks, but something else."""
 
 
 class PahoClient(Client):
@@ -40,7 +44,7 @@ class PahoClient(Client):
         self._acknowledged = acknowledged
         self._dropped = False
         self._server_name: str | None = None
-        self._cannot_send = False
+        self._cannot_send = self._was_greeted = False
         self.socket_error: OSError | None = None
         # The window is ours. With one of its own, paho walks through everything in flight at every PUBACK.
         self.max_inflight_messages = 0
@@ -77,12 +81,21 @@ class PahoClient(Client):
 
     def _sock_recv(self, bufsize: int) -> bytes:
         try:
-            return super()._sock_recv(bufsize)
+            received = super()._sock_recv(bufsize)
+            self._check_greeting(received)
         except BlockingIOError:
             raise
         except OSError as error:
             self.socket_error = error
             raise
+        return received
+
+    def _check_greeting(self, received: bytes) -> None:
+        """Else paho would wait for as many bytes as a web server's words happen to announce."""
+        if not self._was_greeted and received:
+            self._was_greeted = True
+            if received[0] != CONNACK:
+                raise NotMqtt("the first byte is no CONNACK")
 
     def _sock_send(self, buf: bytes | bytearray) -> int:
         try:

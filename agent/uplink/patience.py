@@ -1,19 +1,15 @@
 """How long to wait before the next attempt, and whether somebody else goes by our client id. No clock, no I/O.
 
-Two gateways with one client id throw each other out for ever if both come back at once. MQTT 5 says that it happened;
-on 3.1.1 the broker only closes, so there it is concluded from sessions that it accepts and ends soon, several in a row.
-Then the waits grow, and stay long until a session has lasted.
+Two gateways with one client id throw each other out for ever if both come back at once. MQTT 5 has a word for it, which
+mosquitto 2.0.11 does not say, and 3.1.1 has none: then it is concluded from sessions that the broker accepts and soon
+ends, several in a row. From there on the waits grow, and stay long until a session has lasted.
 """
 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
 from agent.uplink.problems import Ended, Problem, Refused, Taken, taken_silently
-
-if TYPE_CHECKING:
-    from config import model
 
 RETRY_S_MIN = 0.5
 RETRY_S_MAX = 10.0
@@ -28,9 +24,9 @@ STABLE_S = 10.0
 PEACE_S = 900.0
 """A session that lasted this long has the client id for itself: longer than the longest wait of the other one."""
 
-SHORT_S = 60.0
-SHORT_SESSIONS_MAX = 4
-"""So many sessions in a row, each ended by the broker within `SHORT_S`, are a conflict on MQTT 3.1.1."""
+SHORT_S = 20.0
+SHORT_SESSIONS_MAX = 5
+"""So many sessions in a row, each ended by the broker within `SHORT_S`, with the broker there all the time."""
 
 _DOUBLINGS_MAX = 10
 
@@ -38,9 +34,9 @@ _DOUBLINGS_MAX = 10
 class Patience:
     """`conflict` is set once somebody else seems to use our client id, until a session has lasted."""
 
-    def __init__(self, settings: model.Uplink) -> None:
+    def __init__(self, client_id: str) -> None:
         self.conflict: Taken | None = None
-        self._settings = settings
+        self._client_id = client_id
         self._failures = 0
         self._takeovers = 0
         self._short = 0
@@ -51,10 +47,10 @@ class Patience:
             self._short = 0  # who takes a client id over leaves the broker where it is
             return problem
         self._forget(lasted_s)
-        if isinstance(problem, Ended) and self._settings.mqtt == "3.1.1":
+        if isinstance(problem, Ended):
             self._short += lasted_s < SHORT_S
             if self.conflict is not None or self._short >= SHORT_SESSIONS_MAX:
-                problem = taken_silently(self._settings.client_id, max(self._short, 1))
+                problem = taken_silently(self._client_id)
         if isinstance(problem, Taken):
             self.conflict = problem
         return problem

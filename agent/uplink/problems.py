@@ -27,7 +27,7 @@ class Unreachable(Problem):
 
 
 class Ended(Unreachable):
-    """Once is nothing; again and again it is somebody with our client id, where MQTT 3.1.1 has no word for that."""
+    """Once is nothing; again and again it is somebody with our client id, where the broker has no word for that."""
 
 
 class Refused(Problem):
@@ -133,9 +133,9 @@ def no_answer(seconds: float) -> Problem:
     )
 
 
-def no_mqtt(version: str) -> Problem:
+def no_mqtt(what: str) -> Problem:
     return Refused(
-        f"the other side ended the connection instead of accepting MQTT {version}",
+        what,
         "check that host and port are those of an MQTT broker, and the uplink's `mqtt` version",
     )
 
@@ -159,12 +159,12 @@ def ended() -> Problem:
     return Ended("the broker ended the connection", _AGAIN)
 
 
-def taken_silently(client_id: str, sessions: int) -> Problem:
-    """MQTT 3.1.1 has no word for it: the broker only closes."""
+def taken_silently(client_id: str) -> Problem:
+    """The broker ends our sessions soon after accepting them, and does not say why."""
     return Taken(
-        f"the broker ended {sessions} sessions in a row soon after accepting them: somebody else uses our client id "
-        f"{client_id}, or it forbids us a topic",
-        f"{_CLIENT_ID}, and check the broker's access rules; MQTT 5 would tell which",
+        f"the broker ends our sessions soon after accepting them: somebody else uses our client id {client_id}, or it "
+        "forbids us a topic",
+        f"{_CLIENT_ID}, and check the broker's access rules",
     )
 
 

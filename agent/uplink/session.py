@@ -22,7 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.uplink.certificates import load, peer_validity
-from agent.uplink.client import PahoClient
+from agent.uplink.client import NotMqtt, PahoClient
 from agent.uplink.problems import Problem, ended, from_dialling, from_reason, lost, no_answer, no_mqtt, not_accepted
 
 if TYPE_CHECKING:
@@ -318,12 +318,18 @@ class Session:
         error = self._client.socket_error
         if flags.is_disconnect_packet_from_server:
             self._fail(from_reason(reason.value, reason.getName()))
+        elif isinstance(error, NotMqtt):
+            self._fail(no_mqtt("the other side answers, but not with MQTT"))
         elif isinstance(error, ssl.SSLError) and not self._open:
             self._fail(self._from_dialling(error))
         elif reason.value == _SILENT:
             self._fail(lost(f"the link went silent: nothing came for {self._client.keepalive} s"))
         elif reason.value == _GARBLED:
-            self._fail(no_mqtt(self._login.version) if not self._open else lost("the broker sent what is not MQTT"))
+            self._fail(
+                no_mqtt(f"the other side ended the connection instead of accepting MQTT {self._login.version}")
+                if not self._open
+                else lost("the broker sent what is not MQTT")
+            )
         elif not self._open:
             self._fail(not_accepted(with_tls=self._broker.tls, with_cert=self._login.tls.cert is not None))
         else:

@@ -98,7 +98,7 @@ class Uplink:
         self._speaker = Speaker(settings.id, origin)
         self._retained = Retained()
         self._account = Account()
-        self._patience = Patience(settings)
+        self._patience = Patience(settings.client_id)
         self._mover = Mover()
         self._validities: dict[str, Validity] = {}
         self._opening: asyncio.Timeout | None = None
