@@ -1,0 +1,224 @@
+"""One cell of the restart matrix: a site of real processes under load, one trouble, and what everybody says afterwards.
+
+The devices serve values that all change; gateway, broker and consumer each are a process, with a road between each
+client and the broker. Whatever happens to one of them, at the end the consumer's report, the gateway's own account and
+what the devices have served must be equal.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import mutants
+from accounting import account, compare, samples
+from consumer_process import ConsumerProcess
+from mqtt_peer import until
+from plant import LOSS_S_MAX, Broker, Gateway, broker, configure_load, folder, load, uplink
+from road import Road
+from three_accounts import GatewaysOwn, alarm_disagreements, disagreements
+from troubles import TROUBLES, BrokerPart, ConsumerPart, GatewayPart, Part, RoadPart
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from pathlib import Path
+
+    from accounting import Account, PointKey, Served
+    from mutants import Mutation
+    from plant import Load, Tree
+    from troubles import Scale
+
+KEEP_ALIVE_S = 5
+ALARM_EVERY_S = 0.5
+ALARMS = 60
+
+RETURN_S_MAX = 60.0
+"""Until everything is confirmed again: what waits longest is a consumer that tries every 30 s."""
+
+LAST_S_MAX = 10.0
+"""Until the consumer has stored what a gateway said last."""
+
+REMEMBERS = ("autosave_on_changes true", "autosave_interval 1")
+"""For a broker that is killed: everything that it took over is on disk at once."""
+
+FORGETS = ("persistence false",)
+
+
+@dataclass
+class Site:
+    """The parts of one cell, all running."""
+
+    folder: Path
+    gateway: Gateway
+    consumer: ConsumerProcess
+    broker: Broker
+    gateway_road: Road
+    consumer_road: Road
+    load: Load
+    alarms: dict[str, Tree]
+
+    def flowing(self) -> bool:
+        """Whether the consumer is there and the gateway is connected."""
+        return self.gateway.answers() and self.gateway.status().uplinks[0].state == "connected"
+
+    async def more(self, records: int) -> None:
+        """Until the consumer has stored so many more."""
+        enough = self.consumer.stored() + records
+        await until(lambda: self.consumer.stored() >= enough, RETURN_S_MAX)
+
+    def at_rest(self) -> bool:
+        """Nothing more comes from the field, and all that came is confirmed."""
+        status = self.gateway.status()
+        own = status.uplinks[0]
+        return all(view.failures for view in status.devices) and not sum(own.waiting.values()) and not own.handed_over
+
+
+PARTS: dict[str, Callable[[Site], Part]] = {
+    "gateway": lambda site: GatewayPart(site.gateway),
+    "broker": lambda site: BrokerPart(site.broker),
+    "consumer": lambda site: ConsumerPart(site.consumer),
+    "gateway's network": lambda site: RoadPart(site.gateway_road),
+    "consumer's network": lambda site: RoadPart(site.consumer_road),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a cell has shown: figures for people, and what is wrong."""
+
+    records: int
+    values: int
+    duplicates: int
+    alarms: int
+    returned_s: float
+    faults: list[str]
+
+    def __str__(self) -> str:
+        said = f"{self.records:6,} records, {self.values:8,} values, {self.alarms:3} alarms, "
+        return said + f"{self.duplicates:5,} came twice, whole after {self.returned_s:4.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How gateway and consumer see to it that nothing is lost; `build` is that of the gateway."""
+
+    confirm: bool = True
+    resend: bool = True
+    build: Mutation = mutants.nothing
+
+    @property
+    def options(self) -> list[str]:
+        """Of the consumer."""
+        return ["--confirm"] * self.confirm + ["--resend"] * self.resend
+
+
+BOTH = Ways()
+
+
+@asynccontextmanager
+async def site(scale: Scale, *broker_lines: str, ways: Ways = BOTH) -> AsyncIterator[Site]:
+    """Everything started, and the first records stored by the consumer."""
+    async with AsyncExitStack() as stack:
+        here = stack.enter_context(folder())
+        running, net = stack.enter_context(load(here, devices=scale.devices, interval_s=scale.interval_s))
+        server = await stack.enter_async_context(broker(here, *broker_lines))
+        gateway_road = await stack.enter_async_context(Road(server.port))
+        consumer_road = await stack.enter_async_context(Road(server.port))
+        alarms = alarms_of(running, time.time() + 1)
+        settings = {"confirm": ways.confirm, "keep_alive": KEEP_ALIVE_S, "watermark": 2, "backlog_rate": 2000}
+        configure_load(here, running, net, uplink(gateway_road.port, **settings), alarms)
+        consumer = stack.enter_context(ConsumerProcess(here, consumer_road.port, *ways.options))
+        gateway = stack.enter_context(Gateway(here, mutants.environment(here / "build", ways.build)))
+        consumer.start()
+        await until(consumer.connections)
+        await gateway.ready()
+        made = Site(here, gateway, consumer, server, gateway_road, consumer_road, running, alarms)
+        await made.more(1)
+        yield made
+
+
+def alarms_of(running: Load, begin: float) -> dict[str, Tree]:
+    """One red alarm after the other comes up, and stays."""
+    alarms: dict[str, Tree] = {f"m{device}": {} for device in range(1, running.devices + 1)}
+    for number in range(ALARMS):
+        register, value = running.reaching(begin + number * ALARM_EVERY_S)
+        alarm = {"point": f"r{register}", "limit": {"H": value}, "colour": "red"}
+        alarms[f"m{number % running.devices + 1}"][f"a{number}"] = alarm
+    return alarms
+
+
+def reached(alarms: Mapping[str, Tree], served: Mapping[PointKey, list[Served]]) -> list[str]:
+    """Alarms whose limit was reached by what was served."""
+    return [
+        f"energy/{device}/{alarm['point']}#{key}"
+        for device, of_device in alarms.items()
+        for key, alarm in of_device.items()
+        if served[device, alarm["point"]][-1].value >= alarm["limit"]["H"]
+    ]
+
+
+async def run(part: str, trouble: str, scale: Scale, seed: int) -> Outcome:
+    """One cell. A fault names its part, trouble and seed."""
+    lines = REMEMBERS if part == "broker" else ()
+    async with site(scale, *lines) as made:
+        await made.more(scale.records)
+        suffers = PARTS[part](made)
+        await TROUBLES[trouble](suffers, scale, random.Random(seed))
+        over = time.monotonic()
+        await until(made.flowing, RETURN_S_MAX)
+        await made.more(scale.records)
+        return await judge(made, suffers.marks, over)
+
+
+async def forgetful(scale: Scale, ways: Ways = BOTH) -> Outcome:
+    """The broker is killed with messages that it had acknowledged and nobody else has, and remembers nothing."""
+    async with site(scale, *FORGETS, ways=ways) as made:
+        made.consumer.kill()
+        enough = made.gateway.status().uplinks[0].acknowledged + scale.records
+        await until(lambda: made.gateway.status().uplinks[0].acknowledged > enough)
+        made.broker.stop()
+        await made.broker.start()
+        made.consumer.start()
+        over = time.monotonic()
+        await until(made.flowing, RETURN_S_MAX)
+        await made.more(scale.records)
+        return await judge(made, [], over, ways)
+
+
+async def judge(made: Site, marks: list[float], over: float, ways: Ways = BOTH) -> Outcome:
+    """Let everything come to rest, end it in order, and compare what everybody says. `over` is monotonic."""
+    served = made.load.end()
+    await until(made.at_rest, RETURN_S_MAX)
+    returned_s = time.monotonic() - over
+    status = made.gateway.status()
+    stored = sum(stream.next_seq - 1 for stream in status.journal.streams.values())
+    standing = {alarm.alarm_id: alarm.occurrence_id for alarm in status.alarms}
+    assert (await made.gateway.stop())[0] == 0
+    last = {(status.journal.epoch, stream): sequence for stream, sequence in made.gateway.last().items()}
+    with suppress(TimeoutError):  # then it is for the accounts to tell what lacks
+        await until(lambda: made.consumer.stored() >= sum(last.values()), LAST_S_MAX)
+    code = await made.consumer.stop()
+    found = account(made.consumer.arrivals(), made.gateway.last())
+    own = GatewaysOwn(last, made.gateway.unacknowledged(), stored if ways.confirm else 0, standing)
+    faults = [*disagreements(made.consumer.report, own, found, made.consumer.standing()), *found.faults]
+    faults += compare(samples(found), served).excuse(marks, LOSS_S_MAX).faults
+    raised = [alarm["alarm_id"] for alarm in found.alarms() if alarm["action"] == "raise"]
+    faults += alarm_disagreements(raised, reached(made.alarms, served))
+    faults += [f"the consumer ended with {code}"] if code else []
+    return outcome(made, found, served, len(raised), returned_s, faults)
+
+
+def outcome(
+    made: Site,
+    found: Account,
+    served: Mapping[PointKey, list[Served]],
+    raised: int,
+    returned_s: float,
+    faults: list[str],
+) -> Outcome:
+    records = sum(map(len, found.lanes.values()))
+    values = sum(map(len, served.values()))
+    return Outcome(records, values, made.consumer.report["duplicates"], raised, returned_s, faults)
