@@ -119,6 +119,10 @@ def status() -> Status:
         acknowledged=17,
         rejected=0,
         waiting={"critical": 0, "telemetry": 3},
+        live_from=9,
+        backlog=3,
+        handed_over=2,
+        confirmed=15,
     )
     condition = HealthView(
         code="line_down",

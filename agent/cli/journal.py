@@ -8,7 +8,7 @@ from agent.cli import show
 from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Socket, client
 from agent.cli.show import Cell, Row
 from agent.cli.words import Words
-from agent.status import Status
+from agent.status import Status, UplinkView
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -22,7 +22,10 @@ def journal(
         return
     now = client(config, socket).status()
     if as_json:
-        show.json({"journal": now.journal, "waiting": {uplink.id: uplink.waiting for uplink in now.uplinks}})
+        waiting = {uplink.id: uplink.waiting for uplink in now.uplinks}
+        show.json(
+            {"journal": now.journal, "waiting": waiting, "uplinks": {one.id: _account(one) for one in now.uplinks}}
+        )
     else:
         journal_table(now, Words(lang))
 
@@ -57,5 +60,23 @@ def journal_table(now: Status, words: Words) -> None:
         for stream, view in kept.streams.items()
     ]
     show.table(headings, rows, title=f"{words('journal')} {kept.epoch}  {show.size(kept.size_bytes)}")
+    for uplink in now.uplinks:
+        said = [f"{words(ACCOUNT[name])} {count}" for name, count in _account(uplink).items() if count is not None]
+        print(f"{words('uplink')} {uplink.id}: {', '.join(said)}")
     if kept.error:
         print(f"{words('error')}: {kept.error}")
+
+
+ACCOUNT = {
+    "acknowledged": "handed over",
+    "handed_over": "not confirmed",
+    "confirmed": "confirmed",
+    "live_from": "live from",
+    "backlog": "backlog",
+}
+"""How far an uplink is: fields of its view, and what they are called."""
+
+
+def _account(uplink: UplinkView) -> dict[str, int | None]:
+    """Null is what it does not count."""
+    return {name: getattr(uplink, name) for name in ACCOUNT}

@@ -9,7 +9,7 @@ from agent.cli.journal import journal_table
 from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Socket, client
 from agent.cli.show import Cell, Row
 from agent.cli.words import Words
-from agent.status import Status
+from agent.status import Status, UplinkView
 
 app = typer.Typer()
 
@@ -35,15 +35,18 @@ def _heading(now: Status, words: Words) -> None:
 
 
 def _uplinks(now: Status, words: Words) -> None:
-    headings = [words(word) for word in ("uplink", "state", "since", "broker", "waiting", "settled", "error")]
+    names = ("uplink", "state", "since", "broker", "waiting", "handed over", "not confirmed", "confirmed", "error")
+    headings = [words(name) for name in names]
     rows: list[Row] = [
         [
             one.id,
             Cell(words(one.state), show.STYLES.get(one.state, "")),
             show.local_time(one.since),
             one.broker,
-            str(sum(one.waiting.values())),
+            _waiting(one, words),
             str(one.acknowledged),
+            _count(one.handed_over),
+            _count(one.confirmed),
             _trouble(one.error, one.todo),
         ]
         for one in now.uplinks
@@ -84,6 +87,17 @@ def _health(now: Status, words: Words) -> None:
         for one in now.health
     ]
     show.table(headings, rows, title=words("health"))
+
+
+def _waiting(one: UplinkView, words: Words) -> str:
+    """How much, and of it what drains beside what is new."""
+    total = str(sum(one.waiting.values()))
+    return total if one.live_from is None else f"{total} ({words('backlog')} {one.backlog})"
+
+
+def _count(count: int | None) -> str:
+    """Nothing is counted where the platform does not confirm."""
+    return show.value(None) if count is None else str(count)
 
 
 def _trouble(error: str | None, todo: str | None) -> str:

@@ -212,8 +212,19 @@ def test_journal_shows_depth_and_what_waits(wardgate: Callable[..., Said]) -> No
     """A row per stream, with what each uplink has still to send."""
     rows = wardgate("journal").out.splitlines()
     assert "waiting platform" in rows[1]
-    assert rows[-1].split() == ["telemetry", "12", "11", "4.0", "KiB", "0", "3"]
-    assert json.loads(wardgate("journal", "--json").out)["waiting"] == {"platform": {"critical": 0, "telemetry": 3}}
+    assert rows[-2].split() == ["telemetry", "12", "11", "4.0", "KiB", "0", "3"]
+    assert rows[-1] == "uplink platform: handed over 17, not confirmed 2, confirmed 15, live from 9, backlog 3"
+    shown = json.loads(wardgate("journal", "--json").out)
+    assert shown["waiting"] == {"platform": {"critical": 0, "telemetry": 3}}
+    account = {"acknowledged": 17, "handed_over": 2, "confirmed": 15, "live_from": 9, "backlog": 3}
+    assert shown["uplinks"] == {"platform": account}
+
+
+def test_status_tells_handed_over_from_confirmed(wardgate: Callable[..., Said]) -> None:
+    """What waits, with the backlog in it; what the broker has; what the platform has not confirmed, and has."""
+    lines = wardgate("status", "--lang", "en").out.splitlines()
+    row = next(line for line in lines if line.startswith("platform"))
+    assert row.split()[-6:] == ["3", "(backlog", "3)", "17", "2", "15"]
 
 
 @pytest.mark.parametrize(
