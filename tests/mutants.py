@@ -19,11 +19,13 @@ from agent.rules import Rules
 from agent.uplink import delivery
 from agent.uplink.delivery import Delivery
 from agent.uplink.feed import Feed
+from agent.uplink.handover import Handover
 from buffer.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from buffer.ledger import Lane, Span
     from buffer.record import Draft, Record
 
 Mutation = Callable[[], None]
@@ -81,6 +83,17 @@ def settles_without_puback() -> None:
         return mid
 
     patch(Delivery, "_send_record", settling)
+
+
+def settles_without_confirmation() -> None:
+    take = Handover.take
+
+    def settling(self: Handover, lane: Lane, spans: Iterable[Span], *rest: Any) -> None:
+        found = list(spans)
+        take(self, lane, found, *rest)
+        self.confirm(lane, found)
+
+    patch(Handover, "take", settling)
 
 
 def forgets_its_alarms() -> None:
