@@ -410,6 +410,11 @@ class Subscriber:
     def on(self, suffix: str) -> list[Received]:
         return [message for message in self.messages if message.topic.endswith(suffix)]
 
+    def publish(self, topic: str, payload: bytes) -> None:
+        """With QoS 0: whether it arrives, the test sees."""
+        body = text(topic) + payload
+        self._socket.sendall(b"\x30" + varint(len(body)) + body)
+
     def _read(self) -> tuple[int, bytes]:
         kind = self._exactly(1)[0]
         length, shift = 0, 0
