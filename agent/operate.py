@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 WATCH_S = 0.2
 RATE_WINDOW_S = 10
 TAIL_BATCH = 200
-_SESSION_CODES: frozenset[Code] = frozenset(
+SESSION_CODES: frozenset[Code] = frozenset(
     {
         "uplink_substitute",
         "stream_held",
@@ -131,7 +131,7 @@ class OperatorDesk:
                 self._health.release(view.id, *(other for other in _UPLINK_CODES.values() if other != code))
                 self._health.hold(code, view.id, self._clock.wall(), view.error)
             found = uplink.conditions()
-            self._health.release(view.id, *(_SESSION_CODES - found.keys()))
+            self._health.release(view.id, *(SESSION_CODES - found.keys()))
             for code, detail in found.items():
                 self._health.hold(code, view.id, self._clock.wall(), detail)
 

@@ -6,8 +6,11 @@ sent as soon as things are put right.
 
 from __future__ import annotations
 
+import re
+import subprocess
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,15 +20,16 @@ from structlog.testing import capture_logs
 from uplink_rig import ROOT, alarm, telemetry
 
 from agent.health import TABLE
+from agent.operate import SESSION_CODES
 from agent.uplink import patience
 from agent.uplink import session as session_module
 from config import model
+from config.load import load
 from config.model import Tls
 from config.secrets import Secret
+from drivers.registry import protocols
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mqtt_peer import Mosquitto, StartMosquitto
     from uplink_rig import Rig
 
@@ -193,3 +197,60 @@ def test_every_condition_has_both_languages_and_a_next_step() -> None:
     """In the table, once, for all."""
     for kind in TABLE.values():
         assert all((kind.title.zh, kind.title.en, kind.todo.zh, kind.todo.en))
+
+
+# --- docs/uplinks.md --------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[2] / "docs" / "uplinks.md").read_text(encoding="utf-8").replace("gw-1", "gw-a1")
+
+
+def block(kind: str) -> str:
+    (found,) = re.findall(rf"^```{re.escape(kind)}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def test_the_page_has_the_words_of_every_wrong() -> None:
+    """Whoever searches for what the status says finds it there, and every health condition of an uplink."""
+    assert [what for _, what, _ in WRONGS.values() if what not in PAGE and "nowhere.pem" not in what] == [
+        "the host name broker.invalid is not known"
+    ]
+    codes = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
+    assert codes == SESSION_CODES | {"uplink_down", "uplink_refused", "proof_overdue"}
+
+
+async def test_the_recipe_of_the_page_makes_both_sides_accept_each_other(
+    rig: Rig, tmp_path: Path, start_mosquitto: StartMosquitto
+) -> None:
+    """Its certificates, its configuration and its rights, against a real broker; other topics are not allowed."""
+    made = subprocess.run(  # noqa: ASYNC221  # openssl takes a moment
+        ["sh", "-eu"], input=block("sh certificates"), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    (tmp_path / "acl").write_text(block("conf file=acl"))
+    conf = block("conf file=mosquitto.conf").replace("certs/", f"{tmp_path}/certs/")
+    _, *lines = conf.replace("acl_file acl", f"acl_file {tmp_path}/acl").splitlines()
+    mosquitto = await start_mosquitto(*lines)
+    gateway = block("yaml file=gateway.yaml").replace("broker-1.example", f"{HOST}:{mosquitto.port}")
+    (tmp_path / "gateway.yaml").write_text(gateway)
+    (tmp_path / "lines.yaml").write_text("lines: {}\n")
+    config = load(tmp_path, protocols())
+    assert config.warnings == ()
+    (uplink,) = config.uplinks
+    rig.settings = replace(rig.settings, brokers=uplink.brokers, tls=uplink.tls)
+    await rig.append(alarm(), telemetry())
+    rig.start()
+    await rig.settled()
+    assert rig.uplink.conditions() == {}
+    await rig.stop()
+    rig.settings = replace(rig.settings, topic_root="elsewhere")
+    await rig.append(alarm())
+    rig.start()
+    await until(lambda: rig.uplink.conditions().get("stream_held"))
+
+
+async def test_filters_of_the_page_are_a_configuration(tmp_path: Path) -> None:
+    """The second snippet, under the head of the first."""
+    (tmp_path / "gateway.yaml").write_text("site: h01\ngateway: gw-a1\n" + block("yaml"))
+    (tmp_path / "lines.yaml").write_text("lines: {}\n")
+    pager = load(tmp_path, protocols()).uplinks[1]
+    assert pager.filter.colours == frozenset[model.Colour](("red", "orange"))
