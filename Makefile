@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 setup: $(READY)
 
 $(READY): requirements-dev.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -22,6 +22,14 @@ test: setup mosquitto lint
 # Everything that can go away does, in every way, for as long as it says: about ten minutes, of which most are waiting.
 test-matrix: setup mosquitto
 	$(BIN)/pytest -n 3 tests/matrix $(ARGS)
+
+# The contract with the platform, judged by programs that are not ours. Needs node and npm.
+CONTRACT_JUDGES := @asyncapi/parser@3.6.3 ajv@8.20.0
+
+test-contracts:
+	@mkdir -p build/contracts
+	@npm install --prefix build/contracts --no-save --no-audit --no-fund --silent $(CONTRACT_JUDGES)
+	@node tests/contracts/check.mjs build/contracts docs
 
 lint: setup
 	$(BIN)/ruff format --check --quiet .
