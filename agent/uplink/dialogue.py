@@ -6,6 +6,7 @@ due by time is done in `step`. A command of which the session saw no end is forg
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,10 @@ SNAPSHOT_EVERY_S = 86_400.0
 
 RESENDS_MAX = 16
 """Ranges that are sent again at once."""
+
+AUDITS_PER_MINUTE = 60
+MINUTE_S = 60.0
+VERB_LENGTH_MAX = 40
 
 UNAUDITED = frozenset({"confirm", "ping"})
 """Verbs that say nothing about anybody's intentions, so often that they would drown what does."""
@@ -105,6 +110,8 @@ class Dialogue:
         self._feed: Feed | None = None
         self._resends: list[Resend] = []
         self._fence: Fence | None = None
+        self._audits: deque[float] = deque(maxlen=AUDITS_PER_MINUTE)
+        self._unaudited = 0
         self._asked_for_watermark = False
         self._watermark_due = 0.0
         self._snapshot_due = 0.0
@@ -306,20 +313,25 @@ class Dialogue:
             self.outbox.urgent.append(self._message(CMD_RESULT, cmd_id, answer))
 
     def _audit(self, answer: CommandResult, actor: Actor) -> None:
+        """Each of them, unless there are so many that they would drown what else happened."""
+        now = self._clock.mono()
+        if len(self._audits) == AUDITS_PER_MINUTE and now - self._audits[0] < MINUTE_S:
+            self._unaudited += 1
+            return
+        self._audits.append(now)
+        more = f"; {self._unaudited} more before it" if self._unaudited else ""
+        self._unaudited = 0
         self._trail.append(
             actor,
             "cmd_refused" if answer.code else f"cmd_{answer.verb}",
             f"uplink/{self._settings.id}",
-            reason=f"{answer.verb[:VERB_LENGTH_MAX]}: {answer.message}",
+            reason=f"{answer.verb[:VERB_LENGTH_MAX]}: {answer.message}{more}",
             result=answer.result,
             code=answer.code,
         )
 
     def _message(self, event_type: str, subject: str, body: Body, as_of: AsOf | None = None) -> Message:
         return self._speak(Event(event_type, "state", self._clock.wall(), subject, body), as_of)
-
-
-VERB_LENGTH_MAX = 40
 
 
 def _not_kept(spans: list[tuple[int, int]]) -> Refused:

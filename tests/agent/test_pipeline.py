@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from agent.board import AlarmBoard
@@ -133,6 +134,29 @@ async def test_a_restart_finds_the_alarm_as_it_stood(tmp_path: Path) -> None:
         await made.read(230.0)
         (event,) = await made.heard_of(1)
         assert (event.action, event.n) == ("clear", 2)
+
+
+async def test_a_snapshot_is_what_was_announced_with_the_values_of_now(tmp_path: Path) -> None:
+    """The last stored transition of each alarm that stands, the same after a restart; an end takes it out."""
+    async with stage(tmp_path, ended=False) as made:
+        await made.read(255.0)
+        await made.heard_of(1)
+        await made.order()
+        told = (await made.heard_of(2))[-1]
+        await made.read(256.0)
+        async with asyncio.timeout(5):
+            while made.rules.runs[ALARM_ID].value != 256.0:
+                await asyncio.sleep(0.005)
+        (event,) = made.board.snapshot()
+        assert event.body == msgspec.structs.replace(told, value=256.0)
+        assert (event.stream, event.subject, event.test) == ("critical", ALARM_ID, False)
+    async with stage(tmp_path) as made:
+        (event,) = made.board.snapshot()
+        unknown = {"value": None, "q": "bad", "qr": "not_connected", "condition_known": False}
+        assert event.body == msgspec.structs.replace(told, **unknown, ts_gateway=told.ts_decided)
+        await made.read(230.0)
+        await made.heard_of(1)
+        assert made.board.snapshot() == []
 
 
 async def test_telemetry_is_gathered_for_its_window_and_flushed_at_the_end(tmp_path: Path) -> None:

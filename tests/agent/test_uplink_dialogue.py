@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections import deque
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -347,6 +348,23 @@ async def test_garbage_is_answered_and_ends_nothing(rig: Rig, broker: ScriptedBr
     assert {answer["code"] for answer in answers} == {"malformed"}
     assert rig.uplink.view().state == "connected"
     assert len(broker.connects) == 1
+
+
+async def test_a_platform_that_goes_wild_does_not_drown_the_trail(
+    rig: Rig, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command is answered; of those that are not audited one by one, the next entry gives the number."""
+    monkeypatch.setattr(dialogue_module, "AUDITS_PER_MINUTE", 5)
+    rig.start()
+    await until(platform.snapshots)
+    rig.uplink._dialogue._audits = deque(maxlen=5)
+    for _ in range(20):
+        platform.send("write")
+    await platform.answers("c-20")
+    assert len(await audited(rig)) == 5
+    monkeypatch.setattr(dialogue_module, "MINUTE_S", 0.0)
+    await platform.ask("write")
+    assert (await audited(rig))[-1]["reason"].endswith("; 15 more before it")
 
 
 async def test_a_range_is_sent_again_with_the_same_bytes(rig: Rig, broker: ScriptedBroker, platform: Platform) -> None:
