@@ -70,7 +70,10 @@ TABLE: dict[Code, Kind] = {
     "uplink_refused": Kind(
         "error",
         Names(zh="平台拒绝连接", en="Platform refuses the connection"),
-        Names(zh="检查用户名、密码和权限", en="Check user, password and permissions at the broker"),
+        Names(
+            zh="按详情检查用户名、密码、权限或证书；数据保存在日志中",
+            en="Check user, password, rights or certificates, as the detail says; data is kept in the journal",
+        ),
     ),
     "uplink_substitute": Kind(
         "warning",

@@ -42,7 +42,6 @@ class Mover:
     async def reason(self, session: Session, login: Login, better: Sequence[Broker]) -> str:
         """Wait until there is one to end this session, and say it."""
         loop = asyncio.get_running_loop()
-        self.unusable, self.asking = None, False
         home_due = loop.time() + self._home_s
         while True:
             await asyncio.sleep(LOOK_S)
@@ -56,6 +55,10 @@ class Mover:
                         return f"{broker.host}:{broker.port} is back"
                 self.asking = False
                 home_due = loop.time() + self._home_s
+
+    def rest(self) -> None:
+        """There is no session any more: nothing to move, nothing to warn of."""
+        self.unusable, self.asking = None, False
 
     def ended(self, lasted_s: float, *, at_home: bool) -> None:
         """A session with the first broker (`at_home`) or another one is over."""

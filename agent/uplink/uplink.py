@@ -224,7 +224,7 @@ class Uplink:
         except Problem as problem:
             return None if self._mover.asking else self._failed(problem)
         finally:
-            self._mover.asking = False
+            self._mover.rest()
             self._audit_discards(everything=True)
             self._delivery = self._feed = None
             self._deaf = False
