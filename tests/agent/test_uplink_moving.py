@@ -344,6 +344,23 @@ async def test_a_client_id_that_somebody_else_uses_is_found_and_not_fought_for(
     assert "client id" in str(rig.uplink.view().error)
 
 
+async def test_a_taken_client_id_is_not_carried_to_the_next_broker(
+    rig: Rig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be one of the same cluster: the wait comes first."""
+    monkeypatch.setattr(patience, "TAKEN_S_MIN", 60.0)
+
+    def taken_over(_: Publish) -> int | None:
+        first.disconnect(0x8E)
+        return None
+
+    async with ScriptedBroker(answer=taken_over) as first:
+        rig.at(first.port, broker.port)
+        rig.start()
+        await until(lambda: rig.uplink.view().state == "refused")
+    assert not broker.connects
+
+
 async def come_back_for_ever(port: int, stop: asyncio.Event) -> None:
     """A client of MQTT 3.1.1 with the client id `twin`, at once again whenever it was thrown out."""
     hello = b"\x10\x10\x00\x04MQTT\x04\x02\x00\x00\x00\x04twin"
