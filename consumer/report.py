@@ -6,6 +6,7 @@ a stream without a watermark yet, or nothing at all was heard.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from consumer.ranges import Range
 
 Completeness = Literal["COMPLETE", "GAPS", "UNKNOWN"]
+Language = Literal["zh", "en"]
 
 _RANK = {stream: rank for rank, stream in enumerate(("critical", "alarm", "state", "audit", "telemetry"))}
 
@@ -173,27 +175,61 @@ def _worst(verdicts: Iterable[Completeness]) -> Completeness:
     return "GAPS" if "GAPS" in found else "UNKNOWN" if "UNKNOWN" in found or not found else "COMPLETE"
 
 
-def lines(told: Report) -> Iterable[str]:
-    """For people, in fixed columns."""
+def lines(told: Report, language: Language = "en") -> Iterable[str]:
+    """For people, in columns."""
+    words = WORDS[language]
     for gateway in told.gateways:
-        online = {True: "online", False: "offline", None: "status unknown"}[gateway.online]
-        yield f"{gateway.gateway}: {gateway.verdict}, {online}, {gateway.alarms_standing} alarms standing"
-        yield f"  {'epoch':<10} {'stream':<10}" + "".join(f"{name:>12}" for name in _COLUMNS)
+        online = words[{True: "online", False: "offline", None: "status unknown"}[gateway.online]]
+        standing = f"{gateway.alarms_standing} {words['alarms standing']}"
+        yield f"{gateway.gateway}: {words[gateway.verdict]}, {online}, {standing}"
+        yield f"  {_cell(words['epoch'], -10)} {_cell(words['stream'], -10)}" + _cells(words[name] for name in _COLUMNS)
         for lane in gateway.streams:
-            yield from _lane_lines(lane)
-    lost = f", {told.lost_records} lost by the gateway's own account" if told.lost_records else ""
-    odd = f", {told.unreadable} messages were no events" if told.unreadable else ""
-    odd += f", {told.unaccounted} stored beyond the limits of the account" if told.unaccounted else ""
-    yield (
-        f"{told.verdict}: {told.received} records received, {told.duplicates} duplicates, "
-        f"{told.gap_records} missing{lost}{odd}"
-    )
+            yield from _lane_lines(lane, words)
+    counts = {
+        "records received": told.received,
+        "duplicates": told.duplicates,
+        "missing": told.gap_records,
+        "lost by the account of the gateway": told.lost_records,
+        "messages were no events": told.unreadable,
+        "stored beyond the limits of the account": told.unaccounted,
+    }
+    shown = [f"{count} {words[name]}" for name, count in counts.items() if count or name in _ALWAYS]
+    yield f"{words[told.verdict]}: {', '.join(shown)}"
 
 
 _COLUMNS = ("received", "duplicates", "complete to", "later", "missing", "lost", "confirmed")
+_ALWAYS = frozenset({"records received", "duplicates", "missing"})
+
+_CHINESE = {
+    "COMPLETE": "完整",
+    "GAPS": "有缺失",
+    "UNKNOWN": "未知",
+    "online": "在线",
+    "offline": "离线",
+    "status unknown": "状态未知",
+    "alarms standing": "条未恢复报警",
+    "epoch": "纪元",
+    "stream": "流",
+    "received": "已收",
+    "duplicates": "重复",
+    "complete to": "完整至",
+    "later": "其后",
+    "missing": "缺失",
+    "lost": "丢弃",
+    "confirmed": "已确认",
+    "records received": "条已收",
+    "lost by the account of the gateway": "条由网关声明丢弃",
+    "messages were no events": "条消息不是事件",
+    "stored beyond the limits of the account": "条已存但超出账目上限",
+    "never arrived": "从未到达",
+    "more, by the count of the gateway": "条（按网关计数）",
+    "in": "位于",
+    "still to be sent by the gateway": "网关待发",
+}
+WORDS: dict[Language, dict[str, str]] = {"zh": _CHINESE, "en": {word: word for word in _CHINESE}}
 
 
-def _lane_lines(lane: LaneReport) -> Iterable[str]:
+def _lane_lines(lane: LaneReport, words: dict[str, str]) -> Iterable[str]:
     complete_to = "-" if lane.complete_to is None else lane.complete_to
     numbers = (
         lane.received,
@@ -204,16 +240,27 @@ def _lane_lines(lane: LaneReport) -> Iterable[str]:
         lane.lost_records,
         lane.confirmed,
     )
-    yield f"  {lane.epoch:<10} {lane.stream:<10}" + "".join(f"{number:>12}" for number in numbers)
+    yield f"  {_cell(lane.epoch, -10)} {_cell(lane.stream, -10)}" + _cells(map(str, numbers))
     if lane.gaps:
         more = " …" if len(lane.gaps) == GAPS_SHOWN_MAX else ""
-        yield f"    never arrived: {', '.join(map(_span, lane.gaps))}{more}"
+        yield f"    {words['never arrived']}: {', '.join(map(_span, lane.gaps))}{more}"
     if lane.unplaced:
-        yield f"    never arrived: {lane.unplaced} more, the gateway's count says"
+        yield f"    {words['never arrived']}: {lane.unplaced} {words['more, by the count of the gateway']}"
     for loss in lane.lost:
-        yield f"    lost, {loss.reason}: {loss.records} in {_span((loss.first, loss.last))}"
+        yield f"    {words['lost']}, {loss.reason}: {loss.records} {words['in']} {_span((loss.first, loss.last))}"
     if lane.backlog:
-        yield f"    still to be sent by the gateway: {lane.backlog}"
+        yield f"    {words['still to be sent by the gateway']}: {lane.backlog}"
+
+
+def _cells(texts: Iterable[str]) -> str:
+    return "".join(_cell(text, 12) for text in texts)
+
+
+def _cell(text: str, wide: int) -> str:
+    """To the right, or with a negative width to the left; a Chinese character takes two columns."""
+    columns = sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+    space = " " * (abs(wide) - columns)
+    return space + text if wide > 0 else text + space
 
 
 def _span(span: Range) -> str:

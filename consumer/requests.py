@@ -30,6 +30,9 @@ CONFIRM_RANGES_MAX = 200
 RESEND_AGAIN_S = 10.0
 """The same range is asked for again only after this long."""
 
+RESEND_LOOK_S = 0.2
+"""How often it is looked for gaps: with many streams that is work."""
+
 RESENDS_MAX = 4
 """Commands under way at once at one gateway."""
 
@@ -108,7 +111,7 @@ class Requests:
             and any(
                 account.lane not in self._settled and account.to_confirm()
                 for gateway in self._account.gateways.values()
-                if gateway.confirming
+                if gateway.confirming and gateway.online is not False
                 for account in self._account.of(gateway.source)
             )
         )
@@ -141,8 +144,9 @@ class Requests:
         return messages
 
     def ping(self, wall_s: float, now_s: float) -> list[Message]:
-        """One command to each gateway, which each answers with a watermark too."""
-        return [self._command(gateway, "ping", {}, {}, wall_s, now_s) for gateway in self._account.gateways.values()]
+        """One command to each gateway that is there, which each answers with a watermark too."""
+        present = [gateway for gateway in self._account.gateways.values() if gateway.online is not False]
+        return [self._command(gateway, "ping", {}, {}, wall_s, now_s) for gateway in present]
 
     def answered(self, event: Event, now_s: float) -> str | None:
         """Take the answer to a command. Returns what a person should know of it. Raises `Unreadable`."""
@@ -200,6 +204,7 @@ class Requests:
             yield self._command(gateway, "confirm", args, lanes, wall_s, now_s)
 
     def _resends(self, gateway: GatewayAccount, pace: _Pace, wall_s: float, now_s: float) -> Iterator[Message]:
+        pace.resend_at_s = now_s + RESEND_LOOK_S
         pace.resent = [each for each in pace.resent if each[2] > now_s - RESEND_AGAIN_S]
         free = RESENDS_MAX - sum(
             asked.verb == "resend" and asked.gateway == gateway.source for asked in self._asked.values()

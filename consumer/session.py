@@ -141,9 +141,10 @@ class Consumer:
         while self._requests.confirming and time.monotonic() < until_s:
             self._turn(link)
         self._marked.clear()
-        for message in self._requests.ping(time.time(), time.monotonic()):
+        pings = self._requests.ping(time.time(), time.monotonic())
+        for message in pings:
             link.publish(message)
-        while not self._marked.issuperset(self._account.gateways) and time.monotonic() < until_s:
+        while len(self._marked) < len(pings) and time.monotonic() < until_s:
             self._batch(link)
 
     def _say(self, what: str) -> None:

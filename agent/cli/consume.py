@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import typer
 
 from agent.cli import show
-from agent.cli.options import AsJson  # noqa: TC001  # typer reads it at run time
+from agent.cli.options import AsJson, Lang, Language  # noqa: TC001  # typer reads them at run time
 from agent.control.client import ControlError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Place(NamedTuple):
 @app.command(epilog="Example: wardgate consume mqtt://127.77.0.2:1883 --sqlite events.db --confirm --resend")
 def consume(
     broker: Annotated[str, typer.Argument(metavar="URL", help="mqtt://HOST:PORT, or mqtts:// for TLS.")],
+    lang: Lang,
     user: Annotated[str | None, typer.Option(help="User at the broker.")] = None,
     password_env: Annotated[
         str | None, typer.Option("--password-env", metavar="NAME", help="Environment variable that holds the password.")
@@ -83,7 +84,7 @@ def consume(
     place = Place(sqlite, jsonl, stdout)
     _check(place, confirm=confirm, gateway=gateway)
     where = _broker(broker, user, password_env, (ca, cert, key), client_id, place, f"{root}|{gateway}")
-    run = _Run(seconds, report_every, as_json=as_json, to_stderr=stdout)
+    run = _Run(seconds, report_every, lang, as_json=as_json, to_stderr=stdout)
     with _sink(place, root) as sink:
         run.consume(where, root, gateway, sink, confirm=confirm, resend=resend, from_now=from_now)
 
@@ -91,10 +92,13 @@ def consume(
 class _Run:
     """One run from its first connection to its report."""
 
-    def __init__(self, seconds: float | None, report_every: float | None, *, as_json: bool, to_stderr: bool) -> None:
+    def __init__(
+        self, seconds: float | None, report_every: float | None, language: Language, *, as_json: bool, to_stderr: bool
+    ) -> None:
         self._until_s = None if seconds is None else time.monotonic() + seconds
         self._every_s = report_every
         self._next_s = time.monotonic() + (report_every or 0)
+        self._language = language
         self._as_json = as_json
         self._to_stderr = to_stderr
         self._stopped = False
@@ -158,7 +162,7 @@ class _Run:
             if self._as_json:
                 show.json(told)
             else:
-                for each in lines(told):
+                for each in lines(told, self._language):
                     show.line(each)
         return told
 

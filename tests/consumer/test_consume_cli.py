@@ -37,7 +37,7 @@ class Typed:
                 cwd=ROOT,
                 stdout=out,
                 stderr=err,
-                env={**os.environ, **environment},
+                env={**os.environ, "LC_ALL": "C.UTF-8", **environment},
             )
 
     @property
@@ -114,6 +114,14 @@ def test_stdout_gets_the_events_and_stderr_the_report(address: str, gateway: Gat
     assert typed.end(signal.SIGINT) == 1
     assert [json.loads(line)["event"]["sequence"][-1] for line in typed.out.splitlines()] == ["1", "2"]
     assert "UNKNOWN: 2 records received" in typed.err
+
+
+def test_the_report_speaks_chinese(address: str, tmp_path: Path) -> None:
+    """By option as by locale."""
+    typed = Typed(tmp_path, address, "--seconds", "1", LC_ALL="zh_CN.UTF-8")
+    assert typed.end(None) == 1
+    assert typed.out == "未知: 0 条已收, 0 重复, 0 缺失\n"
+    assert main(["consume", "mqtt://127.0.0.1:1", "--lang", "fr"]) == 2
 
 
 def test_it_stops_after_so_many_seconds_and_reports_in_between(address: str, gateway: Gateway, tmp_path: Path) -> None:

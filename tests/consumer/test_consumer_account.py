@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -371,3 +372,32 @@ def test_the_topic_is_where_commands_go(monkeypatch: pytest.MonkeyPatch) -> None
     account = Account()
     account.take(read(record("alarm", 1), BASE + "alarm/red/medgas-area/icu-3"))
     assert account.gateways[SOURCE].base == BASE
+
+
+def test_the_report_says_everything_in_both_languages() -> None:
+    """One line for each stream, one for each loss and hole, one for all."""
+    account = Account()
+    account.refuse("nonsense")
+    account.take(read(status()))
+    for number in (1, 4, 4, 9):
+        account.take(read(record("alarm", number)))
+    account.take(read(watermark(mark("alarm", 8, missing=[lost(5, 6)], backlog=3), mark("telemetry", 9, count=2))))
+    english, chinese = list(lines(report(account))), list(lines(report(account), "zh"))
+    assert english == [
+        "/site/h01/gw/gw-1: GAPS, online, 0 alarms standing",
+        "  epoch      stream        received  duplicates complete to       later     missing        lost   confirmed",
+        "  e1         alarm                3           1           8           1           4           2           0",
+        "    never arrived: 2-3, 7-8",
+        "    lost, full: 2 in 5-6",
+        "    still to be sent by the gateway: 3",
+        "  e1         telemetry            0           0           9           0           2           0           0",
+        "    never arrived: 2 more, by the count of the gateway",
+        "GAPS: 3 records received, 1 duplicates, 6 missing, 2 lost by the account of the gateway, "
+        "1 messages were no events",
+    ]
+    assert len(chinese) == len(english)
+    assert (
+        chinese[1]
+        == "  纪元       流                已收        重复      完整至        其后        缺失        丢弃      已确认"
+    )
+    assert not re.search(r"[a-z]{4,} [a-z]{4,}", "".join(chinese))

@@ -118,9 +118,9 @@ def test_a_gap_is_asked_for_again_only_after_a_while() -> None:
     speaker.hears(result(command, "resend", resent=7, dropped=[]), record("alarm", 4))
     assert not speaker.says("resend", 9)
     speaker.hears(record("alarm", 12), watermark(mark("alarm", 12)))
-    (other,) = speaker.says("resend")
+    (other,) = speaker.says("resend", 0.5)
     assert other["args"] == {"epoch": "e1", "stream": "alarm", "from": 10, "to": 11}
-    again = speaker.says("resend", 1)
+    again = speaker.says("resend", 0.5)
     assert [(each["args"]["from"], each["args"]["to"]) for each in again] == [(2, 3), (5, 8)]
 
 
@@ -133,7 +133,7 @@ def test_only_so_many_resends_are_under_way_at_once(monkeypatch: pytest.MonkeyPa
     assert [(each["args"]["from"], each["args"]["to"]) for each in asked] == [(1, 10), (11, 20), (21, 30), (31, 40)]
     assert not speaker.says("resend", 1)
     speaker.hears(result(asked[1], "resend", resent=10, dropped=[]))
-    (next_,) = speaker.says("resend")
+    (next_,) = speaker.says("resend", 0.5)
     assert next_["args"]["from"] == 41
 
 
