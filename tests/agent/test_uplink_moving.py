@@ -183,6 +183,7 @@ async def test_several_uplinks_each_send_what_is_theirs(tmp_path: Path, brokers:
         await until(lambda: uplinks[2].view().state == "waiting")
         stop.set()
         await asyncio.gather(*tasks)
+        await until(lambda: platform.on("/status")[1:] and pager.on("/status")[1:])  # the last word of each
         records = [m for m in platform.messages if "sequence" in m.event]
         assert sorted(m.event["source"].rpartition("/")[2] for m in records) == [
             "alarm",
