@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
     from agent.uplink.handover import Handover
     from buffer.journal import Journal, Stats
-    from buffer.ledger import Lane, Loss
+    from buffer.ledger import Lane, Loss, Position
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far an uplink is with one lane."""
+    """How far an uplink is with one lane. `unsent`: how many up to `complete_to` were lost or skipped."""
 
     complete_to: int
     count: int
     confirmed_to: int | None
     backlog: int
+    unsent: int
 
 
 def stream_marks(
@@ -50,7 +51,7 @@ def stream_marks(
             missing=missing(
                 (loss for loss in losses if loss.lane == lane),
                 reach.complete_to,
-                None if filtered else reach.complete_to - reach.count,
+                None if filtered else reach.unsent,
             ),
         )
         for lane, reach in reaches.items()
@@ -65,9 +66,19 @@ def _lanes(stats: Stats, cursor: str) -> Iterator[Lane]:
 def _reach(journal: Journal, cursor: str, lane: Lane, handover: Handover | None) -> Reach:
     position = journal.position(cursor, lane)
     if handover is None:
-        return Reach(position.low, position.sent, None, position.unsettled)
+        return Reach(position.low, position.sent, None, position.unsettled, position.low - position.sent)
     mark = handover.mark(lane)
-    return Reach(mark.low, mark.sent, position.low, max(0, position.next - 1 - mark.total))
+    return Reach(mark.low, mark.sent, position.low, max(0, position.next - 1 - mark.total), _unsent(position, mark.low))
+
+
+def _unsent(position: Position, complete_to: int) -> int:
+    """By the cursor: what was handed over and then lost before it was confirmed counts as lost too."""
+    above = zip(position.spans, position.counts, strict=True)
+    return (
+        position.low
+        - position.sent
+        + sum(last - first + 1 - count for (first, last), count in above if last <= complete_to)
+    )
 
 
 def missing(losses: Iterable[Loss], complete_to: int, unsent: int | None) -> list[Missing]:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.uplink.handover import STAMP_EVERY_S, Handover
@@ -158,6 +158,7 @@ class Story:
 
 @pytest.mark.parametrize("filtered", [False, True])
 @pytest.mark.parametrize("confirming", [False, True])
+@example([("send", 0), ("reject", 0), ("reject", 0), ("reject", 1), ("drop", 4)])
 @given(steps=STEPS)
 @settings(max_examples=150, deadline=None)
 def test_a_watermark_says_what_became_of_every_record(
