@@ -176,6 +176,8 @@ def test_defaults_of_the_gateway_are_those_of_the_code() -> None:
         match defaults.get(key):
             case str() | Path() as plain:
                 assert shown == str(plain), key
+            case bool() as switch:
+                assert shown == str(switch).lower(), key
             case int() as whole:
                 assert shown == str(whole) or size_bytes(shown) == whole, key
             case float() as number:
