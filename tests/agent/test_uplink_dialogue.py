@@ -19,6 +19,7 @@ from agent import schemas
 from agent.events import ALARM_SNAPSHOT, ALARM_TRANSITION, AUDIT, CMD_RESULT, STREAM_WATERMARK, Event, rfc3339
 from agent.uplink import dialogue as dialogue_module
 from agent.uplink import feed as feed_module
+from buffer.ledger import Lane
 from config.model import Filter
 
 if TYPE_CHECKING:
@@ -96,8 +97,10 @@ def sequences(published: list[Publish]) -> list[int]:
     return [int(publish.event["sequence"]) for publish in published]
 
 
-async def audited(rig: Rig) -> list[dict[str, Any]]:
-    """Entries of the audit trail, valid by schema."""
+async def audited(rig: Rig, count: int = 0) -> list[dict[str, Any]]:
+    """At least so many entries of the audit trail, once they are on disk."""
+    lane = Lane(rig.journal.epoch, "audit")
+    await until(lambda: rig.journal.position("main", lane).next > count)
     records = await rig.journal.read("audit", 0, 1000)
     return [json.loads(record.body)["data"] for record in records if json.loads(record.body)["type"] == AUDIT]
 
@@ -280,7 +283,7 @@ async def test_a_snapshot_is_made_on_request_and_each_day(
     snapshot = platform.snapshots()[-1]
     assert [each["n"] for each in snapshot["alarms"]] == [3]
     assert snapshot["as_of"]["sequences"]["critical"] == 1
-    (entry,) = await audited(rig)
+    (entry,) = await audited(rig, 1)
     assert (entry["verb"], entry["target"], entry["actor"]["id"]) == ("cmd_snapshot", "uplink/main", "p-1")
     await rig.stop()
     monkeypatch.setattr(dialogue_module, "SNAPSHOT_EVERY_S", 0.05)
@@ -331,7 +334,7 @@ async def test_a_refusal_has_a_code_and_a_next_step_and_is_audited(
     answer = await platform.ask(verb, **args)
     assert (answer["result"], answer["code"]) == ("refused", code)
     assert len(answer["message"]) > 20
-    entries = await audited(rig)
+    entries = await audited(rig, 1)
     assert [(entry["verb"], entry["result"], entry["code"]) for entry in entries] == [("cmd_refused", "refused", code)]
     assert entries[0]["actor"] == ACTOR
     assert len(sequences(platform._broker.records("critical"))) == 2
@@ -361,10 +364,10 @@ async def test_a_platform_that_goes_wild_does_not_drown_the_trail(
     for _ in range(20):
         platform.send("write")
     await platform.answers("c-20")
-    assert len(await audited(rig)) == 5
+    assert len(await audited(rig, 5)) == 5
     monkeypatch.setattr(dialogue_module, "MINUTE_S", 0.0)
     await platform.ask("write")
-    assert (await audited(rig))[-1]["reason"].endswith("; 15 more before it")
+    assert (await audited(rig, 6))[-1]["reason"].endswith("; 15 more before it")
 
 
 async def test_a_range_is_sent_again_with_the_same_bytes(rig: Rig, broker: ScriptedBroker, platform: Platform) -> None:
