@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-matrix lint format mosquitto lock screenshot bench clean
+.PHONY: setup demo test test-acceptance test-matrix test-contracts lint format mosquitto lock screenshot bench clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -17,7 +17,11 @@ $(READY): requirements-dev.lock pyproject.toml
 
 # The order is from quick to slow; pytest comes last, so that its closing line is the last line.
 test: setup mosquitto lint
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 3 $(ARGS)
+
+# Whole processes against each other: fire, broker away, ten kills, silent and lying devices, wrong builds, the demo.
+test-acceptance: setup mosquitto
+	$(BIN)/pytest -n 3 tests/acceptance $(ARGS)
 
 # Everything that can go away does, in every way, for as long as it says: about ten minutes, of which most are waiting.
 test-matrix: setup mosquitto
