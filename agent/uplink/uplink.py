@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from buffer.ledger import Lane
     from config import model
 
-DRAIN_S_MAX = 2.0
+DRAIN_S_MAX = 1.5
 """How long the end may wait for what is on its way; the rest stays in the journal."""
 
 LAST_WORD_S_MAX = 0.5
