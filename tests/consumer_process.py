@@ -88,6 +88,11 @@ class ConsumerProcess:
             for order, (topic, event) in enumerate(rows)
         ]
 
+    def unconfirmed(self) -> int:
+        """How many records it has stored and, by its account, not confirmed yet; what came again it confirms again."""
+        lanes = [json.loads(lane) for (lane,) in self._ask("SELECT value FROM account WHERE kind = 'lane'")]
+        return sum(_count(lane["received"]) - _count(lane["confirmed"]) for lane in lanes)
+
     def standing(self) -> dict[str, str]:
         """The alarms that stand, by its account: alarm and occurrence."""
         return dict(self._ask("SELECT alarm_id, occurrence_id FROM alarms WHERE NOT ended AND NOT test"))
@@ -95,3 +100,7 @@ class ConsumerProcess:
     def _ask(self, question: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.file, timeout=BUSY_S)) as database:
             return database.execute(question).fetchall()
+
+
+def _count(ranges: list[list[int]]) -> int:
+    return sum(last - first + 1 for first, last in ranges)

@@ -51,6 +51,23 @@ it takes over fewer than ten messages a second.
 FORGETS = ("persistence false",)
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How gateway and consumer see to it that nothing is lost; `build` is that of the gateway."""
+
+    confirm: bool = True
+    resend: bool = True
+    build: Mutation = mutants.nothing
+
+    @property
+    def options(self) -> list[str]:
+        """Of the consumer."""
+        return ["--confirm"] * self.confirm + ["--resend"] * self.resend
+
+
+BOTH = Ways()
+
+
 @dataclass
 class Site:
     """The parts of one cell, all running."""
@@ -63,6 +80,7 @@ class Site:
     consumer_road: Road
     load: Load
     alarms: dict[str, Tree]
+    ways: Ways
 
     def flowing(self) -> bool:
         """Whether the consumer is there and the gateway is connected."""
@@ -74,10 +92,12 @@ class Site:
         await until(lambda: self.consumer.stored() >= enough, RETURN_S_MAX)
 
     def at_rest(self) -> bool:
-        """Nothing more comes from the field, and all that came is confirmed."""
+        """Nothing more comes from the field, and all that came is confirmed, by both accounts."""
         status = self.gateway.status()
         own = status.uplinks[0]
-        return all(view.failures for view in status.devices) and not sum(own.waiting.values()) and not own.handed_over
+        if sum(own.waiting.values()) or own.handed_over or not all(view.failures for view in status.devices):
+            return False
+        return not self.ways.confirm or not self.consumer.unconfirmed()
 
 
 PARTS: dict[str, Callable[[Site], Part]] = {
@@ -105,23 +125,6 @@ class Outcome:
         return said + f"{self.duplicates:5,} came twice, whole after {self.returned_s:4.1f} s"
 
 
-@dataclass(frozen=True, slots=True)
-class Ways:
-    """How gateway and consumer see to it that nothing is lost; `build` is that of the gateway."""
-
-    confirm: bool = True
-    resend: bool = True
-    build: Mutation = mutants.nothing
-
-    @property
-    def options(self) -> list[str]:
-        """Of the consumer."""
-        return ["--confirm"] * self.confirm + ["--resend"] * self.resend
-
-
-BOTH = Ways()
-
-
 @asynccontextmanager
 async def site(scale: Scale, *broker_lines: str, ways: Ways = BOTH) -> AsyncIterator[Site]:
     """Everything started, and the first records stored by the consumer."""
@@ -139,7 +142,7 @@ async def site(scale: Scale, *broker_lines: str, ways: Ways = BOTH) -> AsyncIter
         consumer.start()
         await until(consumer.connections)
         await gateway.ready()
-        made = Site(here, gateway, consumer, server, gateway_road, consumer_road, running, alarms)
+        made = Site(here, gateway, consumer, server, gateway_road, consumer_road, running, alarms, ways)
         await made.more(1)
         yield made
 
@@ -178,21 +181,30 @@ async def run(part: str, trouble: str, scale: Scale, seed: int) -> Outcome:
 
 
 async def forgetful(scale: Scale, ways: Ways = BOTH) -> Outcome:
-    """The broker is killed with messages that it had acknowledged and nobody else has, and remembers nothing."""
+    """The broker is killed with messages that it had acknowledged and nobody else has, and remembers nothing.
+
+    What is sent again before the consumer is back is lost once more: then only asking for it helps. So without that, it
+    is back first.
+    """
     async with site(scale, *FORGETS, ways=ways) as made:
         made.consumer.kill()
         enough = made.gateway.status().uplinks[0].acknowledged + scale.records
         await until(lambda: made.gateway.status().uplinks[0].acknowledged > enough)
+        if not ways.resend:
+            made.gateway_road.close()
         made.broker.stop()
         await made.broker.start()
+        before = made.consumer.connections()
         made.consumer.start()
+        await until(lambda: made.consumer.connections() > before)
+        made.gateway_road.open()
         over = time.monotonic()
         await until(made.flowing, RETURN_S_MAX)
         await made.more(scale.records)
-        return await judge(made, [], over, ways)
+        return await judge(made, [], over)
 
 
-async def judge(made: Site, marks: list[float], over: float, ways: Ways = BOTH) -> Outcome:
+async def judge(made: Site, marks: list[float], over: float) -> Outcome:
     """Let everything come to rest, end it in order, and compare what everybody says. `over` is monotonic."""
     served = made.load.end()
     await until(made.at_rest, RETURN_S_MAX)
@@ -207,7 +219,7 @@ async def judge(made: Site, marks: list[float], over: float, ways: Ways = BOTH) 
     code = await made.consumer.stop()
     assert made.consumer.report, f"it ended with {code}: {made.consumer.log.read_text()}"
     found = account(made.consumer.arrivals(), made.gateway.last())
-    own = GatewaysOwn(last, made.gateway.unacknowledged(), stored if ways.confirm else 0, standing)
+    own = GatewaysOwn(last, made.gateway.unacknowledged(), stored if made.ways.confirm else 0, standing)
     faults = [*disagreements(made.consumer.report, own, found, made.consumer.standing()), *found.faults]
     faults += compare(samples(found), served).excuse(marks, LOSS_S_MAX).faults
     raised = [alarm["alarm_id"] for alarm in found.alarms() if alarm["action"] == "raise"]
