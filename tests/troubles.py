@@ -58,13 +58,17 @@ class Part(Protocol):
     async def thaw(self) -> None: ...
 
 
+CLOSING_S = 0.2
+"""After SIGTERM a reply may still be on its way to a gateway that has just closed its lines: nobody has read that."""
+
+
 @dataclass
 class GatewayPart:
     gateway: Gateway
     marks: list[float] = field(default_factory=list)
 
     async def leave(self) -> None:
-        self.marks.append(time.time())
+        self.marks.append(time.time() + CLOSING_S)
         code, _ = await self.gateway.stop()
         # One that was told to stop before it could listen for that is ended by the signal itself.
         assert code in {0, -signal.SIGTERM}, self.gateway.log.read_text()
