@@ -37,13 +37,14 @@ WARM_UP_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One row of the table. `window` is the journal's telemetry window, as it is written in the configuration."""
+    """One row of the table. `window` and `size_max` are the journal's, as they are written in the configuration."""
 
     name: str
     devices: int = 100
     changing: int = REGISTERS
     seconds: float = 15.0
     window: str = "50ms"
+    size_max: str = "2GB"
 
 
 @dataclass(slots=True)
@@ -64,7 +65,8 @@ class Site:
         self._write(
             "gateway.yaml",
             f"site: bench\ngateway: gw-b\ntime_zone: UTC\ncontrol_socket: {self.folder}/control.sock\n"
-            f"journal: {{path: {self.folder}/journal, telemetry_window: {self.load.window}}}\n"
+            f"journal: {{path: {self.folder}/journal, telemetry_window: {self.load.window}, "
+            f"size_max: {self.load.size_max}}}\n"
             f'uplinks:\n  platform: {{brokers: ["mqtt://{self.broker}:1883"], backlog_rate: 100000}}',
         )
         limits = "limit: {HH: 80000, H: 70000, L: -10, LL: -20}, deadband: 1, colour: yellow"
@@ -170,7 +172,7 @@ def _watch(site: Site, pid: int, seconds: float) -> Window:
     def grown(key: str) -> int:
         return int(sum(device[key] for device in after) - sum(device[key] for device in before))
 
-    return Window(cpu_s, elapsed_s, grown("polls"), grown("late_polls"), _rss_peak_mb(pid))
+    return Window(cpu_s, elapsed_s, grown("polls"), grown("late_polls"), rss_peak_mb(pid))
 
 
 def _settled(site: Site, subscriber: Subscriber) -> dict[str, Any]:
@@ -225,7 +227,7 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def _rss_peak_mb(pid: int) -> float:
+def rss_peak_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
 
