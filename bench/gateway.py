@@ -43,7 +43,7 @@ class Load:
     devices: int = 100
     changing: int = REGISTERS
     seconds: float = 15.0
-    window: str = "50ms"
+    window: str = "60ms"
     size_max: str = "2GB"
 
 
@@ -93,7 +93,7 @@ class Site:
 
     def start_broker(self) -> None:
         self.start("broker", "mosquitto", "-c", str(self.folder / "broker.conf"))
-        wait_for("the broker", lambda: _listens(self.broker, 1883))
+        wait_for("the broker", lambda: listens(self.broker, 1883))
 
     def end(self, name: str) -> None:
         """SIGTERM, and wait."""
@@ -141,7 +141,7 @@ def run(load: Load, net: str) -> dict[str, str | float]:
             "responder", python, str(HERE / "responder.py"),
             "--net", net, "--log", str(served_log), "--devices", str(load.devices), "--changing", str(load.changing),
         )  # fmt: skip
-        wait_for("the responder", lambda: _listens(f"{net}.{load.devices}", 1502))
+        wait_for("the responder", lambda: listens(f"{net}.{load.devices}", 1502))
         subscriber = Subscriber(site.broker, 1883)
         begin = time.monotonic()
         pid = site.start("gateway", python, "-m", "agent", "run", "--config", str(site.folder))
@@ -232,7 +232,7 @@ def rss_peak_mb(pid: int) -> float:
     return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
 
 
-def _listens(host: str, port: int) -> bool:
+def listens(host: str, port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((host, port)) == 0
 
