@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SAMPLES_MAX = 500
 BATCH_BYTES_MAX = 64 * 1024
+TEXT_TYPES = frozenset({"string", "enum"})
 
 _NOTHING = object()
 """Differs from every value: nothing has gone out for this point yet."""
@@ -60,6 +61,7 @@ class Telemetry:
         self._meta_ver = meta_ver
         self._plans: dict[Poll, _Plan] = {}
         self._pending: dict[Device, _Pending] = {}
+        self._texts: dict[Device, bool] = {}
 
     @property
     def is_pending(self) -> bool:
@@ -125,8 +127,14 @@ class Telemetry:
             for start in range(0, len(batch.samples), SAMPLES_MAX):
                 yield from self._events(device, batch.t0, batch.samples[start : start + SAMPLES_MAX])
 
+    def _has_texts(self, device: Device) -> bool:
+        has_texts = self._texts.get(device)
+        if has_texts is None:
+            has_texts = self._texts[device] = any(point.type in TEXT_TYPES for point in device.points)
+        return has_texts
+
     def _events(self, device: Device, t0: float, samples: list[Sample]) -> Iterator[Event]:
-        if len(samples) > 1 and any(isinstance(sample.v, str) for sample in samples):
+        if len(samples) > 1 and self._has_texts(device):
             # Only texts can make 500 samples larger than the limit; numbers cannot.
             size = len(msgspec.json.encode(samples))
             if size > BATCH_BYTES_MAX:

@@ -145,6 +145,9 @@ class Session:
             properties.ContentType = "application/json"
             if expiry_s is not None:
                 properties.MessageExpiryInterval = expiry_s
+            # paho packs them anew for each message, which costs more than the rest of the packet.
+            packed: bytes = properties.pack()  # type: ignore[no-untyped-call]  # paho gives it no types
+            object.__setattr__(properties, "pack", lambda: packed)
             self._properties[expiry_s] = properties
         return self._properties[expiry_s]
 

@@ -15,6 +15,7 @@ from drivers.contract import Grade, Poll, Quality, Reading
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from config.model import PointType
     from drivers.contract import Value
 
 NAME = Text("点", "Point")
@@ -22,11 +23,9 @@ T0 = 1_763_694_907.412
 LOST = Quality(Grade.BAD, "comm_lost", "timeout")
 
 
-def poll_of(count: int, *, deadband: float = 0.0, heartbeat_s: float = 300.0) -> Poll:
+def poll_of(count: int, *, deadband: float = 0.0, heartbeat_s: float = 300.0, kind: PointType = "number") -> Poll:
     points = tuple(
-        Point(
-            f"p{n}", "m1", "pwr.lv", NAME, "number", "V", 1.0, PointSpec(), deadband=deadband, heartbeat_s=heartbeat_s
-        )
+        Point(f"p{n}", "m1", "pwr.lv", NAME, kind, "V", 1.0, PointSpec(), deadband=deadband, heartbeat_s=heartbeat_s)
         for n in range(count)
     )
     return Poll(Device("m1", NAME, "pwr.lv", "line", AddressSpec(), Place(), points, ()), points, 1.0)
@@ -123,7 +122,7 @@ def test_batches_are_cut_at_five_hundred_samples_and_64_kib() -> None:
     telemetry, poll = Telemetry("c-1"), poll_of(SAMPLES_MAX + 1)
     telemetry.take(reading(poll, [float(n) for n in range(SAMPLES_MAX + 1)]))
     assert [len(batch.samples) for batch in batches(telemetry)] == [SAMPLES_MAX, 1]
-    telemetry, poll = Telemetry("c-1"), poll_of(100)
+    telemetry, poll = Telemetry("c-1"), poll_of(100, kind="string")
     telemetry.take(reading(poll, ["x" * 2_000] * 100))
     cut = batches(telemetry)
     assert all(len(msgspec.json.encode(batch)) <= BATCH_BYTES_MAX for batch in cut)
