@@ -56,8 +56,8 @@ class Trail:
         reason: str = "",
         result: Literal["done", "refused"] = "done",
         code: str | None = None,
-    ) -> asyncio.Future[None]:
-        """One more entry; the future is done when it is on disk and raises `JournalError` where it is not."""
+    ) -> asyncio.Future[bool]:
+        """One more entry; the future is done when it is stored, as that of `Journal.append`."""
         entry = Audit(
             actor=actor,
             verb=verb,

@@ -27,7 +27,7 @@ from agent.board import AlarmBoard
 from agent.clock import SystemClock
 from agent.control.server import SocketBlocked, serve
 from agent.envelope import Origin
-from agent.epoch import begin_streams
+from agent.epoch import JournalWatch, first_records
 from agent.events import DeviceState
 from agent.health import Health
 from agent.operate import OperatorDesk
@@ -86,7 +86,6 @@ class Daemon:
         self._heed_signals()
         journal = await self._open_journal()
         try:
-            await begin_streams(journal, self.clock)
             await self._run_stages(journal)
         finally:
             await journal.close()
@@ -102,7 +101,8 @@ class Daemon:
         uplinks = [uplink.id for uplink in self.config.uplinks]
         with suppress(OSError):  # the last part of the path is ours to make; what is wrong with it, the journal says
             settings.path.mkdir(exist_ok=True)
-        return await Journal.open(settings.path, limits, wall=self.clock.wall, cursors=uplinks)
+        begin = first_records(self.clock)
+        return await Journal.open(settings.path, limits, wall=self.clock.wall, cursors=uplinks, begin=begin)
 
     async def _run_stages(self, journal: Journal) -> None:
         config = self.config
@@ -112,17 +112,19 @@ class Daemon:
         origin = Origin(config.site, config.gateway, config.topic_root, config.type_prefix)
         board = AlarmBoard(rules)
         self._pipeline.listeners.append(board.on_stored)
-        uplinks = self._build_uplinks(journal, origin, board)
+        trail = Trail(journal, self.clock)
+        uplinks = self._build_uplinks(journal, origin, board, trail)
+        watch = JournalWatch(journal, self.health, self.clock, trail)
         self._retain_devices(workers, uplinks)
         self._proof = self._build_proof(journal, uplinks)
         desk = OperatorDesk(
-            config, workers, self._pipeline, rules, board, journal, uplinks, self.health, self.clock, origin
+            config, workers, self._pipeline, rules, board, journal, watch, uplinks, self.health, self.clock, origin
         )
         async with serve(desk, config.control_socket):
             await self._flow(workers, uplinks, desk)
 
-    def _build_uplinks(self, journal: Journal, origin: Origin, board: AlarmBoard) -> list[Uplink]:
-        clock, release, trail = self.clock, Release(__version__, self.config.version), Trail(journal, self.clock)
+    def _build_uplinks(self, journal: Journal, origin: Origin, board: AlarmBoard, trail: Trail) -> list[Uplink]:
+        clock, release = self.clock, Release(__version__, self.config.version)
         return [
             Uplink(
                 settings,

@@ -11,7 +11,7 @@ in too. What is known only later (sent, acknowledged) is in no event.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -121,9 +121,21 @@ def splice(record: Record, origin: Origin) -> bytes:
             b'","sequence":"',
             sequence,
             tail,
-            memoryview(record.body)[len(_TYPE_HEAD) :],
+            memoryview(record.body if record.durable else _volatile(record.body))[len(_TYPE_HEAD) :],
         )
     )
+
+
+def volatile(event: Event) -> Event:
+    """The same event, saying that it was seen before it was on disk."""
+    if not isinstance(event.body, AlarmTransition):
+        return event
+    return replace(event, body=msgspec.structs.replace(event.body, durable=False))
+
+
+def _volatile(body: bytes) -> bytes:
+    """The same for a body that is encoded already. A quote within a text is escaped, so this can only be the field."""
+    return body.replace(b'"durable":true', b'"durable":false', 1)
 
 
 @dataclass(frozen=True, slots=True)

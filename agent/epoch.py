@@ -1,37 +1,93 @@
-"""The first record of every stream in a new epoch: it names the epoch before, so that a receiver can chain them."""
+"""What the journal's own life means for the others: how an epoch begins, and what an operator hears of its file.
+
+The first record of every stream in a new epoch names the epoch before, so that a receiver can chain them. What happens
+to the file (damaged, deleted, disk away and back) is a health condition, one line in the log each way, and, where
+records may be missing, an entry of the audit trail.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from agent import events
+from agent.audit import GATEWAY
 from agent.envelope import draft
 from agent.events import Event, StreamBegin
 from config.model import STREAMS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agent.audit import Trail
     from agent.clock import Clock
-    from buffer.journal import Journal
+    from agent.health import Health
+    from buffer.epoch import Begun
+    from buffer.incident import Incident
+    from buffer.journal import Journal, Stats
+    from buffer.record import Draft
     from config.model import Stream
 
-
-async def begin_streams(journal: Journal, clock: Clock) -> None:
-    """Store what is missing of it; does nothing where the epoch has begun already. Raises `JournalError`."""
-    begun = {
-        lane.stream for lane, kept in journal.stats().lanes.items() if lane.epoch == journal.epoch and kept.next > 1
-    }
-    drafts = [draft(_begin(stream, journal, clock), clock.state()) for stream in STREAMS if stream not in begun]
-    if drafts:
-        await journal.append(drafts)
+TARGET = "journal"
 
 
-def _begin(stream: Stream, journal: Journal, clock: Clock) -> Event:
-    previous = journal.previous
+def first_records(clock: Clock) -> Callable[[Begun], Sequence[Draft]]:
+    """What the journal asks for when an epoch begins, in whichever thread that is."""
+    return lambda begun: [draft(_begin(stream, begun, clock), clock.state()) for stream in STREAMS]
+
+
+def _begin(stream: Stream, begun: Begun, clock: Clock) -> Event:
+    previous = begun.previous
     body = StreamBegin(
         stream=stream,
-        epoch=journal.epoch,
+        epoch=begun.epoch,
         prev_epoch=previous.epoch if previous else None,
         prev_last_seq=previous.last.get(stream, 0) if previous else None,
-        reason="renewed" if previous else "first",
+        reason=begun.reason,
     )
     return Event(events.STREAM_BEGIN, stream, clock.wall(), stream, body)
+
+
+class JournalWatch:
+    """`look` once a second: tells what has changed since the last time."""
+
+    def __init__(self, journal: Journal, health: Health, clock: Clock, trail: Trail) -> None:
+        self._journal = journal
+        self._health = health
+        self._clock = clock
+        self._trail = trail
+        self._log = structlog.get_logger()
+        self._away_since: float | None = None
+        self._incident: Incident | None = None
+
+    def look(self) -> None:
+        stats = self._journal.stats()
+        self._look_at_disk(stats)
+        if stats.incident is not None and stats.incident is not self._incident:
+            self._incident = stats.incident
+            self._tell(stats.incident)
+
+    def _look_at_disk(self, stats: Stats) -> None:
+        if stats.away:
+            self._health.hold("journal_volatile", TARGET, self._clock.wall(), stats.away)
+            if self._away_since is None:
+                self._away_since = self._clock.mono()
+                self._log.error("journal goes on in memory", epoch=stats.epoch, error=stats.away)
+        elif self._away_since is not None:
+            self._health.release(TARGET, "journal_volatile")
+            away_s = round(self._clock.mono() - self._away_since, 1)
+            self._away_since = None
+            self._log.info("journal is on disk again", epoch=stats.epoch, away_s=away_s)
+
+    def _tell(self, incident: Incident) -> None:
+        self._health.hold("journal_damaged", TARGET, self._clock.wall(), incident.what)
+        self._log.error(
+            "journal file damaged",
+            error=incident.what,
+            salvaged=incident.salvaged,
+            lost=incident.lost,
+            moved_to=incident.moved_to,
+        )
+        after = f"{incident.salvaged} records salvaged, {incident.lost} lost" if incident.moved_to else None
+        self._trail.append(GATEWAY, "journal_damaged", incident.moved_to or TARGET, reason=incident.what, after=after)

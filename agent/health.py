@@ -26,6 +26,8 @@ Code = Literal[
     "confirm_overdue",
     "commands_refused",
     "proof_overdue",
+    "journal_volatile",
+    "journal_damaged",
 ]
 
 
@@ -138,6 +140,22 @@ TABLE: dict[Code, Kind] = {
         Names(
             zh="报警可能到不了平台：检查代理、平台的接收程序及其确认",
             en="Alarms may not reach the platform: check the broker, the platform's consumer and its confirmations",
+        ),
+    ),
+    "journal_volatile": Kind(
+        "error",
+        Names(zh="日志磁盘不可用，数据暂存于内存", en="Journal disk away, data is in memory only"),
+        Names(
+            zh="检查磁盘空间、只读挂载和磁盘故障；恢复前请勿重启网关，恢复后自动写盘",
+            en="Check free space, mount and disk; it recovers by itself, but a restart loses what is in memory",
+        ),
+    ),
+    "journal_damaged": Kind(
+        "warning",
+        Names(zh="日志文件曾损坏，已抢救", en="Journal file was damaged and salvaged"),
+        Names(
+            zh="检查磁盘；损坏的文件保留在日志目录中，可发给支持人员",
+            en="Check the disk; the damaged file is kept beside the journal, send it to support",
         ),
     ),
 }

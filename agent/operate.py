@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agent import __version__
@@ -18,6 +19,7 @@ from agent.pipeline import Order
 from agent.presence import point_view
 from agent.rules import AlarmCommand, Refused
 from agent.status import JournalView, PointView, Status, StreamView
+from buffer.errors import JournalUnavailable
 from buffer.ledger import BEFORE
 from config.model import STREAMS
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from agent.board import AlarmBoard
     from agent.clock import Clock
     from agent.envelope import Origin
+    from agent.epoch import JournalWatch
     from agent.events import Actor, Event
     from agent.health import Code, Health
     from agent.pipeline import Pipeline
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from agent.status import AlarmView
     from agent.uplink.uplink import Uplink
     from buffer.journal import Journal
+    from buffer.record import Record
     from config.model import Config, Device
 
 WATCH_S = 0.2
@@ -65,6 +69,7 @@ class OperatorDesk:
         rules: Rules,
         board: AlarmBoard,
         journal: Journal,
+        watch: JournalWatch,
         uplinks: Sequence[Uplink],
         health: Health,
         clock: Clock,
@@ -76,6 +81,7 @@ class OperatorDesk:
         self._pipeline = pipeline
         self._rules = rules
         self._journal = journal
+        self._watch_journal = watch.look
         self._uplinks = uplinks
         self._health = health
         self._clock = clock
@@ -110,6 +116,7 @@ class OperatorDesk:
         """Once a second, for ever: count for the rates, and note how the uplinks are."""
         while True:
             self._note_uplinks()
+            self._watch_journal()
             stats = self._journal.stats()
             self._rates.add(
                 self._clock.mono(),
@@ -222,12 +229,20 @@ class OperatorDesk:
         }
         seen = self._journal.commits
         while True:
+            if epoch != self._journal.epoch:
+                epoch, after = self._journal.epoch, dict.fromkeys(streams, 0)
             for stream in streams:
-                while records := await self._journal.read(stream, after[stream], TAIL_BATCH):
+                while records := await self._read_on(stream, after[stream]):
                     after[stream] = records[-1].sequence
                     for record in records:
                         yield splice(record, self._origin)
             seen = await self._journal.news(seen)
+
+    async def _read_on(self, stream: str, after: int) -> list[Record]:
+        """Nothing while the disk does not answer: it is tried again when there is news."""
+        with suppress(JournalUnavailable):
+            return await self._journal.read(stream, after, TAIL_BATCH)
+        return []
 
     async def acknowledge(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
         return await self._order(AlarmCommand("ack", alarm_id, actor.id, comment))

@@ -1,9 +1,9 @@
 """Reading in; rules; telemetry thinning; records; append. The stage between the lines and the journal, on one screen.
 
 Invariants: rules see every reading, in order, before any thinning; an alarm's events and its state are one
-transaction; an alarm is shown (and, because the uplink reads the journal, sent) only when that transaction is on disk;
-telemetry is never held longer than its window. The inbox is bounded, so a slow disk slows the pollers instead of
-filling memory.
+transaction; an alarm is shown (and, because the uplink reads the journal, sent) only when that transaction is on disk,
+or, while the disk is away, in the journal's memory, and then it says so (`durable`); telemetry is never held longer
+than its window. The inbox is bounded, so a slow disk slows the pollers instead of filling memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.envelope import draft
+from agent.envelope import draft, volatile
 from agent.events import Event
 from agent.rules import AlarmCommand, Refused, Tick, step
 from agent.telemetry import Telemetry
@@ -67,7 +67,7 @@ class Pipeline:
         self._alarm_due: float | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._ticker_due: float | None = None
-        self._stored: set[asyncio.Future[None]] = set()
+        self._stored: set[asyncio.Future[bool]] = set()
         self._failure: BaseException | None = None
         self.listeners: list[Callable[[Iterable[Event]], None]] = []
         self.readings = 0
@@ -124,17 +124,17 @@ class Pipeline:
         if stored is not None:
             stored.add_done_callback(lambda _: _answer(order, outcome.events))
 
-    def _act(self, outcome: Step) -> asyncio.Future[None] | None:
+    def _act(self, outcome: Step) -> asyncio.Future[bool] | None:
         self._alarm_due = outcome.next_due
         return self._append(outcome.events, outcome.states) if outcome.events else None
 
     # --- the journal ----------------------------------------------------------------------------------------------
 
-    def _append(self, events: list[Event], states: Mapping[str, bytes]) -> asyncio.Future[None]:
+    def _append(self, events: list[Event], states: Mapping[str, bytes]) -> asyncio.Future[bool]:
         return self._store(self._drafts(events), states, events)
 
-    def _store(self, drafts: list[Draft], states: Mapping[str, bytes], events: Iterable[Event]) -> asyncio.Future[None]:
-        """One transaction; when it is on disk the listeners hear of `events`."""
+    def _store(self, drafts: list[Draft], states: Mapping[str, bytes], events: Iterable[Event]) -> asyncio.Future[bool]:
+        """One transaction; when it is stored the listeners hear of `events`."""
         stored = self._journal.append(drafts, states)
         self._stored.add(stored)
         stored.add_done_callback(lambda done: self._on_stored(done, events))
@@ -144,12 +144,14 @@ class Pipeline:
         clock_state = self._clock.state()
         return [draft(event, clock_state) for event in events]
 
-    def _on_stored(self, stored: asyncio.Future[None], events: Iterable[Event]) -> None:
+    def _on_stored(self, stored: asyncio.Future[bool], events: Iterable[Event]) -> None:
         self._stored.discard(stored)
         if stored.cancelled():
             return
         self._failure = self._failure or stored.exception()
         if stored.exception() is None:
+            if not stored.result():
+                events = [volatile(event) for event in events]
             for listener in self.listeners:
                 listener(events)
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import zstandard
 
-from buffer.errors import JournalError
+from buffer.errors import JournalDamaged
 from buffer.record import Draft, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from buffer.ledger import Lane
 
 CHUNK_BYTES_MAX = 256 * 1024
 CHUNK_RECORDS_MAX = 1000
@@ -32,6 +34,13 @@ class Chunk:
     time_max_ms: int
     raw_bytes: int
     blob: bytes
+
+
+def by_stream(drafts: Iterable[Draft]) -> dict[str, list[Draft]]:
+    streams: dict[str, list[Draft]] = {}
+    for draft in drafts:
+        streams.setdefault(draft.stream, []).append(draft)
+    return streams
 
 
 def split(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
@@ -52,6 +61,9 @@ class Packer:
         self._encode = msgspec.msgpack.Encoder().encode
         self._compress = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress
 
+    def pack_all(self, drafts: Sequence[Draft]) -> list[Chunk]:
+        return [self.pack(group) for group in split(drafts)]
+
     def pack(self, drafts: Sequence[Draft]) -> Chunk:
         raw = self._encode([(draft.time_ms, draft.topic, draft.body) for draft in drafts])
         times = [draft.time_ms for draft in drafts]
@@ -65,17 +77,24 @@ class Unpacker:
         self._decode = msgspec.msgpack.Decoder(list[tuple[int, str, bytes]]).decode
         self._decompress = zstandard.ZstdDecompressor().decompress
 
-    def unpack(
-        self, blob: bytes, raw_bytes: int, *, stream: str, epoch: str, first: int, recorded_ms: int
-    ) -> list[Record]:
-        """The records, the first of them with sequence `first`. Raises `JournalError` where the blob is damaged."""
+    def unpack(self, blob: bytes, raw_bytes: int, records: int) -> list[tuple[int, str, bytes]]:
+        """Time, topic and body of each record. Raises `JournalDamaged` where the blob is not what was stored."""
         try:
             if zstandard.frame_content_size(blob) != raw_bytes:
-                raise JournalError(f"chunk {stream}/{first} is damaged: its size is not what was stored")
+                raise JournalDamaged("its size is not what was stored")
             rows = self._decode(self._decompress(blob))
         except (zstandard.ZstdError, msgspec.MsgspecError) as error:
-            raise JournalError(f"chunk {stream}/{first} is damaged: {error}") from error
-        return [
-            Record(stream, epoch, sequence, time_ms, recorded_ms, topic, body)
-            for sequence, (time_ms, topic, body) in enumerate(rows, first)
-        ]
+            raise JournalDamaged(str(error)) from error
+        if len(rows) != records:
+            raise JournalDamaged(f"it holds {len(rows)} records instead of {records}")
+        return rows
+
+
+def numbered(
+    rows: Iterable[tuple[int, str, bytes]], lane: Lane, first: int, recorded_ms: int, *, durable: bool
+) -> list[Record]:
+    """Unpacked rows as records, the first of them with sequence `first`."""
+    return [
+        Record(lane.stream, lane.epoch, sequence, time_ms, recorded_ms, topic, body, durable)
+        for sequence, (time_ms, topic, body) in enumerate(rows, first)
+    ]

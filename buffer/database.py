@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
-from contextlib import closing, contextmanager
+import stat
+from contextlib import closing, contextmanager, suppress
 from threading import Event, Timer
 from typing import TYPE_CHECKING
 
-from buffer.errors import JournalLocked, JournalUnusable
+from buffer.errors import JournalDamaged, JournalLocked, JournalUnusable
 from buffer.migrations import APPLICATION_ID, READER, migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 DATABASE = "journal.db"
 LOCK = "journal.lock"
+LOG_SUFFIX = "-wal"
+SHARED_SUFFIX = "-shm"
+RENEW = "renew:"
 BUSY_S = 2.0
 WAL_BYTES_MAX = 16 * 1024 * 1024
 
 
+NEVER, OPEN, CLOSED = "never", "open", "closed"
+"""What the last journal in a folder left there: nothing, no goodbye, or a clean end."""
+
+LOCK_BYTES = 32
+
+AWAY = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
 class FolderLock:
-    """A lock on the folder until `release` or the end of the process. The file stays: the lock is what counts."""
+    """A lock on the folder until `release` or the end of the process. The file stays: the lock is what counts.
+
+    In it are the number of the process, and how the journal in this folder last ended (`found`).
+    """
 
     def __init__(self, folder: Path) -> None:
         """Raises `JournalLocked` and `JournalUnusable`."""
@@ -32,7 +48,7 @@ class FolderLock:
                 f"the journal folder {folder} does not exist", "create it, or set journal.path in gateway.yaml"
             )
         try:
-            self._fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._fd = self._open(folder)
         except OSError as error:
             raise JournalUnusable(
                 f"the journal folder {folder} cannot be written ({error.strerror})",
@@ -41,14 +57,19 @@ class FolderLock:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.read(self._fd, 32).decode("ascii", "replace").strip() or "unknown"
+            holder, _ = self._read()
             os.close(self._fd)
             raise JournalLocked(
                 f"another wardgate (process {holder}) already uses the journal in {folder}",
                 "stop it first, or give this one a journal.path of its own",
             ) from error
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, b"%d\n" % os.getpid())
+        _, self.found = self._read()
+        self.note(self.found)
+
+    def note(self, state: str) -> None:
+        """Leave it for the next one. A disk that does not take it makes the next start a little more careful."""
+        with suppress(OSError):
+            os.pwrite(self._fd, f"{os.getpid()} {state}\n".encode().ljust(LOCK_BYTES), 0)
 
     def release(self) -> None:
         """Allowed twice."""
@@ -56,16 +77,47 @@ class FolderLock:
             os.close(self._fd)
             self._fd = -1
 
+    def _open(self, folder: Path) -> int:
+        try:
+            return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in AWAY:
+                raise
+        # A disk that is full or cannot be written is no reason not to start, and a folder can be locked as well.
+        file = folder / LOCK
+        return os.open(file if file.exists() else folder, os.O_RDONLY | os.O_CLOEXEC)
 
-def connect(path: Path, check_s_max: float) -> sqlite3.Connection:
+    def _read(self) -> tuple[str, str]:
+        if stat.S_ISDIR(os.fstat(self._fd).st_mode):
+            return "unknown", OPEN
+        words = os.pread(self._fd, LOCK_BYTES, 0).decode("ascii", "replace").split()
+        state = words[1] if len(words) > 1 else NEVER
+        return (words[0] if words else "unknown"), (state if state in {OPEN, CLOSED} else NEVER)
+
+
+def connect(
+    path: Path,
+    check_s_max: float,
+    *,
+    ours: bool = False,
+    thorough: bool = False,
+    before_writing: Callable[[sqlite3.Connection], None] = lambda _: None,
+) -> sqlite3.Connection:
     """The connection for all writes and checkpoints, with the schema of this release.
 
     One connection does both on purpose: SQLite before 3.51.3 can damage a file when one connection checkpoints while
-    another commits. Raises `JournalUnusable`, and `sqlite3.Error` for `unusable` to put into words.
+    another commits. Where the file is known to be `ours`, one that looks foreign is damaged. `before_writing` may look
+    at the file as it was found. Raises `JournalUnusable`, and `sqlite3.Error` for `unusable` to put into words.
     """
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
-        _prepare(connection, path, check_s_max)
+        _refuse_foreign(connection, path, ours=ours)
+        before_writing(connection)
+        _prepare(connection, path, check_s_max, thorough=thorough)
+        migrate(connection)
+    except (TypeError, ValueError) as error:
+        connection.close()
+        raise damaged(path, f"a row that was never written: {error}") from error
     except BaseException:
         connection.close()
         raise
@@ -74,7 +126,7 @@ def connect(path: Path, check_s_max: float) -> sqlite3.Connection:
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that can only read. It never checkpoints, and while it is open no other one does so on closing."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None)
+    connection = sqlite3.connect(f"{uri(path)}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None)
     # SQLite opens the file, and takes the lock that keeps others from being the last, only when it is first asked.
     try:
         connection.execute("SELECT count(*) FROM meta").fetchone()
@@ -82,6 +134,10 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def uri(path: Path) -> str:
+    return path.absolute().as_uri()
 
 
 @contextmanager
@@ -92,28 +148,29 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         yield
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, check_s_max: float) -> None:
-    _refuse_foreign(connection, path)
-    # Only works while the file has no page yet, so before WAL mode writes the first one.
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+def _prepare(connection: sqlite3.Connection, path: Path, check_s_max: float, *, thorough: bool) -> None:
+    # Only works while the file has no page yet, so before WAL mode writes the first one; later it would only write.
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise JournalUnusable(f"the journal {path} cannot use a write-ahead log here", "put it on a local disk")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")  # The writer checkpoints when nobody waits for it.
     connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
-    fault = check(connection, check_s_max)
+    fault = check(connection, check_s_max, thorough=thorough)
     if fault:
-        raise JournalUnusable(f"the journal {path} is damaged ({fault})", "move it aside and start again")
-    migrate(connection)
+        raise damaged(path, fault)
 
 
-def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+def _refuse_foreign(connection: sqlite3.Connection, path: Path, *, ours: bool) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application == 0 and tables == 0:
         return  # New, or a first start that was cut off before the schema was there.
     if application != APPLICATION_ID:
+        if ours:
+            raise damaged(path, "its head is not a journal's")
         raise JournalUnusable(f"{path} is not a wardgate journal", "move it aside, or set another journal.path")
     (needed,) = connection.execute("SELECT value FROM meta WHERE key = 'min_reader'").fetchone()
     if needed > READER:
@@ -123,18 +180,35 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def damaged(path: Path, fault: str) -> JournalDamaged:
+    return JournalDamaged(f"the journal {path} is damaged ({fault})", "start the daemon, which salvages it")
+
+
 def unusable(path: Path, error: sqlite3.Error) -> JournalUnusable:
     """What SQLite said while opening, as a sentence with the next step."""
-    code = getattr(error, "sqlite_errorcode", None)  # Only what SQLite itself raised has one.
+    code = primary(error)
     if code == sqlite3.SQLITE_NOTADB:
         return JournalUnusable(f"{path} is not a wardgate journal", "move it aside, or set another journal.path")
     if code == sqlite3.SQLITE_CORRUPT:
-        return JournalUnusable(f"the journal {path} is damaged ({error})", "move it aside and start again")
+        return damaged(path, str(error))
     return JournalUnusable(f"the journal {path} cannot be used ({error})", "check the folder's owner and the disk")
 
 
-def check(connection: sqlite3.Connection, s_max: float) -> str:
-    """SQLite's quick check, broken off after `s_max` seconds: the first fault, or nothing found in that time."""
+def primary(error: sqlite3.Error) -> int:
+    """The result code without what SQLite adds to it; 0 for what SQLite did not raise itself."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def renew(connection: sqlite3.Connection, reason: str) -> None:
+    """Have whoever opens this file begin a new epoch, because others may know more of the present one than it does."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, 1)", (f"{RENEW}{reason}",))
+
+
+def check(connection: sqlite3.Connection, s_max: float, *, thorough: bool = False) -> str:
+    """SQLite's quick check, or its thorough one, which also compares tables with their indexes.
+
+    Broken off after `s_max` seconds. Gives the first fault, or nothing where none was found in that time.
+    """
     expired = Event()
 
     def stop() -> None:
@@ -145,7 +219,7 @@ def check(connection: sqlite3.Connection, s_max: float) -> str:
     timer.daemon = True
     timer.start()
     try:
-        with closing(connection.execute("PRAGMA quick_check(1)")) as rows:
+        with closing(connection.execute("PRAGMA integrity_check(1)" if thorough else "PRAGMA quick_check(1)")) as rows:
             (found,) = rows.fetchone()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:

@@ -1,8 +1,11 @@
 """What can go wrong with the journal, named by what to do next.
 
-JournalError          what was handed over is not known to be on disk; nothing more will be stored by this journal
-├── JournalUnusable   a person must act: folder, permission, foreign, damaged or newer file
-└── JournalLocked     another process has it: stop that one
+JournalError              our bug, or one of these:
+├── JournalUnusable       a person must act: folder, permission, foreign or newer file
+│   └── JournalDamaged    the file is not whole; opening a journal salvages it, whoever only reads is told
+├── JournalUnavailable    the disk does not answer now; the journal tries again by itself, so may the caller
+├── JournalLocked         another process has it: stop that one
+└── JournalClosed         it was used after `close`
 """
 
 from __future__ import annotations
@@ -19,6 +22,14 @@ class JournalError(Exception):
 
 class JournalUnusable(JournalError):
     """It cannot be opened as it stands, and trying again will not help."""
+
+
+class JournalDamaged(JournalUnusable):
+    """What is on disk cannot be what was written."""
+
+
+class JournalUnavailable(JournalError):
+    """Not now, but trying again will help."""
 
 
 class JournalLocked(JournalError):

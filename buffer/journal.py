@@ -12,6 +12,10 @@ has its own account of what it has settled. Delivery is at least once: a lost `s
     await journal.news(seen)                                                            # until there is more
     await journal.close()
 
+While the disk is away (full, failing, read-only, deleted, or silent for `STALL_S` with an alarm waiting) it goes on in
+memory, in a volatile epoch: everything works as before, and `append` says so. When the disk is back, what memory holds
+is written under the names that it has, and a new durable epoch begins.
+
 All methods belong to the event loop that `open` was awaited in. Limits: `PENDING_BYTES_MAX` for what waits to be
 written (`room` waits below it; `append` itself never drops and never blocks), `Limits` for what is kept.
 """
@@ -21,34 +25,43 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from buffer.database import DATABASE, FolderLock, connect, unusable
-from buffer.errors import JournalClosed, JournalError
+from buffer.database import DATABASE, FolderLock
+from buffer.epoch import DISK_AWAY, RENEWED, Begun, Previous, nothing
+from buffer.errors import JournalClosed, JournalError, JournalUnavailable
 from buffer.ledger import Kept, Lane, Ledger, Loss, Position, Span
-from buffer.reader import Reader
-from buffer.store import Store
+from buffer.memory import Memory
+from buffer.opening import Opening
+from buffer.reader import Damaged, Reader, unavailable
+from buffer.regain import Handover
 from buffer.writer import Work, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from buffer.epoch import Begin
+    from buffer.incident import Incident
     from buffer.record import Draft, Record
     from buffer.retention import Limits
-    from buffer.store import Previous
+    from buffer.store import Store, Stored
     from buffer.writer import Report
 
 PENDING_BYTES_MAX = 16 * 1024 * 1024
-CHECK_S_MAX = 1.0
+STALL_S = 1.0
+"""How long an urgent record, or a full queue, waits for a silent disk before it goes on without it."""
+
+SILENT = f"the disk has not answered for {STALL_S:.0f} s"
 SEQUENCE_END = 2**62
 NOTHING: Mapping[str, bytes | None] = MappingProxyType({})
 NOBODY: Mapping[int, str] = MappingProxyType({})
+
+T = TypeVar("T")
 
 
 def random_epoch() -> str:
@@ -69,8 +82,10 @@ class CursorStats:
 class Stats:
     """The journal at one moment. `lanes` has every epoch that is known, the oldest first.
 
-    `report` is the writer's: sizes, commits, heartbeat; at most a second old. `error` says why nothing is written any
-    more, and is empty while all is well.
+    `report` is the writer's: sizes, commits, heartbeat; at most a second old. `away` says why the disk is away, and is
+    empty while it is not; `memory_records` and `memory_bytes` are held in memory meanwhile. `incident` is the latest
+    thing that happened to the file since the start. `error` says why nothing is written any more, and is empty while
+    all is well.
     """
 
     epoch: str
@@ -81,31 +96,45 @@ class Stats:
     pending_bytes: int
     report: Report
     error: str
+    away: str = ""
+    memory_records: int = 0
+    memory_bytes: int = 0
+    incident: Incident | None = None
 
 
 class Journal:
     """Made by `open` only."""
 
     epoch: str
+    """The one that new records get. It changes when the disk goes away and when it comes back."""
     previous: Previous | None
     """The epoch before this one, with the last sequence of each of its streams; for `stream.begin`."""
     state: Mapping[str, bytes]
-    """Every key, as it was on disk when the journal was opened."""
+    """Every key, as it was handed over last."""
 
-    def __init__(self, limits: Limits, ledger: Ledger, lock: FolderLock, opening: Callable[[], Store]) -> None:
+    def __init__(self, opening: Opening, renew: str) -> None:
+        self.ledger = Ledger(opening.cursors)
         self.pending_bytes = 0
         self.commits = 0
-        self._limits = limits
-        self._ledger = ledger
-        self._lock = lock
+        self._opening = opening
+        self._limits = opening.limits
+        self._lock = opening.lock
         self._loop = asyncio.get_running_loop()
-        self._opened: asyncio.Future[Store] = self._loop.create_future()
-        self._writer = Writer(opening, limits, self._on_opened, self._on_done)
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._writer = Writer(opening, opening.limits, self, renew)
+        self._state: dict[str, bytes] = {}
+        self.state = MappingProxyType(self._state)
+        self._knows_all_state = False
+        self._memory: Memory | None = None
+        self._is_returning = False
+        self._away = ""
         self._room = asyncio.Event()
         self._room.set()
         self._news = asyncio.Event()
         self._ended = asyncio.Event()
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
+        self._reader: Reader | None = None
+        self._reader_of = self._generation = 0
         self._closing = False
 
     @classmethod
@@ -117,42 +146,55 @@ class Journal:
         wall: Callable[[], float],
         cursors: Iterable[str] = (),
         new_epoch: Callable[[], str] = random_epoch,
+        begin: Begin = nothing,
         renew: bool = False,
     ) -> Journal:
         """Open the journal in an existing folder and start its threads.
 
         `cursors` are the names of the configured uplinks: a new one begins at the oldest record from which nothing is
-        missing, others that were known are forgotten. `renew` begins a new epoch (after a restore, or when the platform
-        has seen more than is here). Raises `JournalLocked` and `JournalUnusable`, each one sentence with the next step.
+        missing, others that were known are forgotten. `begin` gives the first records of an epoch whenever one begins.
+        `renew` begins a new epoch (when the platform has seen more than is here). A damaged file is salvaged, and a
+        disk that does not answer is waited for in memory. Raises `JournalLocked` and `JournalUnusable`, each one
+        sentence with the next step.
         """
-        ledger = Ledger(cursors)
-        path = folder / DATABASE
-        opening = partial(open_store, path, ledger, wall, new_epoch, renew=renew)
-        journal = cls(limits, ledger, FolderLock(folder), opening)
-        await journal._start(path)
+        opening = Opening(folder / DATABASE, FolderLock(folder), tuple(cursors), limits, wall, new_epoch, begin)
+        journal = cls(opening, RENEWED if renew else "")
+        await journal._start()
         return journal
 
-    def append(self, drafts: Sequence[Draft], state: Mapping[str, bytes | None] = NOTHING) -> asyncio.Future[None]:
+    def append(self, drafts: Sequence[Draft], state: Mapping[str, bytes | None] = NOTHING) -> asyncio.Future[bool]:
         """Store records and state together; the future is done when both are on disk, in one transaction.
 
-        A state of None deletes the key. Either may be empty. Order is that of the calls. The future raises
-        `JournalError` where that is not known to have happened; nothing else ever drops anything.
+        A state of None deletes the key. Either may be empty. Order is that of the calls. The future gives True, or
+        False where the disk is away and they are in memory only. It raises `JournalError` where nothing is stored any
+        more.
         """
-        done: asyncio.Future[None] = self._loop.create_future()
+        done: asyncio.Future[bool] = self._loop.create_future()
         size = sum(len(draft.body) for draft in drafts) + sum(len(value or b"") for value in state.values())
+        work = Work(tuple(drafts), dict(state), done, size)
+        self._keep_state(work.state)
+        if self._memory is not None and not self._is_returning and not self._closing:
+            self._remember(self._memory, [work])
+            return done
         try:
-            self._writer.put(Work(tuple(drafts), dict(state), done, size))
+            self._writer.put(work)
         except JournalError as error:
             fail(done, error)
             return done
         self.pending_bytes += size
         if self.pending_bytes >= PENDING_BYTES_MAX:
             self._room.clear()
+        if any(draft.stream in self._limits.urgent for draft in drafts):
+            self._loop.call_later(STALL_S, self._look_at, work)
         return done
 
     async def room(self) -> None:
         """Wait until less than `PENDING_BYTES_MAX` wait to be written; producers ask before they append telemetry."""
-        await self._room.wait()
+        while not self._room.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), STALL_S)
+            if not self._room.is_set() and self._writer.silent_s() >= STALL_S:
+                self._fall_back(SILENT)
 
     async def read(
         self, stream: str, after: int, limit: int, *, epoch: str | None = None, before: int | None = None
@@ -160,13 +202,15 @@ class Journal:
         """Kept records with `after < sequence < before`, in sequence, from this epoch unless another one is named.
 
         May give fewer than `limit`, but none only where there is none. Sequences that were trimmed are missing. Raises
-        `JournalError` where the file cannot be read.
+        `JournalUnavailable` where the file cannot be read now: try again a little later.
         """
         if self._closing:
             raise JournalClosed("the journal is closed")
         lane = Lane(epoch or self.epoch, stream)
         end = SEQUENCE_END if before is None else before
-        return await self._loop.run_in_executor(self._readers, self._reader.read, lane, after, end, limit)
+        if self._memory is not None and lane.epoch == self._memory.epoch:
+            return self._memory.read(stream, after, end, limit)
+        return await self._loop.run_in_executor(self._readers, self._read, lane, after, end, limit)
 
     async def news(self, seen: int) -> int:
         """Wait until there was a commit with records later than number `seen`; gives the latest (`commits`).
@@ -198,35 +242,39 @@ class Journal:
         opened, `ValueError` for a sequence that is not stored yet.
         """
         lane = Lane(epoch or self.epoch, stream)
-        self._ledger.settle(cursor, lane, accepted)
-        self._ledger.settle(cursor, lane, skipped, sent=False)
+        self.ledger.settle(cursor, lane, accepted)
+        self.ledger.settle(cursor, lane, skipped, sent=False)
         for sequence, reason in rejected.items():
-            self._ledger.set_aside(cursor, lane, sequence, reason)
+            self.ledger.set_aside(cursor, lane, sequence, reason)
 
     def cursor(self, name: str) -> tuple[Position, ...]:
         """Where an uplink is: each stream of this epoch, after what older epochs still hold for it.
 
         Raises `KeyError` for a cursor that was not opened.
         """
-        positions = [self._ledger.position(name, lane) for lane in self._ledger.lanes()]
+        positions = [self.ledger.position(name, lane) for lane in self.ledger.lanes()]
         return tuple(p for p in positions if p.lane.epoch == self.epoch or p.unsettled)
 
     def position(self, name: str, lane: Lane) -> Position:
         """Where an uplink is in one lane of any epoch. Raises `KeyError` for a cursor that was not opened."""
-        return self._ledger.position(name, lane)
+        return self.ledger.position(name, lane)
 
     def stats(self) -> Stats:
         report = self._writer.report
         error = self._writer.error
         return Stats(
             epoch=self.epoch,
-            lanes=self._ledger.lanes(),
-            cursors=tuple(self._cursor_stats(name, report) for name in self._ledger.cursors),
-            losses=self._ledger.losses(),
+            lanes=self.ledger.lanes(),
+            cursors=tuple(self._cursor_stats(name, report) for name in self.ledger.cursors),
+            losses=self.ledger.losses(),
             size_max_bytes=self._limits.size_max_bytes,
             pending_bytes=self.pending_bytes,
             report=report,
             error="" if error is None else str(error),
+            away=self._away,
+            memory_records=0 if self._memory is None else self._memory.records,
+            memory_bytes=0 if self._memory is None else self._memory.size,
+            incident=self._opening.incident,
         )
 
     async def failure(self) -> JournalError:
@@ -238,29 +286,32 @@ class Journal:
         return error
 
     async def close(self) -> None:
-        """Store what is queued, empty the write-ahead log, release the folder. Allowed twice."""
+        """Store what is queued, empty the write-ahead log, release the folder. Allowed twice.
+
+        Where the disk is away it tries once more; what is in memory only is lost then (`Stats.memory_records`).
+        """
         if not self._closing:
             self._closing = True
             # The reader first: the last connection to go must be the one that may checkpoint.
-            await self._loop.run_in_executor(self._readers, self._reader.close)
+            await self._loop.run_in_executor(self._readers, self._close_reader)
             self._readers.shutdown(wait=False)
             self._writer.stop()
         await self._ended.wait()
         self._writer.join()
         self._lock.release()
 
-    async def _start(self, path: Path) -> None:
+    async def _start(self) -> None:
         self._writer.start()
         try:
-            store = await self._opened
-            self._reader = await self._loop.run_in_executor(self._readers, open_reader, path)
+            await self._opened
+            with suppress(JournalUnavailable):  # Then it is tried again with every question.
+                await self._loop.run_in_executor(self._readers, self._connect_reader)
         except BaseException:
             self._writer.stop()
             self._writer.join()
             self._readers.shutdown(wait=False)
             self._lock.release()
             raise
-        self.epoch, self.previous, self.state = store.epoch, store.previous, MappingProxyType(store.state)
 
     def _error(self) -> JournalError:
         error = self._writer.error
@@ -272,72 +323,177 @@ class Journal:
         unsettled = sum(position.unsettled for position in positions)
         return CursorStats(name, positions, unsettled, report.oldest_ms.get(name) if unsettled else None)
 
-    # Called in the writer's thread.
+    # Memory, while the disk is away.
 
-    def _on_opened(self, result: Store | JournalError) -> None:
-        self._in_loop(self._take_opened, result)
+    def _keep_state(self, state: Mapping[str, bytes | None]) -> None:
+        for key, value in state.items():
+            if value is None:
+                self._state.pop(key, None)
+            else:
+                self._state[key] = value
 
-    def _on_done(self, works: Sequence[Work], error: JournalError | None) -> None:
-        self._in_loop(self._take_done, works, error)
+    def _look_at(self, work: Work) -> None:
+        """An urgent record waits: if it is the disk that it waits for, not any longer."""
+        if work.done.done() or (self._memory is not None and not self._is_returning):
+            return
+        left_s = STALL_S - self._writer.silent_s()
+        if left_s <= 0:
+            self._fall_back(SILENT)
+        else:
+            self._loop.call_later(left_s, self._look_at, work)
+
+    def _fall_back(self, reason: str) -> None:
+        """Go on in memory, with everything that is not known to be on disk."""
+        self._away = reason
+        self._is_returning = False
+        works = self._writer.overtake()
+        self.pending_bytes -= sum(work.size for work in works)
+        self._remember(self._memory or self._begin_memory(), works)
+        self._room.set()
+
+    def _begin_memory(self) -> Memory:
+        last = {lane.stream: kept.next - 1 for lane, kept in self.ledger.lanes().items() if lane.epoch == self.epoch}
+        self.previous = Previous(self.epoch, last) if self.epoch else None
+        self.epoch = self._opening.new_epoch()
+        memory = self._memory = Memory(self.epoch, self.ledger, self._limits, self._opening.wall)
+        memory.append(self._opening.begin(Begun(self.epoch, self.previous, DISK_AWAY, durable=False)), {})
+        return memory
+
+    def _remember(self, memory: Memory, works: Sequence[Work]) -> None:
+        for work in works:
+            memory.append(work.drafts, work.state)
+            if not work.done.done():
+                work.done.set_result(False)
+        self._announce(any(work.drafts for work in works))
+
+    def _announce(self, has_records: bool) -> None:
+        self.commits += has_records
+        self._news.set()
+        self._news = asyncio.Event()
+
+    # In the reader's thread.
+
+    def _read(self, lane: Lane, after: int, before: int, limit: int) -> list[Record]:
+        if self._reader is None or self._reader_of != self._generation:
+            self._connect_reader()
+        assert self._reader is not None, "connected above"
+        try:
+            return self._reader.read(lane, after, before, limit)
+        except JournalUnavailable:
+            if not self._away:
+                self._writer.put_job(lambda store, _: store.probe(lane, after))
+            raise
+
+    def _connect_reader(self) -> None:
+        self._close_reader()
+        self._reader_of = self._generation
+        try:
+            self._reader = Reader(self._opening.path, self._on_damaged)
+        except sqlite3.Error as error:
+            raise unavailable("the journal", error) from error
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _on_damaged(self, chunk: Damaged) -> None:
+        self._writer.put_job(lambda _, retention: retention.mend(*chunk))
+
+    # In the writer's thread.
+
+    def opened(self, store: Store) -> None:
+        self.ledger = store.ledger
+        self._in_loop(self._take_opened, store)
+
+    def opened_without_disk(self, state: Mapping[str, bytes]) -> None:
+        self._in_loop(self._take_opened_without_disk, state)
+
+    def stored(self, works: Sequence[Work]) -> None:
+        self._in_loop(self._take_stored, works)
+
+    def lost(self, error: JournalError) -> None:
+        self._in_loop(self._fall_back, str(error))
+
+    def hand_over(self, written: Mapping[str, int], last: bool) -> Handover:
+        return self._ask(lambda: self._hand_over(written, last=last))
+
+    def regained(self, store: Store, begun: Stored) -> bool:
+        return self._ask(lambda: self._take_regained(store, begun))
+
+    def ended(self, error: JournalError) -> None:
+        self._in_loop(self._take_ended, error)
 
     def _in_loop(self, callback: Callable[..., None], *arguments: object) -> None:
         with suppress(RuntimeError):  # The loop is closed, so nobody waits any more.
             self._loop.call_soon_threadsafe(callback, *arguments)
 
+    def _ask(self, question: Callable[[], T]) -> T:
+        """What the event loop answers. Raises `JournalClosed` where there is none any more."""
+        answer: Future[T] = Future()
+        try:
+            self._loop.call_soon_threadsafe(lambda: answer.set_result(question()))
+        except RuntimeError as error:
+            raise JournalClosed("the event loop has ended") from error
+        return answer.result()
+
     # And then in the event loop.
 
-    def _take_opened(self, result: Store | JournalError) -> None:
-        if self._opened.done():
-            return  # Cancelled.
-        if isinstance(result, JournalError):
-            self._opened.set_exception(result)
-        else:
-            self._opened.set_result(result)
+    def _take_opened(self, store: Store) -> None:
+        self.epoch, self.previous = store.epoch, store.previous
+        self._state.update(store.state)
+        self._knows_all_state = True
+        if not self._opened.done():
+            self._opened.set_result(None)
 
-    def _take_done(self, works: Sequence[Work], error: JournalError | None) -> None:
+    def _take_opened_without_disk(self, state: Mapping[str, bytes]) -> None:
+        self.epoch, self.previous = "", None
+        self._state.update(state)
+        if not self._opened.done():
+            self._opened.set_result(None)
+
+    def _take_stored(self, works: Sequence[Work]) -> None:
         for work in works:
             self.pending_bytes -= work.size
-            if error is not None:
-                fail(work.done, error)
-            elif not work.done.done():
-                work.done.set_result(None)
-        if error is not None:
-            self._ended.set()
-        elif any(work.drafts for work in works):
-            self.commits += 1
+            if not work.done.done():
+                work.done.set_result(True)
         if self.pending_bytes < PENDING_BYTES_MAX:
             self._room.set()
-        self._news.set()
-        self._news = asyncio.Event()
+        self._announce(any(work.drafts for work in works))
+
+    def _hand_over(self, written: Mapping[str, int], *, last: bool) -> Handover:
+        memory = self._memory
+        assert memory is not None, "asked for only after `lost`"
+        if last:
+            self._is_returning = True
+            self._writer.arm()
+        whole = dict(self._state) if self._knows_all_state else None
+        return Handover(memory.epoch, memory.since(written), dict(memory.state), whole)
+
+    def _take_regained(self, store: Store, begun: Stored) -> bool:
+        if not self._is_returning:
+            return False
+        store.publish(begun)
+        self.epoch, self.previous = store.epoch, store.previous
+        self._memory = None
+        self._is_returning = False
+        self._away = ""
+        self._generation += 1
+        self._announce(has_records=True)
+        return True
+
+    def _take_ended(self, error: JournalError) -> None:
+        if not self._opened.done():
+            self._opened.set_exception(error)
+        for work in self._writer.overtake():
+            self.pending_bytes -= work.size
+            fail(work.done, error)
+        self._ended.set()
+        self._room.set()
+        self._announce(has_records=False)
 
 
-def open_store(
-    path: Path, ledger: Ledger, wall: Callable[[], float], new_epoch: Callable[[], str], *, renew: bool
-) -> Store:
-    """In the writer's thread: the file, ready to be written. Raises `JournalUnusable`."""
-    try:
-        connection = connect(path, CHECK_S_MAX)
-        try:
-            store = Store(connection, ledger, wall, new_epoch)
-            if renew:
-                store.begin_epoch(new_epoch)
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
-        raise unusable(path, error) from error
-    return store
-
-
-def open_reader(path: Path) -> Reader:
-    """In the reader's thread. Raises `JournalUnusable`."""
-    try:
-        return Reader(path)
-    except sqlite3.Error as error:
-        raise unusable(path, error) from error
-
-
-def fail(done: asyncio.Future[None], error: JournalError) -> None:
+def fail(done: asyncio.Future[bool], error: JournalError) -> None:
     """Raise it in whoever waits. A future that nobody waits for stays silent: `Stats.error` and `failure` tell all."""
     if not done.done():
         done.set_exception(type(error)(error.what, error.hint))

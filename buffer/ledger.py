@@ -19,7 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
 SPANS_MAX = 1000
 
@@ -46,6 +46,16 @@ class Kept:
     records: int = 0
     raw_bytes: int = 0
     stored_bytes: int = 0
+
+    def grown(self, records: int, raw_bytes: int, stored_bytes: int) -> Kept:
+        """After so much was added at the end."""
+        return Kept(
+            self.next + records,
+            self.first,
+            self.records + records,
+            self.raw_bytes + raw_bytes,
+            self.stored_bytes + stored_bytes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +106,11 @@ class Mark:
     sent: int = 0
     counts: list[int] = field(default_factory=list)
 
-    def add(self, first: int, last: int, *, sent: bool = True) -> int:
-        """Settle a span; returns how many of it were not settled before, which were sent or not."""
+    def add(self, first: int, last: int, *, sent: bool = True, gone: bool = False) -> int:
+        """Settle a span; returns how many of it were not settled before, which were sent or not.
+
+        What is `gone` is always learned, because nobody will ever come back to it.
+        """
         first = max(first, self.low + 1)
         if last < first:
             return 0
@@ -117,7 +130,7 @@ class Mark:
             self.low = merged_last
             self.sent += merged_sent
             del self.spans[at:end], self.counts[at:end]
-        elif end > at or len(self.spans) < SPANS_MAX:
+        elif end > at or len(self.spans) < SPANS_MAX or gone:
             self.spans[at:end] = [(merged_first, merged_last)]
             self.counts[at:end] = [merged_sent]
         else:
@@ -183,6 +196,13 @@ class Ledger:
             if first > 1:
                 self._lose(cursor, lane, BEFORE, 1, first - 1, first - 1)
 
+    def take_over(self, older: Ledger) -> None:
+        """Lanes that were on disk before this one began without knowing them."""
+        with self._lock:
+            self._kept = older._kept | self._kept
+            self._marks = older._marks | self._marks
+            self._losses = older._losses | self._losses
+
     # What the event loop does.
 
     def settle(self, cursor: str, lane: Lane, spans: Iterable[Span], *, sent: bool = True) -> None:
@@ -241,7 +261,7 @@ class Ledger:
         with self._lock:
             for name in self._cursors:
                 begin = max(first, self._marks[name, lane].low + 1)
-                lost = self._settle(name, lane, begin, last, sent=False)
+                lost = self._settle(name, lane, begin, last, sent=False, gone=True)
                 if lost:
                     self._lose(name, lane, reason, begin, last, lost)
 
@@ -249,21 +269,29 @@ class Ledger:
     def dirty(self) -> bool:
         return bool(self._dirty_marks or self._dirty_losses)
 
-    def take_dirty(self) -> tuple[list[tuple[str, Lane, Mark]], list[Loss]]:
-        """What changed since the last call: copies, to be stored now."""
+    def take_dirty(self, lanes: Container[Lane]) -> tuple[list[tuple[str, Lane, Mark]], list[Loss]]:
+        """What changed in these lanes since the last call: copies, to be stored now."""
         with self._lock:
-            marks = [(key[0], key[1], self._marks[key].copy()) for key in self._dirty_marks]
-            losses = [self._losses[key] for key in self._dirty_losses]
-            self._dirty_marks.clear()
-            self._dirty_losses.clear()
+            dirty = {key for key in self._dirty_marks if key[1] in lanes}
+            lost = {key for key in self._dirty_losses if key[1] in lanes}
+            marks = [(key[0], key[1], self._marks[key].copy()) for key in dirty]
+            losses = [self._losses[key] for key in lost]
+            self._dirty_marks -= dirty
+            self._dirty_losses -= lost
             return marks, losses
+
+    def touch(self) -> None:
+        """Have everything stored again: what was taken may not have reached the disk."""
+        with self._lock:
+            self._dirty_marks.update(self._marks)
+            self._dirty_losses.update(self._losses)
 
     # With the lock held.
 
-    def _settle(self, cursor: str, lane: Lane, first: int, last: int, *, sent: bool) -> int:
+    def _settle(self, cursor: str, lane: Lane, first: int, last: int, *, sent: bool, gone: bool = False) -> int:
         if last >= self._kept.get(lane, Kept()).next:
             raise ValueError(f"{lane.stream}/{last} is not stored yet")
-        fresh = self._marks[cursor, lane].add(first, last, sent=sent)
+        fresh = self._marks[cursor, lane].add(first, last, sent=sent, gone=gone)
         if fresh:
             self._dirty_marks.add((cursor, lane))
         return fresh

@@ -4,7 +4,8 @@ Migrations only ever expand (new tables, new columns with a default, new indexes
 software the older release still reads the journal. One that older releases cannot live with raises `min_reader` in
 `meta`; a release whose `READER` is below that refuses the file.
 
-    epoch   one row for each; the newest is the one that is written
+    meta    `min_reader`; `renew` where the next start must begin a new epoch, because this file is a copy
+    epoch   one row for each; the newest is the one that is written; not `durable` where it could be read before that
     lane    one stream in one epoch: the next sequence, and the totals of what is kept
     chunk   the records (see `buffer.chunk`); sequences `first_seq` to `last_seq`, both included
     cursor  how far one uplink is with one lane
@@ -73,9 +74,39 @@ def counts(db: Database) -> None:
         db.conn.execute(statement)
 
 
+SCHEMA_3 = (
+    "ALTER TABLE epoch ADD COLUMN durable INTEGER NOT NULL DEFAULT 1",
+    "CREATE INDEX chunk_time ON chunk (lane, time_max_ms, time_min_ms)",
+)
+"""Volatile epochs, and history by time. An older release takes the first for durable and does without the second."""
+
+
+COLUMNS = {
+    "epoch": ("id", "name", "begun_ms", "durable"),
+    "lane": ("id", "epoch", "stream", "next_seq", "records", "raw_bytes", "stored_bytes"),
+    "cursor": ("name", "lane", "low", "spans", "sent", "counts"),
+    "loss": ("cursor", "lane", "reason", "first_seq", "last_seq", "records"),
+    "state": ("key", "value"),
+    "chunk": ("id", "lane", "first_seq", "last_seq", "recorded_ms", "time_min_ms", "time_max_ms", "raw_bytes", "blob"),
+}
+"""What is there at least after all migrations."""
+
+ADDED = frozenset({"durable", "sent", "counts"})
+"""Not there in the first release."""
+
+
+@migrations()
+def third(db: Database) -> None:
+    for statement in SCHEMA_3:
+        db.conn.execute(statement)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the file up to this release in one transaction, so a crash leaves either nothing or all of it."""
     db = Database(connection)
-    with db.atomic():
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        migrations.apply(db)
+    if migrations.pending(db):  # An opening that only looks must not write.
+        with db.atomic():
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            migrations.apply(db)
+    for table, columns in COLUMNS.items():  # A bit of the schema may be another one than it was.
+        connection.execute(f"SELECT {', '.join(columns)} FROM {table} LIMIT 0")  # noqa: S608 - names from above

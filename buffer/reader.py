@@ -10,11 +10,12 @@ import sqlite3
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from buffer.chunk import Unpacker
+from buffer.chunk import Unpacker, numbered
 from buffer.database import connect_reader
-from buffer.errors import JournalError
+from buffer.errors import JournalDamaged, JournalUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from buffer.ledger import Lane
@@ -26,13 +27,21 @@ CACHE_CHUNKS = 8
 """Unpacked chunks that are kept: a reader that takes 50 records at a time unpacks each chunk of 1,000 once."""
 
 
-class Reader:
-    """Belongs to one thread. Every method raises `JournalError` where the file cannot be read."""
+Damaged = tuple["Lane", int, int]
+"""A chunk that cannot be what was stored: its lane, first and last sequence."""
 
-    def __init__(self, path: Path) -> None:
+
+class Reader:
+    """Belongs to one thread. Every method raises `JournalUnavailable` where the file cannot be read.
+
+    A damaged chunk is left out of the answer, as if it had been trimmed, and handed to `on_damaged`.
+    """
+
+    def __init__(self, path: Path, on_damaged: Callable[[Damaged], None] | None = None) -> None:
         self._connection = connect_reader(path)
+        self._on_damaged = on_damaged
         self._unpacker = Unpacker()
-        self._lane_ids: dict[Lane, int] = {}
+        self._lanes: dict[Lane, tuple[int, bool]] = {}
         self._cache: OrderedDict[tuple[int, int], list[Record]] = OrderedDict()
 
     def read(self, lane: Lane, after: int, before: int, limit: int) -> list[Record]:
@@ -41,52 +50,68 @@ class Reader:
             # One snapshot for all statements of one question: chunks may be trimmed while it is answered.
             self._connection.execute("BEGIN")
             with self._connection:
-                lane_id = self._lane_id(lane)
-                return [] if lane_id is None else self._read(lane_id, lane, after, before, limit)
+                return self._read(lane, after, before, limit)
         except sqlite3.Error as error:
-            raise JournalError(f"reading {lane.stream}/{after + 1} failed ({error})", "check the disk") from error
+            raise unavailable(f"{lane.stream}/{after + 1}", error) from error
 
     def close(self) -> None:
         self._connection.close()
 
-    def _lane_id(self, lane: Lane) -> int | None:
-        if lane not in self._lane_ids:
+    def _lane(self, lane: Lane) -> tuple[int, bool] | None:
+        """Its id, and whether it is durable."""
+        if lane not in self._lanes:
             row = self._connection.execute(
-                "SELECT lane.id FROM lane JOIN epoch ON epoch.id = lane.epoch WHERE name = ? AND stream = ?", lane
+                "SELECT lane.id, durable FROM lane JOIN epoch ON epoch.id = lane.epoch WHERE name = ? AND stream = ?",
+                lane,
             ).fetchone()
             if row is None:
                 return None
-            self._lane_ids[lane] = row[0]
-        return self._lane_ids[lane]
+            self._lanes[lane] = row[0], bool(row[1])
+        return self._lanes[lane]
 
-    def _read(self, lane_id: int, lane: Lane, after: int, before: int, limit: int) -> list[Record]:
-        rows = self._connection.execute(
-            """SELECT id, first_seq, last_seq, recorded_ms, raw_bytes FROM chunk
-            WHERE lane = ? AND last_seq > ? AND first_seq < ? ORDER BY last_seq LIMIT ?""",
-            (lane_id, after, before, min(limit, READ_CHUNKS_MAX)),
-        ).fetchall()
+    def _read(self, lane: Lane, after: int, before: int, limit: int) -> list[Record]:
         found: list[Record] = []
         size = 0
-        for chunk_id, first, last, recorded_ms, raw_bytes in rows:
-            if len(found) >= limit or size > READ_BYTES_MAX:
+        while (known := self._lane(lane)) is not None:
+            rows = self._connection.execute(
+                """SELECT id, first_seq, last_seq, recorded_ms, raw_bytes FROM chunk
+                WHERE lane = ? AND last_seq > ? AND first_seq < ? ORDER BY last_seq LIMIT ?""",
+                (known[0], after, before, min(limit, READ_CHUNKS_MAX)),
+            ).fetchall()
+            for row in rows:
+                if len(found) >= limit or size > READ_BYTES_MAX:
+                    break
+                records = self._chunk(lane, *row)
+                found += records[max(0, after + 1 - row[1]) : before - row[1]]
+                size += row[4]
+            if found or not rows:
                 break
-            records = self._chunk((lane_id, last), chunk_id, lane, first, recorded_ms, raw_bytes)
-            found += records[max(0, after + 1 - first) : before - first]
-            size += raw_bytes
+            after = rows[-1][2]  # Nothing of it was sound: there may be more behind it.
         return found[:limit]
 
     def _chunk(
-        self, key: tuple[int, int], chunk_id: int, lane: Lane, first: int, recorded_ms: int, raw_bytes: int
+        self, lane: Lane, chunk_id: int, first: int, last: int, recorded_ms: int, raw_bytes: int
     ) -> list[Record]:
+        lane_id, durable = self._lanes[lane]
+        key = lane_id, last
         records = self._cache.get(key)
         if records is not None:
             self._cache.move_to_end(key)
             return records
-        (blob,) = self._connection.execute("SELECT blob FROM chunk WHERE id = ?", (chunk_id,)).fetchone()
-        records = self._unpacker.unpack(
-            blob, raw_bytes, stream=lane.stream, epoch=lane.epoch, first=first, recorded_ms=recorded_ms
-        )
-        self._cache[key] = records
+        *place, blob = self._connection.execute(
+            "SELECT lane, first_seq, last_seq, blob FROM chunk WHERE id = ?", (chunk_id,)
+        ).fetchone()
+        try:
+            rows = self._unpacker.unpack(blob, raw_bytes, last - first + 1 if place == [lane_id, first, last] else -1)
+        except JournalDamaged:
+            if self._on_damaged is not None:
+                self._on_damaged((lane, first, last))
+            return []
+        records = self._cache[key] = numbered(rows, lane, first, recorded_ms, durable=durable)
         if len(self._cache) > CACHE_CHUNKS:
             self._cache.popitem(last=False)
         return records
+
+
+def unavailable(what: str, error: sqlite3.Error) -> JournalUnavailable:
+    return JournalUnavailable(f"reading {what} failed ({error})", "check the disk")

@@ -21,7 +21,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A stored record. `sequence` is contiguous from 1 in its stream and epoch, `recorded_ms` is when it was stored."""
+    """A stored record. `sequence` is contiguous from 1 in its stream and epoch, `recorded_ms` is when it was stored.
+
+    `durable` is False for all records of a volatile epoch: they could be read before they were on disk.
+    """
 
     stream: str
     epoch: str
@@ -30,3 +33,4 @@ class Record:
     recorded_ms: int
     topic: str
     body: bytes
+    durable: bool = True

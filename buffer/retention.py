@@ -39,22 +39,34 @@ VACUUM_PAGES = 500
 AGE_EVERY_S = 10.0
 NEVER_MS = 2**62
 
+MEMORY_BYTES = 32 * 1024 * 1024
+
 SIZE_MIN_BYTES = 1024 * 1024
 
 REASON_SIZE = "size_limit"
+REASON_DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is kept. `drop_order`: what goes first; a stream that is not named goes after all that are."""
+    """How much is kept. `drop_order`: what goes first; a stream that is not named goes after all that are.
+
+    `urgent` streams do not wait for a disk that does not answer. `memory_max_bytes` are held while there is no disk.
+    """
 
     size_max_bytes: int
     keep_s: float
     drop_order: tuple[str, ...] = ("telemetry", "state", "audit", "alarm", "critical")
+    urgent: tuple[str, ...] = ("alarm", "critical")
+    memory_max_bytes: int = MEMORY_BYTES
 
     def __post_init__(self) -> None:
         if self.size_max_bytes < SIZE_MIN_BYTES:
             raise ValueError(f"size_max_bytes is {self.size_max_bytes}, the least is {SIZE_MIN_BYTES}")
+
+    def rank(self, stream: str) -> int:
+        """Its worth: what goes first has 0."""
+        return self.drop_order.index(stream) if stream in self.drop_order else len(self.drop_order)
 
     @property
     def used_max_bytes(self) -> int:
@@ -85,6 +97,16 @@ class Retention:
     def step(self) -> bool:
         """One transaction's worth of work; whether there was any, so there may be more. Raises `sqlite3.Error`."""
         return self._by_age() or self._by_size() or self._shrink()
+
+    def mend(self, lane: Lane, first: int, last: int) -> None:
+        """Give up a chunk that a reader found damaged, if it is for this connection too.
+
+        Raises `JournalDamaged` and `sqlite3.Error` where more than its content is damaged.
+        """
+        for victim in list(self._victims(lane, (first, last), NEVER_MS, STEP_BYTES)):
+            if not self._store.is_sound(victim[0], lane, (first, last)):
+                self._store.ledger.drop(lane, first, last, REASON_DAMAGED)
+                self._delete(lane, [victim])
 
     def _by_age(self) -> bool:
         if time.monotonic() < self._age_due:
@@ -119,9 +141,10 @@ class Retention:
 
     def _lanes(self) -> list[Lane]:
         """Those that hold something, in the order in which they give it up; older epochs of a stream first."""
-        order = {stream: rank for rank, stream in enumerate(self._limits.drop_order)}
-        kept = [lane for lane, kept in self._store.ledger.lanes().items() if kept.records]
-        return sorted(kept, key=lambda lane: order.get(lane.stream, len(order)))
+        kept = [
+            lane for lane, kept in self._store.ledger.lanes().items() if kept.records and lane in self._store.lane_ids
+        ]
+        return sorted(kept, key=lambda lane: self._limits.rank(lane.stream))
 
     def _trim_settled(self, lane: Lane, before_ms: int, size: int) -> bool:
         for span in self._store.ledger.settled_by_all(lane):

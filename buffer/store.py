@@ -7,20 +7,24 @@ not. Trimming is `buffer.retention`'s, on the same connection.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from buffer.chunk import Chunk, Packer, split
-from buffer.database import transaction
+from buffer.chunk import Chunk, Packer, Unpacker, by_stream
+from buffer.database import RENEW, connect_reader, transaction
+from buffer.epoch import FIRST, RENEWED, Begun, Previous, nothing
+from buffer.errors import JournalDamaged
 from buffer.ledger import Kept, Lane, Ledger, Loss, Mark, Span
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Mapping
 
+    from buffer.epoch import Begin
     from buffer.record import Draft
 
 TRANSACTION_BYTES = 32 * 1024
@@ -34,74 +38,150 @@ START_OF_TAIL = """
 
 
 @dataclass(frozen=True, slots=True)
-class Previous:
-    """The epoch before this one, and the last sequence of each of its streams."""
+class Stored:
+    """What a transaction added: lanes as they are now, the ids of new ones, bytes of blobs."""
 
-    epoch: str
-    last: Mapping[str, int]
+    lanes: dict[Lane, Kept]
+    lane_ids: dict[Lane, int]
+    size: int
 
 
 class Store:
     """The journal as one thread sees it. Any method may raise `sqlite3.Error`; after that it must not be used again."""
 
     def __init__(
-        self, connection: sqlite3.Connection, ledger: Ledger, wall: Callable[[], float], new_epoch: Callable[[], str]
+        self,
+        connection: sqlite3.Connection,
+        ledger: Ledger,
+        wall: Callable[[], float],
+        new_epoch: Callable[[], str],
+        begin: Begin = nothing,
+        reason: str = "",
     ) -> None:
-        """Load what is on disk. Begins the first epoch where there is none, with the name that `new_epoch` gives."""
+        """Load what is on disk. Begins an epoch where there is none (`is_new`), for `reason` if one is known."""
         self.connection = connection
         self.ledger = ledger
         self.wall = wall
         self.lane_ids: dict[Lane, int] = {}
         self.written_bytes = 0
+        self.pulse_mono = time.monotonic()
+        self._new_epoch = new_epoch
+        self._begin = begin
         self._path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
         self._packer = Packer()
+        self._guard: sqlite3.Connection | None = None
         self._epoch_id = 0
         self.epoch = ""
         self.previous: Previous | None = None
         self._forget_other_cursors()
         self._load_lanes()
         self._load_epoch()
-        if not self.epoch:
-            self.begin_epoch(new_epoch)
+        self.is_new = not self.epoch
+        if self.is_new:
+            self.begin_epoch(self.renewal or reason or FIRST)
         self.state: dict[str, bytes] = dict(connection.execute("SELECT key, value FROM state"))
+
+    def pulse(self) -> None:
+        """Note that the disk has answered so far, before it is asked again."""
+        self.pulse_mono = time.monotonic()
 
     def now_ms(self) -> int:
         return int(self.wall() * 1000)
 
-    def begin_epoch(self, new_epoch: Callable[[], str]) -> None:
+    @property
+    def renewal(self) -> str:
+        """Why a new epoch must begin before anything else is stored; empty where it need not."""
+        row = self.connection.execute("SELECT key FROM meta WHERE key >= ? ORDER BY key", (RENEW,)).fetchone()
+        return str(row[0]).removeprefix(RENEW) if row is not None and row[0].startswith(RENEW) else ""
+
+    def begin_epoch(self, reason: str) -> None:
         """All streams start again at 1 under a name that this journal never had; older epochs stay readable."""
-        used = {name for (name,) in self.connection.execute("SELECT name FROM epoch")}
-        name = new_epoch()
-        while name in used:
-            name = new_epoch()
+        name = self.unused_name()
         with transaction(self.connection):
-            self.connection.execute("INSERT INTO epoch (name, begun_ms) VALUES (?, ?)", (name, self.now_ms()))
-        self._load_epoch()
+            stored = self.put_epoch(name, reason)
+        self.publish(stored)
+
+    def begin_streams(self) -> None:
+        """Store the first records of streams that this epoch does not have yet."""
+        known = {
+            lane.stream for lane, kept in self.ledger.lanes().items() if lane.epoch == self.epoch and kept.next > 1
+        }
+        first = [
+            draft
+            for draft in self._begin(
+                Begun(self.epoch, self.previous, RENEWED if self.previous else FIRST, durable=True)
+            )
+            if draft.stream not in known
+        ]
+        if first:
+            self.store(first, {})
+
+    def account_for_holes(self, reason: str, but: str = "") -> None:
+        """Count as lost what is missing between the chunks of a lane, in any epoch `but` one, and was not settled."""
+        for lane, lane_id in self.lane_ids.items():
+            if lane.epoch == but:
+                continue
+            following = 1
+            for first, last in self.connection.execute(
+                "SELECT first_seq, last_seq FROM chunk WHERE lane = ? ORDER BY last_seq", (lane_id,)
+            ):
+                self.ledger.drop(lane, following, first - 1, reason)
+                following = last + 1
+            self.ledger.drop(lane, following, self.ledger.kept(lane).next - 1, reason)
+        self.flush()
+
+    def unused_name(self) -> str:
+        used = {name for (name,) in self.connection.execute("SELECT name FROM epoch")}
+        name = self._new_epoch()
+        while name in used:
+            name = self._new_epoch()
+        return name
 
     def store(self, drafts: Iterable[Draft], state: Mapping[str, bytes | None]) -> None:
         """Records, state, and what was settled since the last time, in one transaction."""
+        self.publish(self.write(drafts, state))
+
+    def write(self, drafts: Iterable[Draft], state: Mapping[str, bytes | None]) -> Stored:
+        """As `store`, but nobody hears of the records until `publish`."""
         packed = self._pack(drafts)
-        added: dict[Lane, int] = {}
+        self.pulse()
         with transaction(self.connection):
-            for lane, chunks in packed.items():
-                lane_id = self.lane_ids.get(lane) or added.setdefault(lane, self._add_lane(lane))
-                self._put_chunks(lane_id, self.ledger.kept(lane), chunks)
-            self._put_state(state)
+            self.pulse()
+            stored = self._put(packed)
+            self.put_state(state)
             self.put_ledger()
-        self.lane_ids.update(added)
-        for lane, chunks in packed.items():
-            self.ledger.put(lane, grown(self.ledger.kept(lane), chunks))
-            self.written_bytes += sum(len(chunk.blob) for chunk in chunks)
-        self.written_bytes += TRANSACTION_BYTES
+            self.pulse()
+        self.pulse()
+        return stored
+
+    def publish(self, stored: Stored) -> None:
+        """Enter in the ledger what a transaction has stored."""
+        self.lane_ids.update(stored.lane_ids)
+        for lane, kept in stored.lanes.items():
+            self.ledger.put(lane, kept)
+        self.written_bytes += stored.size + TRANSACTION_BYTES
 
     def checkpoint_if_due(self, bytes_max: int) -> None:
         """Move the write-ahead log into the file once about `bytes_max` are in it; never waits for readers."""
         if self.written_bytes >= bytes_max:
+            self.pulse()
             _, pages, moved = self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self.written_bytes = 0 if moved == pages else bytes_max
 
+    def guard(self) -> None:
+        """Have a second connection, so that `abandon` is not the last one to go."""
+        self._guard = connect_reader(self._path)
+
+    def abandon(self) -> None:
+        """Close without the checkpoint that the last connection would do, which would try the disk again."""
+        self.connection.close()
+        if self._guard is not None:
+            self._guard.close()
+
     def finish(self) -> None:
         """Persist what is left, empty the write-ahead log, close."""
+        if self._guard is not None:
+            self._guard.close()
         self.flush()
         self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.connection.close()
@@ -127,6 +207,28 @@ class Store:
         ).fetchone()
         return int(row[0])
 
+    def is_sound(self, chunk_id: int, lane: Lane, span: Span) -> bool:
+        """Whether the blob of one chunk is what was stored. Raises `JournalDamaged` where the row itself is not."""
+        row = self.connection.execute(
+            "SELECT lane, first_seq, last_seq, blob, raw_bytes FROM chunk WHERE id = ?", (chunk_id,)
+        ).fetchone()
+        if row is None or row[:3] != (self.lane_ids[lane], *span) or not isinstance(row[3], bytes):
+            raise JournalDamaged("a table and its index do not agree")
+        try:
+            Unpacker().unpack(row[3], row[4], span[1] - span[0] + 1)
+        except JournalDamaged:
+            return False
+        return True
+
+    def probe(self, lane: Lane, after: int) -> None:
+        """Read what comes next in a lane. Raises `JournalDamaged` and `sqlite3.Error` where that cannot be done."""
+        row = self.connection.execute(
+            "SELECT id, first_seq, last_seq FROM chunk WHERE lane = ? AND last_seq > ? ORDER BY last_seq LIMIT 1",
+            (self.lane_ids.get(lane), after),
+        ).fetchone()
+        if row is not None:
+            self.is_sound(row[0], lane, row[1:])
+
     def flush(self) -> None:
         """Persist what was settled or lost, if anything was."""
         if self.ledger.dirty:
@@ -136,7 +238,7 @@ class Store:
 
     def put_ledger(self) -> None:
         """Inside a transaction: what was settled or lost since the last time."""
-        marks, losses = self.ledger.take_dirty()
+        marks, losses = self.ledger.take_dirty(self.lane_ids)
         self.connection.executemany(
             "INSERT OR REPLACE INTO cursor (name, lane, low, spans, sent, counts) VALUES (?, ?, ?, ?, ?, ?)",
             [
@@ -167,25 +269,37 @@ class Store:
 
     # Storing.
 
-    def _pack(self, drafts: Iterable[Draft]) -> dict[Lane, list[Chunk]]:
-        streams: dict[str, list[Draft]] = {}
-        for draft in drafts:
-            streams.setdefault(draft.stream, []).append(draft)
-        return {
-            Lane(self.epoch, stream): [self._packer.pack(group) for group in split(batch)]
-            for stream, batch in streams.items()
-        }
+    def _pack(self, drafts: Iterable[Draft]) -> dict[str, list[Chunk]]:
+        return {stream: self._packer.pack_all(batch) for stream, batch in by_stream(drafts).items()}
 
-    def _add_lane(self, lane: Lane) -> int:
-        row = self.connection.execute(
-            "INSERT INTO lane (epoch, stream, next_seq, records, raw_bytes, stored_bytes) VALUES (?, ?, 1, 0, 0, 0)",
-            (self._epoch_id, lane.stream),
-        )
-        return int(row.lastrowid or 0)
+    def _put(self, packed: Mapping[str, list[Chunk]]) -> Stored:
+        """Inside a transaction: chunks of this epoch."""
+        stored = Stored({}, {}, sum(len(chunk.blob) for chunks in packed.values() for chunk in chunks))
+        for stream, chunks in packed.items():
+            lane = Lane(self.epoch, stream)
+            lane_id = self.lane_ids.get(lane) or stored.lane_ids.setdefault(
+                lane, self._add_lane(self._epoch_id, stream)
+            )
+            stored.lanes[lane] = self._put_chunks(lane_id, self.ledger.kept(lane), chunks)
+        return stored
 
-    def _put_chunks(self, lane_id: int, kept: Kept, chunks: list[Chunk]) -> None:
-        recorded_ms = self.now_ms()
-        first = kept.next
+    def put_epoch(self, name: str, reason: str) -> Stored:
+        """Inside a transaction: an epoch with its first records."""
+        self._add_epoch(name, durable=True)
+        self.connection.execute("DELETE FROM meta WHERE key = ?", (f"{RENEW}{reason}",))
+        self._load_epoch()
+        return self._put(self._pack(self._begin(Begun(name, self.previous, reason, durable=True))))
+
+    def add_lane(self, lane: Lane, *, durable: bool = True) -> int:
+        """Inside a transaction: its id, made with its epoch where they are not there yet."""
+        if lane not in self.lane_ids:
+            row = self.connection.execute("SELECT id FROM epoch WHERE name = ?", (lane.epoch,)).fetchone()
+            epoch_id = row[0] if row else self._add_epoch(lane.epoch, durable=durable)
+            self.lane_ids[lane] = self._add_lane(epoch_id, lane.stream)
+        return self.lane_ids[lane]
+
+    def put_rows(self, lane_id: int, first: int, recorded_ms: int, chunks: Iterable[Chunk]) -> None:
+        """Inside a transaction: chunks one after the other, from sequence `first`."""
         rows = []
         for chunk in chunks:
             last = first + chunk.records - 1
@@ -198,9 +312,29 @@ class Store:
             VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
             rows,
         )
-        self.put_kept(lane_id, grown(kept, chunks))
 
-    def _put_state(self, state: Mapping[str, bytes | None]) -> None:
+    def _add_epoch(self, name: str, *, durable: bool) -> int:
+        row = self.connection.execute(
+            "INSERT INTO epoch (name, begun_ms, durable) VALUES (?, ?, ?)", (name, self.now_ms(), durable)
+        )
+        return int(row.lastrowid or 0)
+
+    def _add_lane(self, epoch_id: int, stream: str) -> int:
+        row = self.connection.execute(
+            "INSERT INTO lane (epoch, stream, next_seq, records, raw_bytes, stored_bytes) VALUES (?, ?, 1, 0, 0, 0)",
+            (epoch_id, stream),
+        )
+        return int(row.lastrowid or 0)
+
+    def _put_chunks(self, lane_id: int, kept: Kept, chunks: list[Chunk]) -> Kept:
+        self.put_rows(lane_id, kept.next, self.now_ms(), chunks)
+        for chunk in chunks:
+            kept = kept.grown(chunk.records, chunk.raw_bytes, len(chunk.blob))
+        self.put_kept(lane_id, kept)
+        return kept
+
+    def put_state(self, state: Mapping[str, bytes | None] | Mapping[str, bytes]) -> None:
+        """Inside a transaction: these keys; a value of None deletes one."""
         self.connection.executemany(
             "INSERT OR REPLACE INTO state VALUES (?, ?)",
             [(key, value) for key, value in state.items() if value is not None],
@@ -215,6 +349,9 @@ class Store:
         """A cursor of an uplink that is no longer configured must not hold anything back."""
         names = self.ledger.cursors
         marks = ", ".join("?" * len(names))
+        known = self.connection.execute("SELECT name FROM cursor UNION SELECT cursor FROM loss")
+        if not {name for (name,) in known} - set(names):
+            return
         with transaction(self.connection):
             self.connection.execute(f"DELETE FROM cursor WHERE name NOT IN ({marks})", names)  # noqa: S608 - only "?"
             self.connection.execute(f"DELETE FROM loss WHERE cursor NOT IN ({marks})", names)  # noqa: S608 - only "?"
@@ -269,16 +406,3 @@ class Store:
 
 
 pack = msgspec.msgpack.Encoder().encode
-
-
-def grown(kept: Kept, chunks: Iterable[Chunk]) -> Kept:
-    """What is kept of a lane after `chunks` were added at its end."""
-    for chunk in chunks:
-        kept = Kept(
-            kept.next + chunk.records,
-            kept.first,
-            kept.records + chunk.records,
-            kept.raw_bytes + chunk.raw_bytes,
-            kept.stored_bytes + len(chunk.blob),
-        )
-    return kept

@@ -2,7 +2,8 @@
 
     python journal_child.py write FOLDER SEED     prints `done N` for each append that is on disk
     python journal_child.py hold FOLDER           prints `open` or why not, then keeps it open
-    python journal_child.py full FOLDER BYTES     no file may grow beyond BYTES: prints `done N`, then why it ended
+    python journal_child.py full FOLDER BYTES     no file may grow beyond BYTES: prints `done N`, then why it went on in
+                                                  memory, and ends
 
 Record N of a run has the body `STREAM:N`; the state `n` is how many there are, so both tell the same or one is lost.
 """
@@ -41,7 +42,7 @@ def some(source: random.Random, begin: int) -> list[Draft]:
 
 
 async def write(folder: Path, seed: str) -> None:
-    """Up to four appends at a time, settled as they are done, for ever or until nothing is written any more."""
+    """Up to four appends at a time, settled as they are done, for ever or until the disk is away."""
     source = random.Random(seed)
     journal = await Journal.open(folder, Limits(2**30, 3600.0), wall=time.time, cursors=["main"])
     number = int(journal.state.get("n", b"0"))
@@ -52,11 +53,14 @@ async def write(folder: Path, seed: str) -> None:
             number += len(drafts)
             waiting.append((journal.append(drafts, {"n": str(number).encode()}), number))
         for future, reached in waiting:
-            await future
+            if not await future:
+                say(journal.stats().away)
+                return
             say(f"done {reached}")
         for position in journal.cursor("main"):
             if position.next > position.low + 3:
-                journal.settle("main", position.lane.stream, [(position.low + 1, position.low + 2)])
+                span = (position.low + 1, position.low + 2)
+                journal.settle("main", position.lane.stream, [span], epoch=position.lane.epoch)
 
 
 async def hold(folder: Path) -> None:

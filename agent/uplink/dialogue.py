@@ -76,7 +76,7 @@ class Fence:
     """A snapshot that waits until everything up to `as_of` has reached the alarm list."""
 
     as_of: AsOf
-    passed: asyncio.Future[None]
+    passed: asyncio.Future[bool]
     asked_by: list[Command] = field(default_factory=list)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.uplink.selection import Selection
+from buffer.errors import JournalUnavailable
 from buffer.ledger import Position
 from config.model import STREAMS, Filter
 
@@ -244,9 +245,12 @@ class Feed:
             return
         records: list[Record] = []
         if first <= last:
-            records = await self._journal.read(
-                span.lane.stream, first - 1, READ_RECORDS, epoch=span.lane.epoch, before=last + 1
-            )
+            try:
+                records = await self._journal.read(
+                    span.lane.stream, first - 1, READ_RECORDS, epoch=span.lane.epoch, before=last + 1
+                )
+            except JournalUnavailable:
+                return  # The disk is away: what is in memory goes on, and this is tried again at the next turn.
         # An empty answer says that the whole run was trimmed: the journal accounts for it as a loss.
         span.after = records[-1].sequence if records else last
         if span.again:

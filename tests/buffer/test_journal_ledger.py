@@ -107,7 +107,7 @@ def test_only_what_changed_is_written() -> None:
     assert not ledger.dirty
     ledger.settle("main", LANE, [(1, 4)])
     ledger.set_aside("main", LANE, 5, "refused")
-    marks, losses = ledger.take_dirty()
+    marks, losses = ledger.take_dirty([LANE])
     assert [(name, mark.low) for name, _, mark in marks] == [("main", 5)]
     assert [(loss.reason, loss.records) for loss in losses] == [("refused", 1)]
     ledger.settle("main", LANE, [(2, 3)])

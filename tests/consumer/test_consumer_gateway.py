@@ -10,7 +10,8 @@ from mqtt_peer import Mosquitto, until
 from uplink_rig import Rig, alarm, telemetry
 
 from agent.clock import SystemClock
-from agent.epoch import begin_streams
+from agent.epoch import first_records
+from buffer.epoch import Begun
 from consumer.report import report
 from consumer.sinks import SqliteSink
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from buffer.journal import Journal
     from consumer.report import Report
 
 
@@ -80,17 +82,23 @@ async def test_what_was_sent_before_the_consumer_came_is_had_by_asking(
     assert (told.verdict, told.gap_records, told.lost_records) == ("COMPLETE", 0, 0)
 
 
+async def begin_streams(journal: Journal) -> None:
+    """The rig's journal is opened without the records that the daemon begins an epoch with."""
+    begun = Begun(journal.epoch, journal.previous, "renewed" if journal.previous else "first", durable=True)
+    await journal.append(first_records(SystemClock())(begun))
+
+
 async def test_an_epoch_that_ends_is_complete_to_its_end(rig: Rig, mosquitto: Mosquitto, tmp_path: Path) -> None:
     """A new journal begins while the consumer watches: both epochs are accounted for."""
     with Running(at(mosquitto), SqliteSink(tmp_path / "events.db")) as running:
         await until(running.connected)
-        await begin_streams(rig.journal, SystemClock())
+        await begin_streams(rig.journal)
         await rig.append(*[alarm() for _ in range(5)])
         rig.start()
         await rig.settled()
         await rig.stop()
         await rig.reopen(renew=True)
-        await begin_streams(rig.journal, SystemClock())
+        await begin_streams(rig.journal)
         await rig.append(*[alarm() for _ in range(3)])
         rig.start()
         await until(lambda: told_of(running, "critical")[0] == 10)

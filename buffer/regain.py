@@ -1,0 +1,127 @@
+"""The disk is back: bring the file in line with what this process has told others meanwhile, and go on there.
+
+Always true afterwards:
+- A record that nobody was told of is not in the file: a commit that failed, or that nobody waited for any longer, may
+  be on disk nevertheless, while its records went into the volatile epoch under other names.
+- A record that others were told of and that is not in the file any more is counted as lost.
+- What was volatile has the names that it had, and the state is the one that was handed over last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from buffer.database import transaction
+from buffer.epoch import DISK_BACK, LOG_DAMAGED
+from buffer.ledger import Kept, Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from buffer.ledger import Ledger
+    from buffer.memory import Held
+    from buffer.store import Store, Stored
+
+LAST_STEP_CHUNKS = 100
+"""The rest of what is in memory goes to disk in one step, during which appends wait, once it is no more than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What is to be written: chunks by stream, and the state that changed.
+
+    `whole_state` is for a file that has lost it; None where this process never knew all of it.
+    """
+
+    epoch: str
+    held: Sequence[tuple[str, Held]]
+    state: Mapping[str, bytes | None]
+    whole_state: Mapping[str, bytes] | None
+
+
+def regain(
+    store: Store, live: Ledger, hand_over: Callable[[Mapping[str, int], bool], Handover], incident: str
+) -> Stored:
+    """Write what is in memory and begin a new epoch.
+
+    `store` was just loaded with a ledger of its own; from here on it has the `live` one. `hand_over` gives what memory
+    holds behind the sequences that are written, by stream; from its last call on appends wait. `incident` is the reason
+    of what happened to the file, empty where nothing did. Gives what is to be published of the new epoch. Raises
+    `sqlite3.Error`; then nobody was told anything, and all of it can be tried again with a new store.
+    """
+    epoch = hand_over({}, False).epoch
+    written = {lane.stream: kept.next - 1 for lane, kept in store.ledger.lanes().items() if lane.epoch == epoch}
+    if reconcile(store, live, epoch) and not incident:
+        incident = LOG_DAMAGED
+    store.ledger = live
+    if incident:
+        store.account_for_holes(incident, but=epoch)
+    while len(rest := hand_over(written, False).held) > LAST_STEP_CHUNKS:
+        with transaction(store.connection):
+            put_held(store, epoch, rest)
+        written |= {stream: held.last for stream, held in rest}
+    last = hand_over(written, True)
+    with transaction(store.connection):
+        put_held(store, epoch, last.held)
+        for lane in [lane for lane in live.lanes() if lane.epoch == epoch]:
+            live.put(lane, recount(store, lane, live.kept(lane).next))
+        if incident and last.whole_state is not None:
+            store.connection.execute("DELETE FROM state")
+            store.put_state(last.whole_state)
+        store.put_state(last.state)
+        live.touch()
+        store.put_ledger()
+        return store.put_epoch(store.unused_name(), incident or DISK_BACK)
+
+
+def reconcile(store: Store, live: Ledger, volatile: str) -> bool:
+    """Take out what nobody was told of, enter what is missing; `volatile` is the epoch that is in memory still.
+
+    Gives whether the file ends before what others were told of.
+    """
+    told = live.lanes()
+    behind = False
+    with transaction(store.connection):
+        for lane, kept in store.ledger.lanes().items():
+            if lane not in told:
+                remove(store, lane)
+            elif kept.next > told[lane].next:
+                store.connection.execute(
+                    "DELETE FROM chunk WHERE lane = ? AND first_seq >= ?", (store.lane_ids[lane], told[lane].next)
+                )
+        for lane, kept in told.items():
+            if lane.epoch != volatile:
+                behind |= store.ledger.kept(lane).next < kept.next
+                store.add_lane(lane)
+                live.put(lane, recount(store, lane, kept.next))
+        store.connection.execute("DELETE FROM epoch WHERE id NOT IN (SELECT epoch FROM lane)")
+    return behind
+
+
+def put_held(store: Store, epoch: str, held: Sequence[tuple[str, Held]]) -> None:
+    """Inside a transaction: chunks of the volatile epoch, as they were in memory."""
+    for stream, each in held:
+        lane_id = store.add_lane(Lane(epoch, stream), durable=False)
+        store.put_rows(lane_id, each.first, each.recorded_ms, [each.chunk])
+
+
+def recount(store: Store, lane: Lane, following: int) -> Kept:
+    """Inside a transaction: the totals of a lane as its chunks say."""
+    lane_id = store.lane_ids[lane]
+    row = store.connection.execute(
+        """SELECT coalesce(min(first_seq), ?), coalesce(sum(last_seq - first_seq + 1), 0),
+            coalesce(sum(raw_bytes), 0), coalesce(sum(length(blob)), 0) FROM chunk WHERE lane = ?""",
+        (following, lane_id),
+    ).fetchone()
+    kept = Kept(following, *row)
+    store.put_kept(lane_id, kept)
+    return kept
+
+
+def remove(store: Store, lane: Lane) -> None:
+    """Inside a transaction: a lane that nobody has heard of."""
+    lane_id = store.lane_ids.pop(lane)
+    for table in ("chunk", "cursor", "loss"):
+        store.connection.execute(f"DELETE FROM {table} WHERE lane = ?", (lane_id,))  # noqa: S608 - names from above
+    store.connection.execute("DELETE FROM lane WHERE id = ?", (lane_id,))
