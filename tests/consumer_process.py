@@ -93,6 +93,11 @@ class ConsumerProcess:
         lanes = [json.loads(lane) for (lane,) in self._ask("SELECT value FROM account WHERE kind = 'lane'")]
         return sum(_count(lane["received"]) - _count(lane["confirmed"]) for lane in lanes)
 
+    def has_farewell(self) -> bool:
+        """Whether the gateway has said that it goes: nothing comes after that."""
+        gateways = [json.loads(gateway) for (gateway,) in self._ask("SELECT value FROM account WHERE kind = 'gateway'")]
+        return all(gateway["online"] is False for gateway in gateways)
+
     def standing(self) -> dict[str, str]:
         """The alarms that stand, by its account: alarm and occurrence."""
         return dict(self._ask("SELECT alarm_id, occurrence_id FROM alarms WHERE NOT ended AND NOT test"))

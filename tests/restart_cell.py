@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,9 +37,6 @@ ALARMS = 60
 
 RETURN_S_MAX = 60.0
 """Until everything is confirmed again: what waits longest is a consumer that tries every 30 s."""
-
-LAST_S_MAX = 10.0
-"""Until the consumer has stored what a gateway said last."""
 
 REMEMBERS = ("autosave_on_changes true", "autosave_interval 500")
 """For a broker that is killed: what it took over is on disk, but for the last second or so.
@@ -214,8 +211,7 @@ async def judge(made: Site, marks: list[float], over: float) -> Outcome:
     standing = {alarm.alarm_id: alarm.occurrence_id for alarm in status.alarms}
     assert (await made.gateway.stop())[0] == 0
     last = {(status.journal.epoch, stream): sequence for stream, sequence in made.gateway.last().items()}
-    with suppress(TimeoutError):  # then it is for the accounts to tell what lacks
-        await until(lambda: made.consumer.stored() >= sum(last.values()), LAST_S_MAX)
+    await until(made.consumer.has_farewell)
     code = await made.consumer.stop()
     assert made.consumer.report, f"it ended with {code}: {made.consumer.log.read_text()}"
     found = account(made.consumer.arrivals(), made.gateway.last())

@@ -7,7 +7,7 @@ here it is about records: how many there are, who has them, and who says so.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,20 +27,21 @@ class GatewaysOwn:
     """What the gateway's journal holds after its end.
 
     `last` is the last sequence of each lane, `unsettled` what still waits for its confirmation, `confirmed_at_rest` how
-    many records its status called confirmed when nothing was under way any more.
+    many records its status called confirmed when nothing was under way any more, `lost` what it says it had to drop.
     """
 
     last: Mapping[LaneKey, int]
     unsettled: int
     confirmed_at_rest: int
     standing: Mapping[str, str]
+    lost: Mapping[LaneKey, int] = field(default_factory=dict)
 
 
 def disagreements(report: Report, own: GatewaysOwn, found: Account, standing: Mapping[str, str]) -> list[str]:
     """`found` is what the consumer's file holds, `standing` the alarms that stand by its account."""
     return [
         *_verdict(report),
-        *_lanes(report, own.last, {lane: len(records) for lane, records in found.lanes.items()}),
+        *_lanes(report, own, {lane: len(records) for lane, records in found.lanes.items()}),
         *_confirmations(report, own),
         *_standing(own.standing, standing),
     ]
@@ -49,26 +50,29 @@ def disagreements(report: Report, own: GatewaysOwn, found: Account, standing: Ma
 def _verdict(report: Report) -> Iterator[str]:
     if report["verdict"] != "COMPLETE":
         yield f"the consumer's report says {report['verdict']}"
-    for what in ("gap_records", "lost_records", "unreadable", "unaccounted"):
+    for what in ("gap_records", "unreadable", "unaccounted"):
         if report[what]:
             yield f"the consumer's report has {report[what]} {what}"
     if len(report["gateways"]) != 1:
         yield f"the consumer's report knows {len(report['gateways'])} gateways"
 
 
-def _lanes(report: Report, last: Mapping[LaneKey, int], stored: Mapping[LaneKey, int]) -> Iterator[str]:
-    """Every record that the gateway numbered is with the consumer, below its watermark and in its file."""
+def _lanes(report: Report, own: GatewaysOwn, stored: Mapping[LaneKey, int]) -> Iterator[str]:
+    """Every record that the gateway numbered is with the consumer, below its watermark and in its file, or named."""
     told = {(lane["epoch"], lane["stream"]): lane for lane in _streams(report)}
-    for key in sorted(told.keys() | last.keys() | stored.keys()):
-        lane = told.get(key, {"received": 0, "complete_to": None})
+    for key in sorted(told.keys() | own.last.keys() | stored.keys()):
+        lane = told.get(key, {"received": 0, "complete_to": None, "lost_records": 0})
+        lost = own.lost.get(key, 0)
         counts = {
-            "the gateway's last sequence": last.get(key, 0),
+            "the gateway's last sequence": own.last.get(key, 0),
             "the watermark": lane["complete_to"],
-            "received by the report": lane["received"],
-            "in the consumer's file": stored.get(key, 0),
+            "received and lost by the report": lane["received"] + lane["lost_records"],
+            "in the consumer's file, or lost by the gateway's account": stored.get(key, 0) + lost,
         }
         if len(set(counts.values())) > 1:
             yield f"{'/'.join(key)}: " + ", ".join(f"{what} {count}" for what, count in counts.items())
+        if lane["lost_records"] != lost:
+            yield f"{'/'.join(key)}: lost {lane['lost_records']} by the report, {lost} by the gateway's account"
 
 
 def _confirmations(report: Report, own: GatewaysOwn) -> Iterator[str]:
