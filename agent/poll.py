@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import aclosing
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import structlog
@@ -41,6 +42,9 @@ REFUSED_S = 30.0
 FAULT_S_MAX = 60.0
 SPREAD_S_MAX = 1.0
 """First polls are spread over this, so that a start does not ask everything at once."""
+
+BEAT_S = 0.1
+"""Polls begin on this beat, on all lines: what falls due together wakes the process once, not once each."""
 
 DEADLINE_FACTOR = 6
 """A whole read may take this many request timeouts: several blocks, one retry, never for ever."""
@@ -213,8 +217,7 @@ class LineWorker:
             raise Unreachable(self.line.id, "the subscription ended") from None
 
     async def _ask_for_ever(self, presence: Presence) -> None:
-        start = self._clock.mono()
-        dues = {poll: start + self._random.uniform(0, min(SPREAD_S_MAX, poll.interval_s)) for poll in presence.polls}
+        dues = {poll: self._first_due(poll) for poll in presence.polls}
         while dues:
             poll = min(dues, key=dues.__getitem__)
             await self._clock.sleep_until(dues[poll])
@@ -228,6 +231,11 @@ class LineWorker:
                 dues = dict.fromkeys(dues, now) | {poll: now + poll.interval_s}
             else:
                 dues[poll] = self._next_due(presence, dues[poll], poll, now)
+
+    def _first_due(self, poll: Poll) -> float:
+        """Some random beat from now on."""
+        due = self._clock.mono() + self._random.uniform(0, min(SPREAD_S_MAX, poll.interval_s))
+        return ceil(due / BEAT_S) * BEAT_S
 
     def _postpone(self, presence: Presence, dues: dict[Poll, float], missed: Poll, now: float) -> dict[Poll, float]:
         """The breaker: the longer a device is silent, the rarer it is asked, whatever it is asked for."""

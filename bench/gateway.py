@@ -43,7 +43,7 @@ class Load:
     devices: int = 100
     changing: int = REGISTERS
     seconds: float = 15.0
-    window: str = "60ms"
+    window: str = "20ms"
     size_max: str = "2GB"
 
 
