@@ -230,10 +230,20 @@ class Dialogue:
         if handover is None:
             raise Refused("not_confirming", f"uplink {self._settings.id} waits for no confirmation; set confirm: true")
         self._check_epoch(args.epoch)
+        ranges = {}
         for stream, spans in args.ranges.items():
-            self._check_spans(Lane(args.epoch, stream), spans)
-        fresh = sum(handover.confirm(Lane(args.epoch, stream), spans) for stream, spans in args.ranges.items())
+            lane = Lane(args.epoch, stream)
+            ranges[lane] = self._known(lane, spans)
+            self._check_spans(lane, ranges[lane])
+        fresh = sum(handover.confirm(lane, spans) for lane, spans in ranges.items())
         self._done(command, "confirm", "confirmed", confirmed=fresh)
+
+    def _known(self, lane: Lane, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Without what only the platform has of an older epoch: a backup that was put back ends before that."""
+        if lane.epoch == self._journal.epoch:
+            return list(spans)
+        last = self._journal.position(self._settings.id, lane).next - 1
+        return [(first, min(end, last)) for first, end in spans if first <= last]
 
     def _resend(self, command: ResendCommand) -> None:
         args = command.args

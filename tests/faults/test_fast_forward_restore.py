@@ -1,0 +1,80 @@
+"""An old backup of the journal is put back: a new epoch begins, so nothing that comes passes for what came before.
+
+And it is the epoch that does it: a build that goes on in the old one loses what it numbers a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from accounting import account, compare, samples
+from consumer_process import ConsumerProcess
+from fast_forward import field_before, site
+from mqtt_peer import until
+from plant import broker, folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fast_forward import Field
+
+SPAN_S = 3600.0
+"""Before the backup, between backup and loss, and after the restore."""
+
+CONFIRMED_S_MAX = 5.0
+
+
+async def live(here: Path, port: int, field: Field, consumer: ConsumerProcess, *, renew: bool = False) -> list[str]:
+    """One life of the gateway, from an orderly start to an orderly end; says what it did not come to."""
+    async with site(here, port, field, renew=renew) as made:
+        await made.live(SPAN_S)
+        with suppress(TimeoutError):
+            await until(made.confirmed, CONFIRMED_S_MAX)
+        left = made.waiting() + (made.uplink.view().handed_over or 0)
+        await made.end()
+        await until(lambda: consumer.stored() and consumer.has_farewell())
+        return [f"{left} records were never confirmed"] if left else []
+
+
+async def faults_of(*, renew: bool) -> tuple[list[str], list[str]]:
+    """What is wrong after a restore, and the epochs that the consumer knows, in the order of their chain."""
+    field = field_before(3 * SPAN_S)
+    with folder() as here:
+        async with broker(here) as server:
+            with ConsumerProcess(here, server.port, "--confirm", "--resend") as consumer:
+                consumer.start()
+                await until(consumer.connections)
+                assert await live(here, server.port, field, consumer) == []
+                await asyncio.to_thread(shutil.copytree, here / "journal", here / "backup")
+                assert await live(here, server.port, field, consumer) == []
+                shutil.rmtree(here / "journal")
+                (here / "backup").rename(here / "journal")
+                faults = await live(here, server.port, field, consumer, renew=renew)
+                await consumer.stop()
+            found = account(consumer.arrivals(), {})
+            faults += [*compare(samples(found), field.served).faults, *found.faults]
+            (gateway,) = consumer.report["gateways"]
+            if consumer.report["verdict"] != "COMPLETE":
+                faults.append(f"the consumer's report says {consumer.report['verdict']}")
+            return faults, [epoch["previous"] for epoch in gateway["epochs"]]
+
+
+@pytest.mark.timeout(60)
+async def test_after_a_restore_everything_arrives_in_an_epoch_that_names_the_one_before() -> None:
+    """Also what the platform had, and the backup had not."""
+    faults, previous = await faults_of(renew=True)
+    assert faults == []
+    assert len(previous) == 2
+    assert previous[0] is None
+    assert previous[1] is not None
+
+
+@pytest.mark.timeout(60)
+async def test_a_build_that_goes_on_in_the_epoch_of_the_backup_is_found() -> None:
+    """It numbers a second time what is another event: the platform takes that for what it has."""
+    faults, _ = await faults_of(renew=False)
+    assert any("served values never arrived" in fault for fault in faults), faults
