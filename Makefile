@@ -19,9 +19,10 @@ $(READY): requirements-dev.lock pyproject.toml
 test: setup mosquitto lint
 	$(BIN)/pytest -n 3 $(ARGS)
 
-# Whole processes against each other: fire, broker away, ten kills, silent and lying devices, wrong builds, the demo.
+# Whole processes against each other: fire, broker away, ten kills, lying devices, wrong builds, the demo, three days in
+# fast-forward.
 test-acceptance: setup mosquitto
-	$(BIN)/pytest -n 3 tests/acceptance $(ARGS)
+	$(BIN)/pytest -n 2 tests/acceptance tests/faults $(ARGS)
 
 # Everything that can go away does, in every way, for as long as it says: about ten minutes, of which most are waiting.
 test-matrix: setup mosquitto

