@@ -38,7 +38,7 @@ from buffer.incident import Incident
 from buffer.ledger import Ledger
 from buffer.log import commits_beyond
 from buffer.regain import regain
-from buffer.salvage import ASIDE, beside, finish_interrupted, remove, salvage
+from buffer.salvage import ASIDE, BROKEN, beside, finish_interrupted, remove, salvage
 from buffer.store import Store
 
 if TYPE_CHECKING:
@@ -136,8 +136,10 @@ class Opening:
 
     def rescued_state(self) -> dict[str, bytes]:
         """The state from a disk that can only be read; empty where it cannot even be read."""
-        for mode in ("mode=ro", "immutable=1"):  # The second needs no file of its own beside; it does not see the log.
-            with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(f"{uri(self.path)}?{mode}", uri=True)) as old:
+        # The first needs no shared memory, which would be a file; the last does not see the log.
+        for mode, locking in (("rw", "EXCLUSIVE"), ("ro", "NORMAL"), ("ro&immutable=1", "NORMAL")):
+            with suppress(*BROKEN), closing(sqlite3.connect(f"{uri(self.path)}?mode={mode}", uri=True)) as old:
+                old.execute(f"PRAGMA locking_mode = {locking}")
                 return dict(old.execute("SELECT key, value FROM state"))
         return {}
 

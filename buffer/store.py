@@ -386,7 +386,7 @@ class Store:
         for name, low, packed, sent, counts in rows:
             spans = msgspec.msgpack.decode(packed, type=list[Span])
             if sent is None:  # Written by a release that did not count it: it skipped nothing.
-                sent = low - sum(loss.records for loss in losses if loss.cursor == name)  # noqa: PLW2901 - see above
+                sent = low - sum(loss.records for loss in losses if loss.cursor == name and loss.last <= low)  # noqa: PLW2901 - see above
                 marks[name] = Mark(low, spans, max(0, sent), [last - first + 1 for first, last in spans])
             else:
                 marks[name] = Mark(low, spans, sent, msgspec.msgpack.decode(counts, type=list[int]))
