@@ -86,7 +86,16 @@ class Site:
     async def more(self, records: int) -> None:
         """Until the consumer has stored so many more."""
         enough = self.consumer.stored() + records
-        await until(lambda: self.consumer.stored() >= enough, RETURN_S_MAX)
+        await self.until(lambda: self.consumer.stored() >= enough)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for it; says what everybody said last when it does not come."""
+        try:
+            await until(condition, RETURN_S_MAX)
+        except TimeoutError:
+            logs = [log.read_text()[-2000:] for log in (self.gateway.log, self.consumer.log, self.broker.log)]
+            own = self.gateway.status().uplinks[0]
+            raise AssertionError("\n\n".join([f"not within {RETURN_S_MAX:g} s", str(own), *logs])) from None
 
     def at_rest(self) -> bool:
         """Nothing more comes from the field, and all that came is confirmed, by both accounts."""
@@ -172,7 +181,7 @@ async def run(part: str, trouble: str, scale: Scale, seed: int) -> Outcome:
         suffers = PARTS[part](made)
         await TROUBLES[trouble](suffers, scale, random.Random(seed))
         over = time.monotonic()
-        await until(made.flowing, RETURN_S_MAX)
+        await made.until(made.flowing)
         await made.more(scale.records)
         return await judge(made, suffers.marks, over)
 
@@ -196,7 +205,7 @@ async def forgetful(scale: Scale, ways: Ways = BOTH) -> Outcome:
         await until(lambda: made.consumer.connections() > before)
         made.gateway_road.open()
         over = time.monotonic()
-        await until(made.flowing, RETURN_S_MAX)
+        await made.until(made.flowing)
         await made.more(scale.records)
         return await judge(made, [], over)
 
@@ -204,7 +213,7 @@ async def forgetful(scale: Scale, ways: Ways = BOTH) -> Outcome:
 async def judge(made: Site, marks: list[float], over: float) -> Outcome:
     """Let everything come to rest, end it in order, and compare what everybody says. `over` is monotonic."""
     served = made.load.end()
-    await until(made.at_rest, RETURN_S_MAX)
+    await made.until(made.at_rest)
     returned_s = time.monotonic() - over
     status = made.gateway.status()
     stored = sum(stream.next_seq - 1 for stream in status.journal.streams.values())
