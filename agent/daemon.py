@@ -97,7 +97,14 @@ class Daemon:
 
     async def _open_journal(self) -> Journal:
         settings = self.config.journal
-        limits = Limits(settings.size_max_bytes, settings.keep_s)
+        limits = Limits(
+            settings.size_max_bytes,
+            settings.keep_s,
+            memory_max_bytes=settings.memory_max_bytes,
+            reserve=settings.reserve,
+            shares=settings.shares,
+            ages_s=settings.ages_s,
+        )
         uplinks = [uplink.id for uplink in self.config.uplinks]
         with suppress(OSError):  # the last part of the path is ours to make; what is wrong with it, the journal says
             settings.path.mkdir(exist_ok=True)

@@ -2,10 +2,12 @@
 
 In this order, a step at a time, each step one transaction:
 1. what every cursor has settled and is older than `keep_s`;
-2. over the size limit: what every cursor has settled, oldest first, in the order of `drop_order`;
+2. over a size limit: what every cursor has settled, oldest first, in the order of `drop_order`;
 3. still over it: what is not settled, oldest first, in the same order; each cursor that still waited for it gets it
    counted as lost.
-So telemetry never costs an alarm, and nothing that somebody waits for goes while something else can.
+The limits: that of the whole; that of all streams but the `reserved` ones, which leaves those their reserve; and the
+share of a single stream. So telemetry never costs an alarm, and nothing that somebody waits for goes while something
+else can.
 
 The size that counts is that of the pages in use, plus room for the write-ahead log. The clock may jump: a jump forward
 can only cost history that everybody has settled.
@@ -14,7 +16,7 @@ can only cost history that everybody has settled.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from buffer.database import WAL_BYTES_MAX, transaction
@@ -22,7 +24,7 @@ from buffer.ledger import Kept
 from buffer.store import TRANSACTION_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from buffer.ledger import Lane, Span
     from buffer.store import Store
@@ -41,9 +43,10 @@ NEVER_MS = 2**62
 
 MEMORY_BYTES = 32 * 1024 * 1024
 
-SIZE_MIN_BYTES = 1024 * 1024
+SIZE_MIN_BYTES = 1_000_000
 
 REASON_SIZE = "size_limit"
+REASON_SHARE = "share_limit"
 REASON_DAMAGED = "damaged"
 
 
@@ -52,6 +55,8 @@ class Limits:
     """How much is kept. `drop_order`: what goes first; a stream that is not named goes after all that are.
 
     `urgent` streams do not wait for a disk that does not answer. `memory_max_bytes` are held while there is no disk.
+    All streams but the `reserved` ones together leave `reserve` of the size free; `shares` are the most that a single
+    stream may have of it; `ages_s` says for single streams how long settled records are kept, instead of `keep_s`.
     """
 
     size_max_bytes: int
@@ -59,6 +64,10 @@ class Limits:
     drop_order: tuple[str, ...] = ("telemetry", "state", "audit", "alarm", "critical")
     urgent: tuple[str, ...] = ("alarm", "critical")
     memory_max_bytes: int = MEMORY_BYTES
+    reserved: tuple[str, ...] = ("critical", "alarm", "audit")
+    reserve: float = 0.1
+    shares: Mapping[str, float] = field(default_factory=dict)
+    ages_s: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.size_max_bytes < SIZE_MIN_BYTES:
@@ -84,6 +93,31 @@ class Limits:
         return min(WAL_BYTES_MAX // 4, self.size_max_bytes // 8)
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What some streams may have together: those that are named, or all but those."""
+
+    bytes_max: int
+    reason: str
+    streams: tuple[str, ...]
+    are_named: bool
+
+    def concerns(self, stream: str) -> bool:
+        return (stream in self.streams) is self.are_named
+
+
+def quotas(limits: Limits) -> list[Quota]:
+    whole = limits.used_max_bytes
+    return [
+        Quota(whole, REASON_SIZE, (), are_named=False),
+        Quota(round(whole * (1 - limits.reserve)), REASON_SIZE, limits.reserved, are_named=False),
+        *(
+            Quota(round(whole * share), REASON_SHARE, (stream,), are_named=True)
+            for stream, share in limits.shares.items()
+        ),
+    ]
+
+
 class Retention:
     """Deletes behind, or at the limit in front of, the cursors of one store."""
 
@@ -92,7 +126,8 @@ class Retention:
         self._limits = limits
         self._page_bytes = self._pragma("page_size")
         self._age_due = 0.0
-        self._over = False
+        self._over: set[Quota] = set()
+        self._quotas = quotas(limits)
 
     def step(self) -> bool:
         """One transaction's worth of work; whether there was any, so there may be more. Raises `sqlite3.Error`."""
@@ -111,23 +146,37 @@ class Retention:
     def _by_age(self) -> bool:
         if time.monotonic() < self._age_due:
             return False
-        before_ms = self._store.now_ms() - int(self._limits.keep_s * 1000)
-        if any(self._trim_settled(lane, before_ms, STEP_BYTES) for lane in self._lanes()):
-            return True
+        now_ms = self._store.now_ms()
+        for lane in self._lanes():
+            keep_s = self._limits.ages_s.get(lane.stream, self._limits.keep_s)
+            if self._trim_settled(lane, now_ms - int(keep_s * 1000), STEP_BYTES):
+                return True
         self._age_due = time.monotonic() + AGE_EVERY_S
         return False
 
     def _by_size(self) -> bool:
         used = (self._pragma("page_count") - self._pragma("freelist_count")) * self._page_bytes
-        allowed = self._limits.used_max_bytes - (self._limits.slack_bytes if self._over else 0)
-        self._over = used > allowed
-        if not self._over:
+        if used < min(quota.bytes_max for quota in self._quotas) - self._limits.slack_bytes:
             return False
-        size = min(STEP_BYTES, used - allowed)  # No more than it must be: this may be somebody's data.
         lanes = self._lanes()
-        return any(self._trim_settled(lane, NEVER_MS, size) for lane in lanes) or any(
-            self._drop(lane, size) for lane in lanes
+        return any(self._enforce(quota, lanes, used) for quota in self._quotas)
+
+    def _enforce(self, quota: Quota, lanes: list[Lane], used: int) -> bool:
+        mine = [lane for lane in lanes if quota.concerns(lane.stream)]
+        if len(mine) < len(lanes):  # What pages hold whose records is not known; the sizes of the blobs tell roughly.
+            used = round(used * self._stored(mine) / max(1, self._stored(lanes)))
+        allowed = quota.bytes_max - (self._limits.slack_bytes if quota in self._over else 0)
+        if used <= allowed:
+            self._over.discard(quota)
+            return False
+        self._over.add(quota)
+        size = min(STEP_BYTES, used - allowed)  # No more than it must be: this may be somebody's data.
+        return any(self._trim_settled(lane, NEVER_MS, size) for lane in mine) or any(
+            self._drop(lane, size, quota.reason) for lane in mine
         )
+
+    def _stored(self, lanes: Iterable[Lane]) -> int:
+        return sum(self._store.ledger.kept(lane).stored_bytes for lane in lanes)
 
     def _shrink(self) -> bool:
         """Give free pages back to the file system once they are a quarter of the file."""
@@ -154,10 +203,10 @@ class Retention:
                 return True
         return False
 
-    def _drop(self, lane: Lane, size: int) -> bool:
+    def _drop(self, lane: Lane, size: int, reason: str) -> bool:
         kept = self._store.ledger.kept(lane)
         victims = list(self._victims(lane, (kept.first, kept.next - 1), NEVER_MS, size))
-        self._store.ledger.drop(lane, victims[0][1], victims[-1][2], REASON_SIZE)
+        self._store.ledger.drop(lane, victims[0][1], victims[-1][2], reason)
         self._delete(lane, victims)
         return True
 

@@ -241,6 +241,13 @@ class UplinkSpec(Spec):
     proof_test: Annotated[ProofSpec | None, Field(description="{every: 1h}")] = None
 
 
+class JournalStreamSpec(Spec):
+    """What holds for one stream: its age after delivery, and the most that it may have of `size_max`."""
+
+    keep: Duration | None = None
+    share_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+
+
 class JournalSpec(Spec):
     """The journal folder and its limits. A relative path is relative to the configuration folder."""
 
@@ -248,6 +255,9 @@ class JournalSpec(Spec):
     size_max: Size = 2_000_000_000
     keep: Duration = 30 * 86400.0
     telemetry_window: Annotated[Duration, Field(ge=0.01, le=60)] = 1.0
+    memory_max: Annotated[Size, Field(le=1_000_000_000)] = 32_000_000
+    reserve_percent: Annotated[int, Field(ge=0, le=50)] = 10
+    streams: Annotated[dict[Stream, JournalStreamSpec], Field(default_factory=dict)]
 
 
 class GatewaySpec(Spec):

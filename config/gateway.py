@@ -64,6 +64,12 @@ def _journal(spec: JournalSpec, root: Path) -> Journal:
         size_max_bytes=spec.size_max,
         keep_s=spec.keep,
         telemetry_window_s=spec.telemetry_window,
+        memory_max_bytes=spec.memory_max,
+        reserve=spec.reserve_percent / 100,
+        shares={
+            name: each.share_percent / 100 for name, each in spec.streams.items() if each.share_percent is not None
+        },
+        ages_s={name: each.keep for name, each in spec.streams.items() if each.keep is not None},
     )
 
 

@@ -173,12 +173,20 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """Where the journal lives and its limits. `telemetry_window_s` is the most telemetry that a power cut may cost."""
+    """Where the journal lives and its limits. `telemetry_window_s` is the most telemetry that a power cut may cost.
+
+    `memory_max_bytes` are held while the disk is away. `reserve` is the part of the size that only alarms and audit may
+    use, `shares` the most that single streams may have of it, `ages_s` how long they keep what is delivered.
+    """
 
     path: Path
     size_max_bytes: int
     keep_s: float
     telemetry_window_s: float
+    memory_max_bytes: int = 32_000_000
+    reserve: float = 0.1
+    shares: Mapping[str, float] = field(default_factory=dict)
+    ages_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 STREAMS = ("alarm", "telemetry")
 CURSORS = ("main", "second")
-LIMITS = Limits(MEBIBYTE, keep_s=1000.0)
+LIMITS = Limits(MEBIBYTE, keep_s=1000.0, reserve=0.0)
 
 
 @dataclass

@@ -290,9 +290,9 @@ def test_a_log_that_a_reader_held_back_is_moved_later(open_store: OpenStore, tmp
 
 
 def test_a_limit_too_small_to_work_with_is_refused() -> None:
-    """Below a mebibyte the schema itself would be over the limit."""
-    with pytest.raises(ValueError, match="the least is 1048576"):
-        Limits(MEBIBYTE - 1, keep_s=0.0)
+    """Below a megabyte the schema itself would be over the limit; the configuration says so first."""
+    with pytest.raises(ValueError, match="the least is 1000000"):
+        Limits(999_999, keep_s=0.0)
 
 
 async def test_the_journal_trims_by_itself(open_journal: OpenJournal) -> None:
@@ -310,3 +310,47 @@ async def test_the_journal_trims_by_itself(open_journal: OpenJournal) -> None:
     assert stats.lanes[telemetry].first == loss.last + 1
     assert (stats.lanes[telemetry].next, loss.records + stats.lanes[telemetry].records) == (121, 120)
     assert stats.lanes[alarm].records == 3
+
+
+def test_the_reserve_is_for_alarms_only(open_store: OpenStore) -> None:
+    """However much telemetry waits, it leaves room for alarms, for which nothing has to be dropped then."""
+    limits = Limits(4 * MEBIBYTE, keep_s=3600.0, reserve=0.25)
+    store = open_store("main")
+    fill(store, "state", 20)
+    fill(store, "telemetry", 250)
+    trim(store, limits)
+    assert used_bytes(store) <= limits.used_max_bytes * 0.75
+    kept_before = kept(store, "telemetry")
+    fill(store, "critical", 15)
+    fill(store, "audit", 5)
+    trim(store, limits)
+    assert used_bytes(store) > limits.used_max_bytes * 0.75
+    assert (kept(store, "telemetry"), kept(store, "critical")) == (kept_before, [(1, 15)])
+    assert kept(store, "state") == [(1, 20)]
+
+
+def test_a_stream_keeps_to_its_share(open_store: OpenStore) -> None:
+    """Its own oldest records go, for a reason of their own, while others may still grow."""
+    limits = Limits(4 * MEBIBYTE, keep_s=3600.0, shares={"state": 0.2})
+    store = open_store("main")
+    fill(store, "telemetry", 20)
+    fill(store, "state", 60)
+    trim(store, limits)
+    assert kept(store, "telemetry") == [(1, 20)]
+    ((first, last),) = kept(store, "state")
+    assert last == 60
+    assert 0.1 < (last - first + 1) * 20_000 / limits.used_max_bytes < 0.2
+    assert [(loss.lane.stream, loss.reason, loss.last) for loss in store.ledger.losses()] == [
+        ("state", "share_limit", first - 1)
+    ]
+
+
+def test_a_stream_may_have_an_age_of_its_own(open_store: OpenStore, wall: Wall) -> None:
+    """Settled telemetry may go after a day while alarms stay for a month."""
+    store = open_store("main")
+    for stream in ("alarm", "telemetry"):
+        fill(store, stream, 3, 100)
+        settle(store, stream, (1, 3))
+    wall.now += 100
+    trim(store, Limits(MEBIBYTE, keep_s=3600.0, ages_s={"telemetry": 50.0}))
+    assert (kept(store, "alarm"), kept(store, "telemetry")) == ([(1, 3)], [])

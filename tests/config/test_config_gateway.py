@@ -22,6 +22,8 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.journal.path == Path("/var/lib/wardgate/journal")
     assert (config.journal.size_max_bytes, config.journal.keep_s) == (2_000_000_000, 30 * 86400)
     assert config.journal.telemetry_window_s == 1.0
+    assert (config.journal.memory_max_bytes, config.journal.reserve) == (32_000_000, 0.1)
+    assert (config.journal.shares, config.journal.ages_s) == ({}, {})
     (uplink,) = config.uplinks
     assert uplink.brokers == (Broker("127.0.0.1", 1883, tls=False),)
     assert (uplink.id, uplink.mqtt, uplink.client_id, uplink.user, uplink.password) == (
@@ -43,7 +45,9 @@ name: {zh: 网关, en: Gateway}
 time_zone: Asia/Shanghai
 topic_root: hospital/bms
 type_prefix: cn.h01.
-journal: {path: /j, size_max: 1.5GiB, keep: 7d, telemetry_window: 200ms}
+journal:
+  {path: /j, size_max: 1.5GiB, keep: 7d, telemetry_window: 200ms, memory_max: 64MB, reserve_percent: 20,
+   streams: {telemetry: {keep: 2d, share_percent: 70}, audit: {keep: 365d}}}
 uplinks:
   a:
     brokers: [mqtts://broker.example, "mqtts://[::1]:8884"]
@@ -67,6 +71,9 @@ uplinks:
         604_800,
         0.2,
     )
+    assert (config.journal.memory_max_bytes, config.journal.reserve) == (64_000_000, 0.2)
+    assert config.journal.shares == {"telemetry": 0.7}
+    assert config.journal.ages_s == {"telemetry": 2 * 86400, "audit": 365 * 86400}
     (uplink,) = config.uplinks
     assert uplink.brokers == (Broker("broker.example", 8883, tls=True), Broker("::1", 8884, tls=True))
     assert (uplink.mqtt, uplink.client_id, uplink.user, uplink.keep_alive_s) == ("3.1.1", "box-7", "gw", 30)
