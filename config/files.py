@@ -257,7 +257,7 @@ class JournalSpec(Spec):
     telemetry_window: Annotated[Duration, Field(ge=0.01, le=60)] = 1.0
     memory_max: Annotated[Size, Field(le=1_000_000_000)] = 32_000_000
     reserve_percent: Annotated[int, Field(ge=0, le=50)] = 10
-    streams: Annotated[dict[Stream, JournalStreamSpec], Field(default_factory=dict)]
+    streams: dict[Stream, JournalStreamSpec] = Field(default_factory=dict)
 
 
 class GatewaySpec(Spec):
