@@ -33,6 +33,8 @@ COUNTERS = 65536
 ALARMED_EVERY = 10
 TICKS = os.sysconf("SC_CLK_TCK")
 WARM_UP_S = 5.0
+LAST_WINDOW_S = 2.0
+"""Longer than any telemetry window here: what was read last is in the journal then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,7 @@ def _watch(site: Site, pid: int, seconds: float) -> Window:
 
 def _settled(site: Site, subscriber: Subscriber) -> dict[str, Any]:
     """The status once everything that was read is acknowledged and delivered."""
+    time.sleep(LAST_WINDOW_S)
     wait_for("the PUBACKs", lambda: len(set(_accounts(site.status()))) == 1, 30)
     status = site.status()
     stored = status["journal"]["streams"]["telemetry"]["next_seq"] - 2  # without the record that begins the stream
