@@ -375,6 +375,12 @@ async def test_a_session_that_was_given_up_while_dialling_is_never_opened(monkey
         assert not broker.connects
 
 
+def dialling_is_over() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "uplink-dial":
+            thread.join()
+
+
 async def test_a_mistake_while_dialling_is_not_lost_in_its_thread(
     broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -390,4 +396,5 @@ async def test_a_mistake_while_dialling_is_not_lost_in_its_thread(
     with pytest.raises(RuntimeError, match="without an outcome"):
         await session.open()
     session.close()
+    await asyncio.to_thread(dialling_is_over)  # the trace comes when the thread ends, after its outcome
     assert traces == [ZeroDivisionError]
