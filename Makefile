@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-acceptance test-matrix test-contracts lint format mosquitto lock screenshot bench clean
+.PHONY: setup demo test test-acceptance test-matrix test-power test-contracts lint format mosquitto lock screenshot bench clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -27,6 +27,12 @@ test-acceptance: setup mosquitto
 # Everything that can go away does, in every way, for as long as it says: about five minutes, of which most are waiting.
 test-matrix: setup mosquitto
 	$(BIN)/pytest -n 3 tests/matrix $(ARGS)
+
+# The journal on a machine whose power is cut, with a disk that forgets what was not synced: about two minutes. Needs qemu
+# and a Debian kernel, and gets them.
+test-power: setup
+	@sh .ci/power
+	$(BIN)/pytest tests/power $(ARGS)
 
 # The contract with the platform, judged by programs that are not ours. Needs node and npm.
 CONTRACT_JUDGES := @asyncapi/parser@3.6.3 ajv@8.20.0
