@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from config.model import Alarm, Level, LevelName, Limit, Place, Point, State, Text
-from config.texts import text_of
+from config.model import Alarm, Basis, Level, LevelName, Limit, Place, Point, State, Text
+from config.texts import named, text_of
 from config.wording import near, shown
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point, source: Source,
         system=owner.system,
         point=point.id,
         condition=_condition(spec, point, source, report),
-        text=text_of(spec.text, default),
-        advice=text_of(spec.advice, Text("", "")),
+        text=_filled(text_of(spec.text, default), owner, point),
+        advice=_filled(text_of(spec.advice, Text("", "")), owner, point),
         place=owner.place,
         on_delay_s=spec.on_delay,
         off_delay_s=spec.off_delay,
@@ -53,7 +53,17 @@ def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point, source: Source,
         ack_required=spec.ack,
         latching=spec.latching,
         shelvable=not spec.life_safety if spec.shelvable is None else spec.shelvable,
+        basis=Basis(spec.basis.source, spec.basis.status) if spec.basis else None,
+        depends_on=named(spec.depends_on, "") if spec.depends_on else None,
     )
+
+
+def _filled(text: Text, owner: Owner, point: Point) -> Text:
+    """A sentence that may serve many devices, for this one."""
+    if "{" not in text.zh + text.en:
+        return text
+    zh = text.zh.replace("{device}", owner.name.zh).replace("{point}", point.name.zh)
+    return Text(zh, text.en.replace("{device}", owner.name.en).replace("{point}", point.name.en))
 
 
 def _condition(spec: AlarmSpec, point: Point, source: Source, report: Report) -> Condition:
@@ -121,7 +131,7 @@ def _state(spec: AlarmSpec, point: Point, source: Source, report: Report) -> Sta
         message, hint = _wrong_state(value, point)
         if message:
             report.refuse(source, ("state",), message, hint)
-    if "deadband" in spec.model_fields_set:
+    if spec.deadband:
         report.refuse(source, ("deadband",), "a state has no deadband", "remove it")
     if not isinstance(spec.colour, str):
         report.refuse(source, ("colour",), "a state has no levels", "write one of red, orange, yellow, blue")

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from config.alarms import Owner, alarm
+from config.alarm_files import AlarmsSpec
+from config.alarm_places import Block, Gathering
+from config.alarms import Owner
 from config.catalog import check_points
 from config.checks import check_system
-from config.files import AlarmSpec, DevicesFile, DeviceSpec
+from config.files import DevicesFile, DeviceSpec
 from config.gateway import poll_intervals
 from config.layers import Layer, Source
 from config.model import Device, Place, Point
+from config.selectors import traits
 from config.texts import named
 from config.validate import validate, validate_rows
 from config.wording import closest, near, shown
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
     from config.document import Document
     from config.files import AddressSpec, PointSpec, Protocol
     from config.lines import LineEntry
-    from config.model import Alarm
+    from config.packs import Packs
+    from config.selectors import Rules
     from config.validate import Report
 
 DEFAULT_CLASS = "N"
@@ -37,6 +41,8 @@ class Surroundings:
 
     lines: Mapping[str, LineEntry]
     catalog: Catalog
+    packs: Packs
+    rules: Rules
     poll_s: Mapping[str, float]
     report: Report
     lines_known: bool = True
@@ -67,7 +73,8 @@ def read_device(name: str, source: Source, around: Surroundings) -> Device | Non
     specs = _point_specs(spec, source, profile, protocol, report)
     points = _points(specs, owner, poll_intervals(spec.poll, around.poll_s))
     unsure = profile is None and "profile" in source.data
-    alarms = _alarms(spec, owner, {**specs, **points}, source, report, unsure=unsure)
+    gathering = Gathering(owner, {**specs, **points}, around.packs, report, unsure=unsure)
+    alarms = gathering.gather(_blocks(spec, owner, source, around))
     address = _address(source, profile, protocol, report)
     if address is None or line is None:
         return None
@@ -79,17 +86,28 @@ def read_device(name: str, source: Source, around: Surroundings) -> Device | Non
         address=address,
         place=place,
         points=tuple(points.values()),
-        alarms=alarms,
+        alarms=alarms.active,
         profile=profile.name if profile else None,
         maker=spec.maker or (profile.spec.maker if profile else ""),
         model=spec.model or (profile.spec.model if profile else ""),
+        unconfirmed=alarms.unconfirmed,
     )
 
 
 def _salvaged(source: Source) -> DeviceSpec:
     """What can still be judged of a device with a mistake in its head."""
     points, alarms = ({name: row.data for name, row in source.mappings(key)} for key in ("points", "alarms"))
-    return DeviceSpec.model_construct(line="", points=points, alarms=alarms)
+    alarms.pop("override", None)
+    return DeviceSpec.model_construct(line="", points=points, alarms=AlarmsSpec.model_construct(**alarms))
+
+
+def _blocks(spec: DeviceSpec, owner: Owner, source: Source, around: Surroundings) -> Iterator[Block]:
+    """What is written at the device, and the rules that mean it."""
+    if spec.alarms.model_fields_set or spec.alarms.own:
+        yield Block(spec.alarms, source.part("alarms"))
+    profile = source.data.get("profile")
+    for rule in around.rules.of(traits(owner.device, owner.system, str(profile or ""), owner.place)):
+        yield Block(rule.spec.alarms, rule.source.part("alarms"), rule.told)
 
 
 def _line(source: Source, around: Surroundings) -> LineEntry | None:
@@ -189,27 +207,3 @@ def _point(name: str, spec: PointSpec, owner: Owner, poll_s: Mapping[str, float]
         deadband=spec.deadband,
         heartbeat_s=spec.heartbeat,
     )
-
-
-def _alarms(
-    spec: DeviceSpec,
-    owner: Owner,
-    points: Mapping[str, Point | PointSpec | None],
-    source: Source,
-    report: Report,
-    *,
-    unsure: bool,
-) -> tuple[Alarm, ...]:
-    """The device's alarms. `unsure`: not every point is known, so a missing one is no mistake."""
-    part = source.part("alarms", spec.alarms)
-    rows = {key: part.part(key) for key in spec.alarms}
-    alarms = []
-    for key, written in validate_rows(AlarmSpec, rows, report).items():
-        name = rows[key].data.get("point")
-        if isinstance(name, str) and name not in points and not unsure:
-            message = f"found {shown(name)}, no point of this device"
-            report.refuse(rows[key], ("point",), message, near(name, points))
-        point = points.get(name) if isinstance(name, str) else None
-        if written is not None and isinstance(point, Point):
-            alarms.append(alarm(key, written, owner, point, rows[key], report))
-    return tuple(alarms)

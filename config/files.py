@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from config.alarm_files import AlarmsSpec, BasisSpec, Confirmation
 from config.fields import (
     HOST_NAME,
     TOPIC_ROOT,
@@ -145,6 +146,11 @@ class AlarmSpec(Spec):
     ack: bool = True
     latching: bool = False
     shelvable: bool | None = None
+    unit: Unit | None = None
+    optional: bool = False
+    basis: BasisSpec | None = None
+    depends_on: Name | None = None
+    confirmed_by: Confirmation | None = None
 
     @model_validator(mode="after")
     def _one_condition(self) -> AlarmSpec:
@@ -166,7 +172,7 @@ class DeviceSpec(Spec):
     poll: PollSpec = PollSpec()
     points: dict[DottedId, dict[str, Any]] = Field(default_factory=dict)
     omit: list[str] = Field(default_factory=list)
-    alarms: dict[Id, dict[str, Any]] = Field(default_factory=dict)
+    alarms: AlarmsSpec = AlarmsSpec()
     maker: str | None = None
     model: str | None = None
 

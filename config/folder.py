@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 from config.document import Document
 from config.errors import Problem
 
 SHIPPED_PROFILES = Path(__file__).parent / "profiles"
+SHIPPED_PACKS = Path(__file__).parent / "alarm_packs"
 
 
 class Folder:
@@ -47,6 +49,11 @@ class Folder:
         path = SHIPPED_PROFILES / f"{name}.yaml"
         return self._document(f"(shipped) profiles/{name}.yaml", path) if name in shipped_profiles() else None
 
+    def read_shipped_pack(self, name: str) -> Document | None:
+        """An alarm pack that came with the product."""
+        path = SHIPPED_PACKS / f"{name}.yaml"
+        return self._document(f"(shipped) alarm_packs/{name}.yaml", path) if name in shipped_packs() else None
+
     def version(self) -> str:
         """Short hash over everything that was read."""
         digest = hashlib.sha256()
@@ -75,3 +82,9 @@ class Folder:
 def shipped_profiles() -> tuple[str, ...]:
     """The names of the profiles that came with the product."""
     return tuple(sorted(path.stem for path in SHIPPED_PROFILES.glob("*.yaml")))
+
+
+@cache
+def shipped_packs() -> tuple[str, ...]:
+    """The names of the alarm packs that came with the product."""
+    return tuple(sorted(path.stem for path in SHIPPED_PACKS.glob("*.yaml")))

@@ -15,6 +15,8 @@ from config.folder import Folder
 from config.gateway import POLL_S, poll_intervals, read_gateway
 from config.lines import read_lines
 from config.model import Config
+from config.packs import Packs
+from config.selectors import Rules
 from config.texts import named
 from config.validate import Report
 
@@ -63,7 +65,9 @@ def _config(folder: Folder, protocols: Mapping[str, Protocol], report: Report) -
     lines = read_lines(lines_file, protocols, report) if lines_file else {}
     catalog = Catalog(folder, protocols, report)
     poll_s = poll_intervals(gateway.spec.poll, POLL_S) if gateway else POLL_S
-    devices = _devices(files, Surroundings(lines, catalog, poll_s, report, lines_known=lines_file is not None), report)
+    packs, rules = Packs(folder, report), Rules.read(folder.read_all("alarms").values(), report)
+    around = Surroundings(lines, catalog, packs, rules, poll_s, report, lines_known=lines_file is not None)
+    devices = _devices(files, around, report)
     return _assembled(gateway, lines, devices, folder, report) if gateway else None
 
 
@@ -79,6 +83,8 @@ def _devices(files: Mapping[str, Document], around: Surroundings, report: Report
                 report.refuse(source, (), f"{place.file}:{place.line} has this device already", hint, at_key=True)
             device = read_device(name, source, around)
             devices += [device] if device else []
+    if len(devices) == len(seen):
+        around.rules.check()
     check_addresses(((device.id, device.line, device.address, seen[device.id]) for device in devices), report)
     return devices
 

@@ -28,6 +28,8 @@ PointType = Literal["number", "integer", "bool", "enum", "string"]
 LevelName = Literal["HH", "H", "L", "LL"]
 Stream = Literal["critical", "alarm", "state", "audit", "telemetry"]
 
+BasisStatus = Literal["verified", "secondary", "unverified", "experience"]
+
 STREAMS: tuple[Stream, ...] = ("critical", "alarm", "state", "audit", "telemetry")
 """In the order in which they are sent."""
 
@@ -105,6 +107,16 @@ Condition = Limit | State
 
 
 @dataclass(frozen=True, slots=True)
+class Basis:
+    """Where a limit comes from. `verified`: read in the source itself; `secondary`: as others quote it; `unverified`:
+    general knowledge; `experience`: an engineering default of ours.
+    """
+
+    source: str
+    status: BasisStatus
+
+
+@dataclass(frozen=True, slots=True)
 class Alarm:
     """One alarm on one point. `id` is stable: `{system}/{device}/{point}#{key}`."""
 
@@ -123,6 +135,9 @@ class Alarm:
     ack_required: bool = True
     latching: bool = False
     shelvable: bool = True
+    basis: Basis | None = None
+    depends_on: Text | None = None
+    """What of the site the limit depends on; such an alarm runs only once somebody has confirmed it."""
 
     @property
     def colours(self) -> tuple[Colour, ...]:
@@ -139,7 +154,10 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Device:
-    """One device on one line. `address` is the driver's own settings type (unit, device instance, endpoint part)."""
+    """One device on one line. `address` is the driver's own settings type (unit, device instance, endpoint part).
+
+    `unconfirmed` are alarms that do not run, because nobody has confirmed yet what they depend on.
+    """
 
     id: str
     name: Text
@@ -152,6 +170,7 @@ class Device:
     profile: str | None = None
     maker: str = ""
     model: str = ""
+    unconfirmed: tuple[Alarm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

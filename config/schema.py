@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
+from config.alarm_files import ALARM_KEY, AlarmsFile
 from config.files import AlarmSpec, DevicesFile, DeviceSpec, GatewaySpec, LinesFile, ProfileFile
 
 if TYPE_CHECKING:
@@ -23,11 +24,12 @@ Schema = dict[str, Any]
 
 
 def schema(protocols: Mapping[str, Protocol]) -> dict[str, Schema]:
-    """By kind of file: `gateway`, `lines`, `devices` and `profile`."""
+    """By kind of file: `gateway`, `lines`, `devices`, `alarms` and `profile`."""
     return {
         "gateway": _gateway(),
         "lines": _lines(protocols),
         "devices": _devices(protocols),
+        "alarms": _alarms(),
         "profile": _profile(protocols),
     }
 
@@ -63,12 +65,20 @@ def _devices(protocols: Mapping[str, Protocol]) -> Schema:
     fields = _own(device, definitions)["properties"]
     fields["address"] = {"anyOf": addresses}
     _fill(fields["points"], {"anyOf": points})
-    _fill(fields["alarms"], alarm)
+    _fill_alarms(definitions, alarm)
     file = _own(whole, definitions)
     file["properties"]["common"] = device
     _fill(file["properties"]["devices"], device)
     file["required"] = ["devices"]
     return _file("devices/*.yaml", whole, definitions)
+
+
+def _alarms() -> Schema:
+    """What a pack has already is not required of what changes it, so nothing is required of an alarm."""
+    (whole, alarm), definitions = _described([AlarmsFile, AlarmSpec])
+    _own(alarm, definitions).pop("required")
+    _fill_alarms(definitions, alarm)
+    return _file("alarms/*.yaml", whole, definitions)
 
 
 def _profile(protocols: Mapping[str, Protocol]) -> Schema:
@@ -100,6 +110,14 @@ def _fill(mapping: Schema, value: Schema) -> None:
     """Say what the values of a mapping are; its keys are told by a pattern."""
     mapping["patternProperties"] = dict.fromkeys(mapping["patternProperties"], value)
     mapping["additionalProperties"] = False
+
+
+def _fill_alarms(definitions: Mapping[str, Schema], alarm: Schema) -> None:
+    """Say what stands beside `pack`, `omit` and `override`, and in `override`."""
+    places = definitions["AlarmsSpec"]
+    places["additionalProperties"] = alarm
+    places["propertyNames"] = {"pattern": ALARM_KEY}
+    _fill(places["properties"]["override"], alarm)
 
 
 def _described(models: Sequence[type[BaseModel]]) -> tuple[list[Schema], dict[str, Schema]]:

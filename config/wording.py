@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from config.alarm_files import ALARM_KEY
 from config.document import FULL_WIDTH
 from config.errors import ConcealedError
 from config.fields import DOTTED_ID, HOST_NAME, ID, TOPIC_ROOT, TYPE_PREFIX
@@ -33,6 +34,7 @@ _SECRET_KEY = re.compile(r"pass|secret|token|credential", re.IGNORECASE)
 _PATTERNS = {
     ID: ("not an id", "use 1 to 40 of a-z 0-9 _ -"),
     DOTTED_ID: ("not an id", "use 1 to 40 of a-z 0-9 _ -, in parts joined by dots"),
+    ALARM_KEY: ("not an id", "use 1 to 40 of a-z 0-9 _ -"),
     TOPIC_ROOT: ("not a topic", "write parts joined by /, without # + and blanks, such as wardgate/v1"),
     HOST_NAME: ("not a host name", "write a name as in the broker's certificate, without mqtts:// and port"),
     TYPE_PREFIX: ("not a prefix", "write parts that each end in a dot, such as wardgate."),

@@ -40,13 +40,14 @@ TOY: Mapping[str, Protocol] = {"toy": Protocol(ToyLine, ToyAddress, ToyPoint)}
 
 
 def accepted(folder: Path, device: str, **files: str) -> Config:
-    """Load a folder with this device file, and others: `gateway`, `lines`, `more` devices, a profile named `own`."""
+    """Load a folder with this device file, and others: `gateway`, `lines`, `more` devices, `rules`, profile `own`."""
     places = {
         "gateway": "gateway.yaml",
         "lines": "lines.yaml",
         "device": "devices/device.yaml",
         "more": "devices/more.yaml",
         "own": "profiles/own.yaml",
+        "rules": "alarms/rules.yaml",
     }
     for name, text in {"gateway": GATEWAY, "lines": LINES, "device": device, **files}.items():
         path = folder / places[name]

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent.events import Names
+from config.model import Colour
+
 if TYPE_CHECKING:
     from config.errors import ConfigInvalid, Problem
-    from config.model import Config
+    from config.model import Alarm, Config
 
 
 class ProblemView(msgspec.Struct, frozen=True):
@@ -18,6 +21,15 @@ class ProblemView(msgspec.Struct, frozen=True):
     field: str
     message: str
     hint: str
+
+
+class Unconfirmed(msgspec.Struct, frozen=True):
+    """An alarm that does not run until somebody confirms what it depends on."""
+
+    alarm_id: str
+    colours: list[Colour]
+    text: Names
+    depends_on: Names
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -30,6 +42,7 @@ class Verdict(msgspec.Struct, frozen=True):
     devices: int = 0
     points: int = 0
     alarms: int = 0
+    unconfirmed: list[Unconfirmed] = []
 
 
 def praise(config: Config) -> Verdict:
@@ -41,6 +54,7 @@ def praise(config: Config) -> Verdict:
         devices=len(config.devices),
         points=sum(len(device.points) for device in config.devices),
         alarms=sum(len(device.alarms) for device in config.devices),
+        unconfirmed=[_waiting(alarm) for device in config.devices for alarm in device.unconfirmed],
     )
 
 
@@ -50,3 +64,13 @@ def blame(invalid: ConfigInvalid) -> Verdict:
 
 def _views(problems: tuple[Problem, ...]) -> list[ProblemView]:
     return [ProblemView(one.file, one.line, one.column, one.field, one.message, one.hint) for one in problems]
+
+
+def _waiting(alarm: Alarm) -> Unconfirmed:
+    depends_on = alarm.depends_on or alarm.text
+    return Unconfirmed(
+        alarm.id,
+        list(alarm.colours),
+        Names(zh=alarm.text.zh, en=alarm.text.en),
+        Names(zh=depends_on.zh, en=depends_on.en),
+    )

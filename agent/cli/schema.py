@@ -18,7 +18,7 @@ app = typer.Typer()
 )
 def schema(
     kind: Annotated[
-        Literal["gateway", "lines", "devices", "profile", "events", "asyncapi"] | None,
+        Literal["gateway", "lines", "devices", "alarms", "profile", "events", "asyncapi"] | None,
         typer.Argument(
             help="A configuration file (all of them if left out), all messages, or their AsyncAPI document.",
             show_default=False,

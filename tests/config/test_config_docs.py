@@ -22,13 +22,18 @@ def section(title: str) -> str:
 
 def test_snippets_are_a_configuration(tmp_path: Path) -> None:
     """Written to the files that they name, they are accepted without a warning."""
-    (tmp_path / "devices").mkdir()
     for name, text in SNIPPETS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     config = load(tmp_path, protocols())
     assert config.warnings == ()
     assert [device.id for device in config.devices] == ["lv-main", "lv-pumps", "ahu-1"]
-    assert "hvac.ahu/ahu-1/smoke#smoke" in {alarm.id for device in config.devices for alarm in device.alarms}
+    alarms = {alarm.id for device in config.devices for alarm in device.alarms}
+    assert {
+        "hvac.ahu/ahu-1/smoke#smoke",
+        "pwr.lv/lv-pumps/t_panel#panel-hot",
+        "pwr.lv/lv-pumps/u_an#voltage-a",
+    } < alarms
 
 
 def test_mistake_that_it_shows_is_real() -> None:

@@ -18,6 +18,7 @@ KINDS = {
     "gateway": [HOME / "examples" / "gateway.yaml"],
     "lines": [HOME / "examples" / "lines.yaml"],
     "devices": sorted((HOME / "examples" / "devices").glob("*.yaml")),
+    "alarms": sorted((HOME / "examples" / "alarms").glob("*.yaml")),
     "profile": sorted((HOME / "profiles").glob("*.yaml")),
 }
 SCHEMAS = schema(protocols())
@@ -61,6 +62,11 @@ def test_examples_are_content(kind: str, file: Path) -> None:
         ("devices", "devices: {a: {points: {u: {register: 1, type: f33}}}}\n"),
         ("devices", "devices: {a: {address: {unti: 1}}}\n"),
         ("devices", "devices: {a: {alarms: {x: {point: u, limit: {HHH: 1}}}}}\n"),
+        ("devices", "devices: {a: {alarms: {pack: 1}}}\n"),
+        ("devices", "devices: {a: {alarms: {pack: pwr.lv, override: {x: {limt: {H: 1}}}}}}\n"),
+        ("alarms", "rules: {a: {alarms: {pack: pwr.lv}}}\n"),
+        ("alarms", "rules: {a: {select: {sytem: or}, alarms: {pack: or}}}\n"),
+        ("alarms", "rules: {a: {select: {system: or}, alarms: {x: {pont: t}}}}\n"),
         ("devices", "common: {lin: a}\ndevices: {}\n"),
         ("profile", "protocol: modbus\npoints: {u: {register: 1}}\n"),
         ("profile", "protocol: modbus\nsource: s\npoints: {u: {object: 'analog-input,1'}}\n"),

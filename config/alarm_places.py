@@ -1,0 +1,268 @@
+"""The alarms of one device from all places where they may be written: at the device, in rules for many, from packs.
+
+Here is which row means which point, and what happens when two places, or a place and the device, do not fit. What is
+wrong with one alarm on one point is `config.alarms`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from config.alarms import alarm
+from config.files import AlarmSpec
+from config.layers import Layer, Source
+from config.model import Alarm, Point
+from config.validate import validate_rows
+from config.wording import near, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from config.alarm_files import AlarmsSpec
+    from config.alarms import Owner
+    from config.document import Key
+    from config.errors import Problem
+    from config.files import PointSpec
+    from config.packs import Packs
+    from config.validate import Report
+
+OVERRIDE_DEPTH = 2
+"""Down to single levels and languages: who moves H keeps HH, L and LL."""
+
+NUMBER = "{n}"
+"""In the point of an alarm: any number or name, so that one row means every pump, zone or cable of a device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What is written under one `alarms:`. `told`, of a rule for many devices: what was said of it already."""
+
+    spec: AlarmsSpec
+    source: Source
+    told: set[str] | None = None
+
+    def tells(self, what: str) -> bool:
+        """Whether it is news, and now no longer."""
+        if self.told is None:
+            return True
+        news = what not in self.told
+        self.told.add(what)
+        return news
+
+
+@dataclass(frozen=True, slots=True)
+class PackRow(Source):
+    """An alarm of a pack: what is wrong with it is told at its override, else where the pack is named."""
+
+    key: str = ""
+    block: Source | None = None
+
+    def problem(self, path: Sequence[Key], message: str, hint: str = "", *, at_key: bool = False) -> Problem:
+        override = self.layers[0]
+        if self.block is None or override.document.has((*override.path, *path)):
+            return Source.problem(self, path, message, hint, at_key=at_key)
+        return self.block.problem(("pack",), f"{self.key}: {message}", hint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One alarm as written, for one point. `pack` is where it comes from, if from one."""
+
+    key: str
+    source: Source
+    pack: str = ""
+
+    @property
+    def point(self) -> str | None:
+        point = self.source.data.get("point")
+        return point if isinstance(point, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """Those that run, and those that wait for somebody to confirm what they depend on."""
+
+    active: tuple[Alarm, ...]
+    unconfirmed: tuple[Alarm, ...]
+
+
+class Gathering:
+    """The alarms of one device. `unsure`: not every point is known, so a missing one is no mistake."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        points: Mapping[str, Point | PointSpec | None],
+        packs: Packs,
+        report: Report,
+        *,
+        unsure: bool,
+    ) -> None:
+        self._owner = owner
+        self._points = points
+        self._packs = packs
+        self._report = report
+        self._unsure = unsure
+
+    def gather(self, blocks: Iterable[Block]) -> Alarms:
+        """All alarms of the device; what is wrong is reported."""
+        rows = [row for block in blocks for row in self._present(block)]
+        specs = validate_rows(AlarmSpec, {str(n): row.source for n, row in enumerate(rows)}, self._report)
+        taken: dict[str, Source] = {}
+        active: list[Alarm] = []
+        unconfirmed: list[Alarm] = []
+        for row, spec in zip(rows, specs.values(), strict=True):
+            made = self._made(row, spec)
+            if spec is None or made is None or self._is_double(made, row, taken):
+                continue
+            (active if _may_run(spec, row, self._report) else unconfirmed).append(made)
+        return Alarms(tuple(active), tuple(unconfirmed))
+
+    def _made(self, row: _Row, spec: AlarmSpec | None) -> Alarm | None:
+        point = self._points.get(row.point) if row.point is not None else None
+        if spec is None or not isinstance(point, Point) or not self._is_in_its_unit(spec, point, row):
+            return None
+        return alarm(row.key, spec, self._owner, point, row.source, self._report)
+
+    def _is_in_its_unit(self, spec: AlarmSpec, point: Point, row: _Row) -> bool:
+        if spec.unit in {None, point.unit}:
+            return True
+        message = f"{point.id} is in {shown(point.unit)}, the alarm in {shown(spec.unit)}"
+        self._report.refuse(row.source, ("unit",), message, "correct the point, or write unit: and its limits for it")
+        return False
+
+    def _is_double(self, made: Alarm, row: _Row, taken: dict[str, Source]) -> bool:
+        first = taken.setdefault(made.id, row.source)
+        if first is row.source:
+            return False
+        place = first.problem((), "")
+        message = f"{made.id} is an alarm already, by {place.file}:{place.line}"
+        self._report.refuse(row.source, (), message, "write another key, or leave one of the two out", at_key=True)
+        return True
+
+    # --- which rows there are -------------------------------------------------------------------------------------
+
+    def _present(self, block: Block) -> Iterator[_Row]:
+        """The rows of a block whose points the device has."""
+        for name in dict.fromkeys(block.spec.pack):
+            yield from self._of_pack(name, block)
+        self._check_names(block)
+        for key in block.spec.own:
+            source = block.source.part(key)
+            found = list(self._numbered(_Row(key, source)))
+            yield from found
+            if not found and not self._unsure and source.data.get("optional") is not True:
+                self._miss(key, source, block)
+
+    def _miss(self, key: str, source: Source, block: Block) -> None:
+        """An alarm that is written out, on a point that the device has not."""
+        if block.tells(key):
+            name = source.data["point"]
+            whose = "this device" if block.told is None else self._owner.device
+            message = f"found {shown(name)}, no point of {whose}"
+            self._report.refuse(source, ("point",), message, near(name, self._points))
+
+    def _of_pack(self, name: str, block: Block) -> Iterator[_Row]:
+        pack = self._packs.get(name)
+        lacking: dict[str, str] = {}
+        for key, below in pack.rows.items() if pack else ():
+            if key in block.spec.omit:
+                continue
+            row = _overridden(key, below, name, block)
+            found = [self._single(each, block) for each in self._numbered(row)]
+            yield from (each for each in found if each.key not in block.spec.omit)
+            if not found and not self._unsure:
+                self._lack(row, block, lacking)
+        if lacking and block.tells(name):
+            what = ", ".join(f"{point} ({key})" for key, point in lacking.items())
+            message = f"{name} needs points that {self._owner.device} has not: {what}"
+            hint = f"add them, or write omit: [{', '.join(lacking)}]"
+            self._report.refuse(block.source, ("pack",), message, hint)
+
+    def _single(self, row: _Row, block: Block) -> _Row:
+        """One pump's, or zone's, alarm with what is overridden for it alone."""
+        below = row.source
+        is_one = isinstance(below, PackRow) and row.key != below.key and row.key in block.spec.override
+        return _overridden(row.key, below, row.pack, block) if is_one else row
+
+    def _lack(self, row: _Row, block: Block, lacking: dict[str, str]) -> None:
+        """An alarm of a pack, on a point that the device has not."""
+        if block.told is None and row.key in block.spec.override:
+            own = block.spec.override[row.key].get("point")
+            message = f"{self._owner.device} has no point {row.point}, which {row.key} of {row.pack} watches"
+            hint = near(own, self._points) if own else "remove the override, or write point: with the one it has"
+            self._report.refuse(row.source, ("point",) if own else (), message, hint, at_key=not own)
+        elif row.source.data.get("optional") is not True:
+            lacking[row.key] = str(row.point)
+
+    def _numbered(self, row: _Row) -> Iterator[_Row]:
+        """The row itself where the device has its point; one for each fitting point where it leaves the number open."""
+        if row.point is None or row.point in self._points:
+            yield row
+        elif NUMBER in row.point:
+            for match in filter(None, map(_open(row.point).fullmatch, self._points)):
+                key = row.key.replace(NUMBER, match[1].replace(".", "-"))
+                yield _Row(key, replace(row.source, data=_replaced(row.source.data, match[1])), row.pack)
+
+    def _check_names(self, block: Block) -> None:
+        """Whether packs, and the alarms of them that are changed or left out, exist."""
+        packs = [(name, self._packs.get(name)) for name in block.spec.pack]
+        for name in (name for name, pack in packs if pack is None):
+            self._report.refuse(
+                block.source, ("pack",), f"found {shown(name)}, no alarm pack", near(name, self._packs.names)
+            )
+        if any(pack is None for _, pack in packs):
+            return
+        keys = [key for _, pack in packs if pack for key in pack.rows]
+        for path, key in _named(block.spec):
+            if not _names_one(key, keys):
+                message = f"found {shown(key)}, no alarm of " + ("the pack" if packs else "a pack: none is named")
+                hint = near(key, keys) if packs else "write pack: beside it"
+                self._report.refuse(block.source, path, message, hint, at_key=True)
+
+
+def _named(spec: AlarmsSpec) -> Iterator[tuple[tuple[Key, ...], str]]:
+    """Every alarm of a pack that is changed or left out, by where that is written."""
+    yield from ((("override", key), key) for key in spec.override)
+    yield from ((("omit", index), key) for index, key in enumerate(spec.omit))
+
+
+def _names_one(key: str, keys: Iterable[str]) -> bool:
+    """Whether it is one of the keys, or one that a key with an open number becomes."""
+    return any(key == each or (NUMBER in each and _open(each).fullmatch(key)) for each in keys)
+
+
+def _open(text: str) -> re.Pattern[str]:
+    before, _, after = map(re.escape, text.partition(NUMBER))
+    return re.compile(f"{before}(.+){after}")
+
+
+def _overridden(key: str, below: Source, pack: str, block: Block) -> _Row:
+    """An alarm of a pack, with what is written about it at the place that names the pack."""
+    layers = tuple(Layer(layer.document, (*layer.path, "override", key)) for layer in block.source.layers)
+    over = Source(block.spec.override.get(key, {}), layers).over(below, OVERRIDE_DEPTH)
+    return _Row(key, PackRow(over.data, over.layers, key, block.source), pack)
+
+
+def _replaced(data: Any, number: str) -> Any:
+    """Every text in it with the number in its place."""
+    if isinstance(data, str):
+        return data.replace(NUMBER, number)
+    if isinstance(data, dict):
+        return {key: _replaced(value, number) for key, value in data.items()}
+    return [_replaced(value, number) for value in data] if isinstance(data, list) else data
+
+
+def _may_run(spec: AlarmSpec, row: _Row, report: Report) -> bool:
+    """Whether nothing has to be confirmed, or somebody has."""
+    if spec.depends_on is None:
+        return True
+    if spec.confirmed_by is None:
+        return False
+    written = row.source.layers[0]
+    if not all(written.document.has((*written.path, "limit", level)) for level in spec.limit or ()):
+        message = "the limit that is confirmed is not written"
+        report.refuse(row.source, ("confirmed_by",), message, "write limit: beside it, as confirmed for this site")
+    return True
