@@ -31,6 +31,7 @@ devices:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     shutil.copytree(BASE, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "devices" / "more.yaml").unlink()
     (tmp_path / "devices" / "meter.yaml").write_text(METER, encoding="utf-8")
     return tmp_path
 
