@@ -111,7 +111,7 @@ def connect(
     """
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
-        _refuse_foreign(connection, path, ours=ours)
+        refuse_foreign(connection, path, ours=ours)
         before_writing(connection)
         _prepare(connection, path, check_s_max, thorough=thorough)
         migrate(connection)
@@ -163,7 +163,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, check_s_max: float, *, 
         raise damaged(path, fault)
 
 
-def _refuse_foreign(connection: sqlite3.Connection, path: Path, *, ours: bool) -> None:
+def refuse_foreign(connection: sqlite3.Connection, path: Path, *, ours: bool = False) -> None:
+    """Raises `JournalUnusable` for a file that is not ours, or of a newer release."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application == 0 and tables == 0:

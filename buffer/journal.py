@@ -26,7 +26,7 @@ import asyncio
 import secrets
 import sqlite3
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
@@ -37,16 +37,17 @@ from buffer.errors import JournalClosed, JournalError, JournalUnavailable
 from buffer.ledger import Kept, Lane, Ledger, Loss, Position, Span
 from buffer.memory import Memory
 from buffer.opening import Opening
-from buffer.reader import Damaged, Reader, unavailable
+from buffer.reader import START, Damaged, Reader, unavailable
 from buffer.regain import Handover
 from buffer.writer import Work, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from buffer.epoch import Begin
     from buffer.incident import Incident
+    from buffer.reader import Place
     from buffer.record import Draft, Record
     from buffer.retention import Limits
     from buffer.store import Store, Stored
@@ -133,6 +134,8 @@ class Journal:
         self._news = asyncio.Event()
         self._ended = asyncio.Event()
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
+        # A long look back must not hold up what is being sent.
+        self._historians = ThreadPoolExecutor(1, thread_name_prefix="journal-history")
         self._reader: Reader | None = None
         self._reader_of = self._generation = 0
         self._closing = False
@@ -285,6 +288,40 @@ class Journal:
             await asyncio.Event().wait()
         return error
 
+    async def backup(self, to: Path) -> None:
+        """Write a copy of the journal as it is now, beside the commits, which wait a few milliseconds for it.
+
+        Whoever starts on the copy begins a new epoch. Raises `JournalError` where it cannot be made.
+        """
+        done: asyncio.Future[bool] = self._loop.create_future()
+
+        def told(failure: JournalError | None) -> None:
+            self._in_loop(self._take_told, done, failure)
+
+        if self._memory is not None or self._closing:
+            raise JournalUnavailable("the journal's disk is away", "try again when it is back")
+        self._writer.put_backup(to, told)
+        await done
+
+    def history(self, stream: str, from_ms: int, to_ms: int) -> AsyncIterator[list[Record]]:
+        """Records of a stream that happened in a time (`from_ms <= time_ms < to_ms`), some at a time, of all epochs.
+
+        Roughly in the order in which they happened. Raises `JournalUnavailable` where the file cannot be read now.
+        """
+        return self._history(stream, from_ms, to_ms)
+
+    async def _history(self, stream: str, from_ms: int, to_ms: int) -> AsyncIterator[list[Record]]:
+        place: Place | None = START
+        while place is not None:
+            if self._closing:
+                raise JournalClosed("the journal is closed")
+            records, place = await self._loop.run_in_executor(
+                self._historians, self._read_history, stream, from_ms, to_ms, place
+            )
+            yield records
+        if self._memory is not None:
+            yield self._memory.history(stream, from_ms, to_ms)
+
     async def close(self) -> None:
         """Store what is queued, empty the write-ahead log, release the folder. Allowed twice.
 
@@ -295,6 +332,7 @@ class Journal:
             # The reader first: the last connection to go must be the one that may checkpoint.
             await self._loop.run_in_executor(self._readers, self._close_reader)
             self._readers.shutdown(wait=False)
+            self._historians.shutdown(wait=True)
             self._writer.stop()
         await self._ended.wait()
         self._writer.join()
@@ -383,6 +421,14 @@ class Journal:
             if not self._away:
                 self._writer.put_job(lambda store, _: store.probe(lane, after))
             raise
+
+    def _read_history(self, stream: str, from_ms: int, to_ms: int, place: Place) -> tuple[list[Record], Place | None]:
+        try:
+            # A connection for each question: they are rare, and none is left open when the file is replaced.
+            with closing(Reader(self._opening.path, self._on_damaged)) as reader:
+                return reader.history(stream, from_ms, to_ms, place)
+        except sqlite3.Error as error:
+            raise unavailable(stream, error) from error
 
     def _connect_reader(self) -> None:
         self._close_reader()
@@ -481,6 +527,12 @@ class Journal:
         self._generation += 1
         self._announce(has_records=True)
         return True
+
+    def _take_told(self, done: asyncio.Future[bool], failure: JournalError | None) -> None:
+        if failure is not None:
+            fail(done, failure)
+        elif not done.done():
+            done.set_result(True)
 
     def _take_ended(self, error: JournalError) -> None:
         if not self._opened.done():

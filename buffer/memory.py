@@ -75,6 +75,16 @@ class Memory:
             size += held.chunk.raw_bytes
         return found[:limit]
 
+    def history(self, stream: str, from_ms: int, to_ms: int) -> list[Record]:
+        """What happened in that time."""
+        return [
+            record
+            for held in self._lanes.get(stream, ())
+            if held.chunk.time_max_ms >= from_ms and held.chunk.time_min_ms < to_ms
+            for record in self._records(stream, held)
+            if from_ms <= record.time_ms < to_ms
+        ]
+
     def since(self, written: Mapping[str, int]) -> list[tuple[str, Held]]:
         """What comes behind the sequence that is `written` of each stream."""
         return [

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from buffer.chunk import Unpacker, numbered
 from buffer.database import connect_reader
 from buffer.errors import JournalDamaged, JournalUnavailable
+from buffer.ledger import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from buffer.ledger import Lane
     from buffer.record import Record
 
 READ_BYTES_MAX = 4 * 1024 * 1024
@@ -27,7 +27,13 @@ CACHE_CHUNKS = 8
 """Unpacked chunks that are kept: a reader that takes 50 records at a time unpacks each chunk of 1,000 once."""
 
 
-Damaged = tuple["Lane", int, int]
+Place = tuple[int, int, int, int]
+"""Where a look back goes on: behind the lane, the latest and the earliest time, and the id of a chunk."""
+
+START: Place = (0, -(2**62), -(2**62), 0)
+HISTORY_CHUNKS = 16
+
+Damaged = tuple[Lane, int, int]
 """A chunk that cannot be what was stored: its lane, first and last sequence."""
 
 
@@ -53,6 +59,15 @@ class Reader:
                 return self._read(lane, after, before, limit)
         except sqlite3.Error as error:
             raise unavailable(f"{lane.stream}/{after + 1}", error) from error
+
+    def history(self, stream: str, from_ms: int, to_ms: int, place: Place) -> tuple[list[Record], Place | None]:
+        """Records with `from_ms <= time_ms < to_ms` of all epochs, some of them, and where to go on for more."""
+        try:
+            self._connection.execute("BEGIN")
+            with self._connection:
+                return self._history(stream, from_ms, to_ms, place)
+        except sqlite3.Error as error:
+            raise unavailable(stream, error) from error
 
     def close(self) -> None:
         self._connection.close()
@@ -88,6 +103,28 @@ class Reader:
                 break
             after = rows[-1][2]  # Nothing of it was sound: there may be more behind it.
         return found[:limit]
+
+    def _history(self, stream: str, from_ms: int, to_ms: int, place: Place) -> tuple[list[Record], Place | None]:
+        lanes = self._connection.execute(
+            """SELECT lane.id, name FROM lane JOIN epoch ON epoch.id = lane.epoch
+            WHERE stream = ? AND lane.id >= ? ORDER BY lane.id""",
+            (stream, place[0]),
+        ).fetchall()
+        for lane_id, name in lanes:
+            lane = Lane(name, stream)
+            after = place[1:] if lane_id == place[0] else START[1:]
+            rows = self._connection.execute(
+                """SELECT time_max_ms, time_min_ms, id, first_seq, last_seq, recorded_ms, raw_bytes FROM chunk
+                WHERE lane = ? AND time_max_ms >= ? AND time_min_ms < ? AND (time_max_ms, time_min_ms, id) > (?, ?, ?)
+                ORDER BY time_max_ms, time_min_ms, id LIMIT ?""",
+                (lane_id, from_ms, to_ms, *after, HISTORY_CHUNKS),
+            ).fetchall()
+            if rows:
+                self._lane(lane)
+                chunks = [self._chunk(lane, *row[2:]) for row in rows]
+                found = [record for chunk in chunks for record in chunk if from_ms <= record.time_ms < to_ms]
+                return found, (lane_id, *rows[-1][:3])
+        return [], None
 
     def _chunk(
         self, lane: Lane, chunk_id: int, first: int, last: int, recorded_ms: int, raw_bytes: int

@@ -19,6 +19,7 @@ from itertools import chain
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Protocol
 
+from buffer.archive import copy
 from buffer.database import CLOSED
 from buffer.errors import JournalClosed, JournalDamaged, JournalError, JournalUnavailable
 from buffer.retention import Retention
@@ -26,6 +27,7 @@ from buffer.retention import Retention
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from buffer.ledger import Ledger
     from buffer.opening import Opening
@@ -170,6 +172,10 @@ class Writer:
             self._wake.notify()
             return waiting
 
+    def put_backup(self, to: Path, done: Callable[[JournalError | None], None]) -> None:
+        """Have a copy made beside the commits; `done` is called in the thread, with why there is none."""
+        self.put_job(lambda store, _: self._back_up(store, to, done))
+
     def stop(self) -> None:
         """Finish what is queued, then end."""
         with self._wake:
@@ -284,6 +290,26 @@ class Writer:
         self._more = self._tidy(store, retention) or bool(self._jobs)
         self._beat(store)
         return bool(works) or bool(self._jobs) or not self._stopping
+
+    def _back_up(self, store: Store, to: Path, done: Callable[[JournalError | None], None]) -> None:
+        failure: JournalError | None = JournalUnavailable("the disk went away while the copy was made", "try again")
+        try:
+            copy(store.connection, to, lambda: self._go_on(store))
+            failure = None
+        except JournalDamaged:
+            raise
+        except JournalError as error:
+            failure = error
+        finally:
+            done(failure)
+
+    def _go_on(self, store: Store) -> None:
+        """What cannot wait while a copy is made."""
+        works = self._take(0.0)
+        if works:
+            self._commit(store, works)
+        store.checkpoint_if_due(self._limits.checkpoint_bytes)
+        self._beat(store)
 
     def _take(self, wait_s: float) -> Sequence[Work]:
         with self._wake:
