@@ -9,17 +9,19 @@ import asyncio
 import difflib
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.control.desk import Refusal
 from agent.envelope import splice
 from agent.events import Names, rfc3339
+from agent.past import Past
 from agent.pipeline import Order
 from agent.presence import point_view
 from agent.rules import AlarmCommand, Refused
 from agent.status import JournalView, PointView, Status, StreamView
-from buffer.errors import JournalUnavailable
+from buffer.errors import JournalError, JournalUnavailable
 from buffer.ledger import BEFORE
 from config.model import STREAMS
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from agent.pipeline import Pipeline
     from agent.poll import LineWorker
     from agent.rules import Rules
-    from agent.status import AlarmView
+    from agent.status import AlarmView, HistoryView, TransitionView
     from agent.uplink.uplink import Uplink
     from buffer.journal import Journal
     from buffer.record import Record
@@ -89,6 +91,7 @@ class OperatorDesk:
         self._started = clock.wall()
         self._rates = Rates()
         self._board = board
+        self._past = Past(journal, clock)
 
     # --- the present ----------------------------------------------------------------------------------------------
 
@@ -213,6 +216,25 @@ class OperatorDesk:
     def _device(self, name: str) -> Device:
         devices = {device.id: device for device in self._config.devices}
         return devices[_find(name, list(devices), "device")]
+
+    # --- the past -------------------------------------------------------------------------------------------------
+
+    async def history(self, point: str, from_s: float, to_s: float, every_s: float | None) -> HistoryView:
+        name, _, wanted = point.partition("/")
+        known = {each.id: each for each in self._device(name).points}
+        return await self._past.of_point(known[_find(wanted, list(known), f"point of {name}")], from_s, to_s, every_s)
+
+    async def alarm_history(self, alarm_id: str | None, from_s: float, to_s: float) -> list[TransitionView]:
+        found = await self._past.of_alarms(alarm_id, from_s, to_s)
+        if alarm_id is not None and not found:  # One that is configured no longer may still have a past.
+            _find(alarm_id, list(self._rules.runs), "alarm")
+        return found
+
+    async def backup(self, path: str) -> None:
+        try:
+            await self._journal.backup(Path(path))
+        except JournalError as error:
+            raise Refusal(error.what, error.hint) from error
 
     # --- records and commands -------------------------------------------------------------------------------------
 

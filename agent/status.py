@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from agent.events import AlarmState, ClockState, DeviceCondition, Names, QualityName, Value
+from agent.events import Action, AlarmState, ClockState, DeviceCondition, Names, QualityName, Value
 from config.model import Colour
 
 
@@ -106,6 +106,60 @@ class PointView(View, frozen=True, kw_only=True):
     time: str | None
     age_s: float | None
     address: str
+
+
+class HistoryRow(View, frozen=True, kw_only=True):
+    """One sample, or a stretch of time from `time` on: `last` value, worst quality, and what the numbers were."""
+
+    time: str
+    last: Value
+    q: QualityName
+    count: int
+    min: float | None
+    max: float | None
+    mean: float | None
+
+
+class GapView(View, frozen=True, kw_only=True):
+    """From one sample, or the beginning of what was asked for, to the next one: longer than a sample stands."""
+
+    begin: str
+    end: str
+
+
+class HistoryView(View, frozen=True, kw_only=True):
+    """A point's past, oldest first. `every_s` is None where each row is one sample as it was stored.
+
+    A sample stands until the next one, but at most `hold_s`; where there was none for longer than that is a gap.
+    """
+
+    point: str
+    unit: str
+    every_s: float | None
+    hold_s: float
+    rows: list[HistoryRow]
+    gaps: list[GapView]
+
+
+class TransitionView(View, frozen=True, kw_only=True):
+    """What an alarm did once; `n` counts within its occurrence. `by` is who had acknowledged it by then."""
+
+    time: str
+    alarm_id: str
+    occurrence_id: str
+    n: int
+    action: Action
+    ended: bool
+    state: AlarmState
+    colour: Colour
+    level: str | None
+    value: Value
+    unit: str
+    q: QualityName
+    by: str | None
+    comment: str | None
+    text: Names
+    test: bool
 
 
 class AlarmView(View, frozen=True, kw_only=True):

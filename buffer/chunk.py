@@ -83,7 +83,7 @@ class Unpacker:
             if zstandard.frame_content_size(blob) != raw_bytes:
                 raise JournalDamaged("its size is not what was stored")
             rows = self._decode(self._decompress(blob))
-        except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+        except (zstandard.ZstdError, msgspec.MsgspecError, TypeError) as error:  # A damaged row may hold no bytes.
             raise JournalDamaged(str(error)) from error
         if len(rows) != records:
             raise JournalDamaged(f"it holds {len(rows)} records instead of {records}")

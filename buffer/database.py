@@ -44,8 +44,9 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         """Raises `JournalLocked` and `JournalUnusable`."""
         if not folder.is_dir():
+            what = "is not a folder" if folder.exists() else "does not exist"
             raise JournalUnusable(
-                f"the journal folder {folder} does not exist", "create it, or set journal.path in gateway.yaml"
+                f"the journal folder {folder} {what}", "create it, or set journal.path in gateway.yaml"
             )
         try:
             self._fd = self._open(folder)
@@ -79,10 +80,13 @@ class FolderLock:
 
     def _open(self, folder: Path) -> int:
         try:
-            return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             if error.errno not in AWAY:
                 raise
+        else:
+            give(folder / LOCK, folder)
+            return fd
         # A disk that is full or cannot be written is no reason not to start, and a folder can be locked as well.
         file = folder / LOCK
         return os.open(file if file.exists() else folder, os.O_RDONLY | os.O_CLOEXEC)
@@ -93,6 +97,14 @@ class FolderLock:
         words = os.pread(self._fd, LOCK_BYTES, 0).decode("ascii", "replace").split()
         state = words[1] if len(words) > 1 else NEVER
         return (words[0] if words else "unknown"), (state if state in {OPEN, CLOSED} else NEVER)
+
+
+def give(file: Path, folder: Path) -> None:
+    """To the owner of the folder, as far as we may: who makes it may be another one than the daemon."""
+    owner = folder.stat()
+    with suppress(PermissionError):
+        if (owner.st_uid, owner.st_gid) != (file.stat().st_uid, file.stat().st_gid):
+            os.chown(file, owner.st_uid, owner.st_gid)
 
 
 def connect(
@@ -205,10 +217,10 @@ def renew(connection: sqlite3.Connection, reason: str) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, 1)", (f"{RENEW}{reason}",))
 
 
-def check(connection: sqlite3.Connection, s_max: float, *, thorough: bool = False) -> str:
+def check(connection: sqlite3.Connection, s_max: float, *, thorough: bool = False) -> str | None:
     """SQLite's quick check, or its thorough one, which also compares tables with their indexes.
 
-    Broken off after `s_max` seconds. Gives the first fault, or nothing where none was found in that time.
+    Gives the first fault, or an empty text where there is none; None where it was broken off after `s_max` seconds.
     """
     expired = Event()
 
@@ -225,8 +237,10 @@ def check(connection: sqlite3.Connection, s_max: float, *, thorough: bool = Fals
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
             raise
-        return ""
+        return None
     finally:
         timer.cancel()
         timer.join()
-    return "" if found == "ok" or expired.is_set() else str(found)
+    if found == "ok":
+        return ""
+    return None if expired.is_set() else str(found)

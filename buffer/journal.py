@@ -138,6 +138,7 @@ class Journal:
         self._historians = ThreadPoolExecutor(1, thread_name_prefix="journal-history")
         self._reader: Reader | None = None
         self._reader_of = self._generation = 0
+        self._copies: set[asyncio.Future[bool]] = set()
         self._closing = False
 
     @classmethod
@@ -298,8 +299,12 @@ class Journal:
         def told(failure: JournalError | None) -> None:
             self._in_loop(self._take_told, done, failure)
 
-        if self._memory is not None or self._closing:
+        if self._ended.is_set() or self._closing:
+            raise JournalClosed("the journal is closed")
+        if self._memory is not None:
             raise JournalUnavailable("the journal's disk is away", "try again when it is back")
+        self._copies.add(done)
+        done.add_done_callback(self._copies.discard)
         self._writer.put_backup(to, told)
         await done
 
@@ -385,6 +390,8 @@ class Journal:
         self._away = reason
         self._is_returning = False
         works = self._writer.overtake()
+        for copy in list(self._copies):
+            fail(copy, JournalUnavailable("the journal's disk is away", "try again when it is back"))
         self.pending_bytes -= sum(work.size for work in works)
         self._remember(self._memory or self._begin_memory(), works)
         self._room.set()
@@ -426,7 +433,12 @@ class Journal:
         try:
             # A connection for each question: they are rare, and none is left open when the file is replaced.
             with closing(Reader(self._opening.path, self._on_damaged)) as reader:
-                return reader.history(stream, from_ms, to_ms, place)
+                try:
+                    return reader.history(stream, from_ms, to_ms, place)
+                except JournalUnavailable:
+                    if fault := reader.fault():
+                        self._writer.put_job(lambda store, _: store.give_up(fault))
+                    raise
         except sqlite3.Error as error:
             raise unavailable(stream, error) from error
 
@@ -540,6 +552,8 @@ class Journal:
         for work in self._writer.overtake():
             self.pending_bytes -= work.size
             fail(work.done, error)
+        for copy in list(self._copies):
+            fail(copy, error)
         self._ended.set()
         self._room.set()
         self._announce(has_records=False)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from buffer.chunk import Unpacker, numbered
-from buffer.database import connect_reader
+from buffer.database import check, connect_reader, primary
 from buffer.errors import JournalDamaged, JournalUnavailable
 from buffer.ledger import Lane
 
@@ -32,6 +32,10 @@ Place = tuple[int, int, int, int]
 
 START: Place = (0, -(2**62), -(2**62), 0)
 HISTORY_CHUNKS = 16
+FAULT_S_MAX = 5.0
+
+UNREADABLE = (sqlite3.Error, TypeError, ValueError)
+"""What SQLite says, and what a row leads to that was never written like that."""
 
 Damaged = tuple[Lane, int, int]
 """A chunk that cannot be what was stored: its lane, first and last sequence."""
@@ -57,7 +61,7 @@ class Reader:
             self._connection.execute("BEGIN")
             with self._connection:
                 return self._read(lane, after, before, limit)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise unavailable(f"{lane.stream}/{after + 1}", error) from error
 
     def history(self, stream: str, from_ms: int, to_ms: int, place: Place) -> tuple[list[Record], Place | None]:
@@ -66,8 +70,15 @@ class Reader:
             self._connection.execute("BEGIN")
             with self._connection:
                 return self._history(stream, from_ms, to_ms, place)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise unavailable(stream, error) from error
+
+    def fault(self) -> str:
+        """What is wrong with the file, if that is found in `FAULT_S_MAX`."""
+        try:
+            return check(self._connection, FAULT_S_MAX, thorough=True) or ""
+        except sqlite3.Error as error:
+            return str(error) if primary(error) == sqlite3.SQLITE_CORRUPT else ""
 
     def close(self) -> None:
         self._connection.close()
@@ -135,11 +146,12 @@ class Reader:
         if records is not None:
             self._cache.move_to_end(key)
             return records
-        *place, blob = self._connection.execute(
+        row = self._connection.execute(
             "SELECT lane, first_seq, last_seq, blob FROM chunk WHERE id = ?", (chunk_id,)
         ).fetchone()
+        is_the_one = row is not None and row[:3] == (lane_id, first, last)
         try:
-            rows = self._unpacker.unpack(blob, raw_bytes, last - first + 1 if place == [lane_id, first, last] else -1)
+            rows = self._unpacker.unpack(row[3] if is_the_one else b"", raw_bytes, last - first + 1)
         except JournalDamaged:
             if self._on_damaged is not None:
                 self._on_damaged((lane, first, last))
@@ -150,5 +162,5 @@ class Reader:
         return records
 
 
-def unavailable(what: str, error: sqlite3.Error) -> JournalUnavailable:
+def unavailable(what: str, error: Exception) -> JournalUnavailable:
     return JournalUnavailable(f"reading {what} failed ({error})", "check the disk")

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from buffer.database import WAL_BYTES_MAX, transaction
+from buffer.errors import JournalDamaged
 from buffer.ledger import Kept
 from buffer.store import TRANSACTION_BYTES
 
@@ -130,7 +131,10 @@ class Retention:
         self._quotas = quotas(limits)
 
     def step(self) -> bool:
-        """One transaction's worth of work; whether there was any, so there may be more. Raises `sqlite3.Error`."""
+        """One transaction's worth of work; whether there was any, so there may be more.
+
+        Raises `sqlite3.Error` and `JournalDamaged`.
+        """
         return self._by_age() or self._by_size() or self._shrink()
 
     def mend(self, lane: Lane, first: int, last: int) -> None:
@@ -211,13 +215,18 @@ class Retention:
         return True
 
     def _victims(self, lane: Lane, span: Span, before_ms: int, size: int) -> Iterator[Victim]:
-        """The oldest chunks that lie wholly in the span and were stored before `before_ms`: about `size` bytes."""
+        """The oldest chunks that lie wholly in the span and were stored before `before_ms`: about `size` bytes.
+
+        Raises `JournalDamaged` for a row that was never written like that.
+        """
         first, last = span
         for row in self._store.connection.execute(
             """SELECT id, first_seq, last_seq, recorded_ms, raw_bytes, length(blob) FROM chunk
             WHERE lane = ? AND last_seq BETWEEN ? AND ? AND first_seq >= ? ORDER BY last_seq LIMIT ?""",
             (self._store.lane_ids[lane], first, last, first, STEP_CHUNKS),
         ):
+            if not all(isinstance(value, int) for value in row):
+                raise JournalDamaged("a row that was never written")
             if row[3] >= before_ms or size <= 0:
                 return
             size -= row[5]

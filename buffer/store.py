@@ -19,6 +19,7 @@ from buffer.database import RENEW, connect_reader, transaction
 from buffer.epoch import FIRST, RENEWED, Begun, Previous, nothing
 from buffer.errors import JournalDamaged
 from buffer.ledger import Kept, Lane, Ledger, Loss, Mark, Span
+from buffer.reader import READ_CHUNKS_MAX
 
 if TYPE_CHECKING:
     import sqlite3
@@ -221,13 +222,19 @@ class Store:
         return True
 
     def probe(self, lane: Lane, after: int) -> None:
-        """Read what comes next in a lane. Raises `JournalDamaged` and `sqlite3.Error` where that cannot be done."""
-        row = self.connection.execute(
-            "SELECT id, first_seq, last_seq FROM chunk WHERE lane = ? AND last_seq > ? ORDER BY last_seq LIMIT 1",
-            (self.lane_ids.get(lane), after),
-        ).fetchone()
-        if row is not None:
+        """Read what a reader may have read. Raises `JournalDamaged` and `sqlite3.Error` where that cannot be done."""
+        for row in self.connection.execute(
+            "SELECT id, first_seq, last_seq FROM chunk WHERE lane = ? AND last_seq > ? ORDER BY last_seq LIMIT ?",
+            (self.lane_ids.get(lane), after, READ_CHUNKS_MAX),
+        ).fetchall():
+            if not all(isinstance(value, int) for value in row):
+                raise JournalDamaged("a row that was never written")
+            self.pulse()
             self.is_sound(row[0], lane, row[1:])
+
+    def give_up(self, fault: str) -> None:
+        """A reader has found the file damaged. Raises `JournalDamaged`."""
+        raise JournalDamaged(fault)
 
     def flush(self) -> None:
         """Persist what was settled or lost, if anything was."""

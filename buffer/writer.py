@@ -174,7 +174,7 @@ class Writer:
 
     def put_backup(self, to: Path, done: Callable[[JournalError | None], None]) -> None:
         """Have a copy made beside the commits; `done` is called in the thread, with why there is none."""
-        self.put_job(lambda store, _: self._back_up(store, to, done))
+        self.put_job(lambda store, retention: self._back_up(store, retention, to, done))
 
     def stop(self) -> None:
         """Finish what is queued, then end."""
@@ -280,21 +280,33 @@ class Writer:
         self._owner.ended(error)
 
     def _round(self, store: Store, retention: Retention) -> bool:
-        """Commit what waits, tidy up; whether there will be another round."""
-        works = self._take(0.0 if self._more else TICK_S)
+        """Commit what waits, or do a job, and tidy up; whether there will be another round."""
+        has_works = self._attend(store, retention, 0.0 if self._more else TICK_S)
+        if self._jobs and not has_works:
+            self._jobs.popleft()(store, retention)
+        return has_works or bool(self._jobs) or not self._stopping
+
+    def _attend(self, store: Store, retention: Retention, wait_s: float) -> bool:
+        """Commit what waits, and tidy up for a moment; whether there was anything to commit."""
+        works = self._take(wait_s)
         store.pulse()
         if works:
             self._commit(store, works)
-        elif self._jobs:
-            self._jobs.popleft()(store, retention)
         self._more = self._tidy(store, retention) or bool(self._jobs)
         self._beat(store)
-        return bool(works) or bool(self._jobs) or not self._stopping
+        return bool(works)
 
-    def _back_up(self, store: Store, to: Path, done: Callable[[JournalError | None], None]) -> None:
+    def _back_up(
+        self, store: Store, retention: Retention, to: Path, done: Callable[[JournalError | None], None]
+    ) -> None:
+        def go_on() -> None:
+            if self._stopping:
+                raise JournalClosed("the journal is closed before the copy is complete")
+            self._attend(store, retention, 0.0)
+
         failure: JournalError | None = JournalUnavailable("the disk went away while the copy was made", "try again")
         try:
-            copy(store.connection, to, lambda: self._go_on(store))
+            copy(store.connection, to, go_on)
             failure = None
         except JournalDamaged:
             raise
@@ -302,14 +314,6 @@ class Writer:
             failure = error
         finally:
             done(failure)
-
-    def _go_on(self, store: Store) -> None:
-        """What cannot wait while a copy is made."""
-        works = self._take(0.0)
-        if works:
-            self._commit(store, works)
-        store.checkpoint_if_due(self._limits.checkpoint_bytes)
-        self._beat(store)
 
     def _take(self, wait_s: float) -> Sequence[Work]:
         with self._wake:

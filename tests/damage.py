@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 PAGE = 4096
@@ -113,6 +115,18 @@ GALLERY: dict[str, Damage] = {
     "a bit somewhere": bits(1, 15 * PAGE, -1),
     "bits everywhere": bits(200, 100, -1),
 }
+
+
+def behind_the_index(path: Path, statement: str) -> None:
+    """Change rows without their indexes hearing of it, as a lost write does."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        indexes = connection.execute("SELECT * FROM sqlite_master WHERE name LIKE 'chunk_%'").fetchall()
+        connection.execute("DELETE FROM sqlite_master WHERE name LIKE 'chunk_%'")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(statement)
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.executemany("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", indexes)
 
 
 def copy_of(folder: Path, to: Path) -> Path:

@@ -12,12 +12,16 @@ from agent.events import Actor, Names
 from agent.status import (
     AlarmView,
     DeviceView,
+    GapView,
     HealthView,
+    HistoryRow,
+    HistoryView,
     JournalView,
     LineView,
     PointView,
     Status,
     StreamView,
+    TransitionView,
     UplinkView,
 )
 from drivers.errors import NoAnswer, Refused
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
-    from agent.events import AlarmState, QualityName, Value
+    from agent.events import Action, AlarmState, QualityName, Value
 
 NOW = "2026-11-21T03:15:07.412Z"
 
@@ -159,11 +163,34 @@ def status() -> Status:
     )
 
 
+def transition(action: Action, state: AlarmState) -> TransitionView:
+    one = alarm(state)
+    return TransitionView(
+        time=NOW,
+        alarm_id=one.alarm_id,
+        occurrence_id=one.occurrence_id,
+        n=1,
+        action=action,
+        ended=False,
+        state=state,
+        colour=one.colour,
+        level=one.level,
+        value=one.value,
+        unit=one.unit,
+        q=one.q,
+        by=None,
+        comment=None,
+        text=one.text,
+        test=True,
+    )
+
+
 class FakeDesk:
     """Keeps the promises of `Desk`; `actors` remembers who acknowledged, `open_streams` how many are being read."""
 
     def __init__(self) -> None:
         self.actors: list[Actor] = []
+        self.backups: list[str] = []
         self.open_streams = 0
         self.acknowledged = False
 
@@ -185,6 +212,26 @@ class FakeDesk:
         if device == "ups-1":
             raise Refused("127.77.0.13:1502", "connection refused", "check the port")
         return [one for one in self.points(device) if not points or one.point in points]
+
+    async def history(self, point: str, from_s: float, to_s: float, every_s: float | None) -> HistoryView:
+        self._known(point.partition("/")[0])
+        if to_s - from_s > 86_400 * 30:
+            raise Refusal("that is too much history for one answer", "ask for less time")
+        numbers = {"min": 397.5, "max": 399.0, "mean": 398.2} if every_s else {"min": None, "max": None, "mean": None}
+        row = HistoryRow(time=NOW, last=398.25, q="good", count=60 if every_s else 1, **numbers)
+        gap = GapView(begin="2026-11-21T02:00:00.000Z", end="2026-11-21T03:14:00.000Z")
+        return HistoryView(point=point, unit="V", every_s=every_s, hold_s=302.0, rows=[row], gaps=[gap])
+
+    async def alarm_history(self, alarm_id: str | None, from_s: float, to_s: float) -> list[TransitionView]:
+        if alarm_id not in (None, alarm().alarm_id):
+            raise LookupError(f"no alarm '{alarm_id}'; did you mean '{alarm().alarm_id}'?")
+        raised, cleared = transition("raise", "UNACK"), transition("clear", "RTNUN")
+        return [raised, cleared] if to_s - from_s > 3600 else []
+
+    async def backup(self, path: str) -> None:
+        if "nowhere" in path:
+            raise Refusal(f"the copy {path} cannot be written", "choose another place")
+        self.backups.append(path)
 
     def watch(self, points: Sequence[str]) -> AsyncGenerator[list[PointView], None]:
         for one in points:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli import show
+from agent.cli import alarm_history, show
 from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Socket, client
 from agent.cli.show import Cell, Row
 from agent.cli.words import Words
@@ -55,6 +55,9 @@ def reset(
 ) -> None:
     """Release a latched alarm that is acknowledged and whose condition is over; never resets anything in the field."""
     _show(client(config, socket).reset(alarm, comment), Words(lang), as_json)
+
+
+app.command("history", epilog="Example: wardgate alarms history --from 2h")(alarm_history.alarm_history)
 
 
 def _show(after: AlarmView, words: Words, as_json: bool) -> None:

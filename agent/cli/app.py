@@ -13,7 +13,21 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from agent.cli import alarms, check, consume, demo, devices, journal, points, read, schema, status, version, watch
+from agent.cli import (
+    alarms,
+    check,
+    consume,
+    demo,
+    devices,
+    history,
+    journal,
+    points,
+    read,
+    schema,
+    status,
+    version,
+    watch,
+)
 from agent.cli import run as run_options
 from agent.cli.options import ETC, ConfigDir
 from agent.control.client import ControlError, DaemonUnreachable, UnknownName
@@ -43,6 +57,7 @@ VERBS = {
     "read": read.app,
     "watch": watch.app,
     "alarms": alarms.app,
+    "history": history.app,
     "journal": journal.app,
     "consume": consume.app,
     "version": version.app,

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from agent.status import AlarmView, PointView, Status
+from agent.status import AlarmView, HistoryView, PointView, Status, TransitionView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,7 +72,7 @@ class Client:
 
     def __init__(self, path: Path, timeout_s: float | None = None) -> None:
         self.path = path
-        self._timeout_s = ANSWER_S_MAX if timeout_s is None else timeout_s
+        self._timeout_s: float | None = ANSWER_S_MAX if timeout_s is None else timeout_s
 
     def status(self) -> Status:
         return self._ask("GET", "/v1/status", Status)
@@ -84,6 +84,21 @@ class Client:
     def read(self, device: str, points: Sequence[str]) -> list[PointView]:
         """Ask the device itself, now."""
         return self._ask("POST", "/v1/read", list[PointView], {"device": device, "points": list(points)})
+
+    def history(self, point: str, from_s: float, to_s: float, every_s: float | None) -> HistoryView:
+        """What a point was between two moments, epoch seconds."""
+        asked = {"point": point, "from_s": from_s, "to_s": to_s} | ({"every_s": every_s} if every_s else {})
+        return self._ask("GET", "/v1/history?" + urlencode(asked), HistoryView)
+
+    def alarm_history(self, alarm_id: str | None, from_s: float, to_s: float) -> list[TransitionView]:
+        """What alarms did between two moments, or one of them."""
+        asked = {"from_s": from_s, "to_s": to_s} | ({"alarm_id": alarm_id} if alarm_id is not None else {})
+        return self._ask("GET", "/v1/alarms/history?" + urlencode(asked), list[TransitionView])
+
+    def backup(self, path: Path) -> None:
+        """Have the daemon copy its journal. Waits as long as that takes."""
+        self._timeout_s = None
+        self._ask("POST", "/v1/journal/backup", dict[str, str], {"path": str(path.absolute())})
 
     def acknowledge(self, alarm_id: str, comment: str = "") -> AlarmView:
         body = {"alarm_id": alarm_id, "comment": comment}

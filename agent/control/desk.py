@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from agent.events import Actor
-    from agent.status import AlarmView, PointView, Status
+    from agent.status import AlarmView, HistoryView, PointView, Status, TransitionView
 
 
 class Refusal(Exception):
@@ -46,6 +46,17 @@ class Desk(Protocol):
 
     def tail(self, streams: Sequence[str]) -> AsyncGenerator[bytes, None]:
         """Envelopes stored from now on, one JSON line each; no `streams` means all. Raises `LookupError`."""
+
+    async def history(self, point: str, from_s: float, to_s: float, every_s: float | None) -> HistoryView:
+        """What `device/point` was between two moments (epoch seconds). Raises `LookupError`, or `Refusal` where that is
+        too much.
+        """
+
+    async def alarm_history(self, alarm_id: str | None, from_s: float, to_s: float) -> list[TransitionView]:
+        """What alarms did between two moments, or one of them, the oldest first. Raises as `history`."""
+
+    async def backup(self, path: str) -> None:
+        """Copy the journal to an absolute path, beside everything else. Raises `Refusal`."""
 
     async def acknowledge(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
         """The alarm afterwards, stored. Raises `LookupError`, or `Refusal` where nothing is left to acknowledge."""

@@ -21,7 +21,7 @@ import socket
 import stat
 import struct
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -55,6 +55,23 @@ class SocketBlocked(Exception):
 class ReadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str
     points: list[str] = []
+
+
+class HistoryRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    point: str
+    from_s: float
+    to_s: float
+    every_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+
+class AlarmHistoryRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    from_s: float
+    to_s: float
+    alarm_id: str | None = None
+
+
+class BackupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    path: str
 
 
 class AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,6 +163,9 @@ def _app(desk: Desk) -> web.Application:
     app.router.add_post("/v1/read", api.read)
     app.router.add_get("/v1/watch", api.watch)
     app.router.add_get("/v1/tail", api.tail)
+    app.router.add_get("/v1/history", api.history)
+    app.router.add_get("/v1/alarms/history", api.alarm_history)
+    app.router.add_post("/v1/journal/backup", api.backup)
     app.router.add_post("/v1/alarms/acknowledge", api.acknowledge)
     app.router.add_post("/v1/alarms/reset", api.reset)
     app.on_shutdown.append(api.end_streams)
@@ -174,6 +194,19 @@ class _Api:
 
     async def tail(self, request: web.Request) -> web.StreamResponse:
         return await self._stream(request, self._desk.tail(request.query.getall("stream", [])), bytes)
+
+    async def history(self, request: web.Request) -> web.Response:
+        asked = msgspec.convert(dict(request.query), HistoryRequest, strict=False)
+        return _json(await self._desk.history(asked.point, asked.from_s, asked.to_s, asked.every_s))
+
+    async def alarm_history(self, request: web.Request) -> web.Response:
+        asked = msgspec.convert(dict(request.query), AlarmHistoryRequest, strict=False)
+        return _json(await self._desk.alarm_history(asked.alarm_id, asked.from_s, asked.to_s))
+
+    async def backup(self, request: web.Request) -> web.Response:
+        asked = msgspec.json.decode(await request.read(), type=BackupRequest)
+        await asyncio.shield(self._desk.backup(asked.path))
+        return _json({})
 
     async def acknowledge(self, request: web.Request) -> web.Response:
         return await self._order(request, self._desk.acknowledge)

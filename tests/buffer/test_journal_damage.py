@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+import sqlite3
 from collections import defaultdict
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import TYPE_CHECKING
 
 import pytest
-from damage import GALLERY, PAGE, bits, copy_of, zeroed
+from damage import GALLERY, PAGE, behind_the_index, bits, copy_of, zeroed
 from journal_desk import MEBIBYTE, OpenJournal, Wall, drafts
 
 from buffer.errors import JournalUnavailable
@@ -194,6 +195,62 @@ async def test_a_flipped_bit_in_a_body_costs_that_chunk_only(tmp_path: Path, ope
     assert journal.cursor("main")[0].unsettled == 2
     assert journal.stats().incident is None
     assert await journal.append(drafts("alarm", "d")), "nothing else has come of it"
+
+
+async def past(journal: Journal, stream: str) -> set[bytes]:
+    """Tries again while the journal is taking care of what it has just found."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return {record.body async for records in journal.history(stream, 0, 2**40) for record in records}
+            except JournalUnavailable:
+                await asyncio.sleep(0.01)
+
+
+ROWS = {
+    "a row that its index alone knows": "DELETE FROM chunk WHERE id = 5",
+    "a row of another lane": "UPDATE chunk SET lane = lane + 1 WHERE id = 5",
+    "a row of other sequences": "UPDATE chunk SET last_seq = last_seq + 7 WHERE id = 5",
+    "no bytes": "UPDATE chunk SET blob = 'text' WHERE id = 5",
+    "another size": "UPDATE chunk SET raw_bytes = raw_bytes + 1 WHERE id = 5",
+    "a size that is no number": "UPDATE chunk SET raw_bytes = 'text' WHERE id = 5",
+    "a time that is no number": "UPDATE chunk SET recorded_ms = 'text', time_min_ms = 'text' WHERE id = 5",
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+async def test_a_damaged_row_is_no_obstacle_to_readers(tmp_path: Path, made: Made, name: str) -> None:
+    """Reading, looking back and trimming leave it out, or mend the file, and what was not read is accounted for."""
+    path = copy_of(made.closed, tmp_path / "journal")
+    behind_the_index(path, ROWS[name])
+    async with opened(path.parent) as journal:
+        await check(journal, made)
+        for stream, bodies in made.bodies.items():
+            assert await past(journal, stream) <= {*bodies, b"new"}
+        for position in journal.cursor("main"):
+            journal.settle("main", position.lane.stream, [(1, position.next - 1)], epoch=position.lane.epoch)
+        assert await journal.append(drafts("alarm", "later"))
+
+
+async def test_a_look_back_finds_damage_as_well(tmp_path: Path, made: Made) -> None:
+    """Where nobody has sent or read anything since then."""
+    path = copy_of(made.closed, tmp_path / "journal")
+    behind_the_index(path, "DELETE FROM chunk WHERE id = 5")
+    async with opened(path.parent) as journal:
+        await past(journal, "telemetry")
+        incident = journal.stats().incident
+        assert incident is not None
+        assert incident.reason == "damaged"
+
+
+async def test_a_row_without_a_sequence_is_damage(tmp_path: Path, made: Made) -> None:
+    """Where something else stands in its place, the file is salvaged."""
+    path = copy_of(made.closed, tmp_path / "journal")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE chunk SET last_seq = 'text' WHERE id = 5")
+        connection.commit()
+    async with opened(path.parent) as journal:
+        await check(journal, made)
 
 
 async def test_a_deleted_file_begins_anew(tmp_path: Path, made: Made) -> None:

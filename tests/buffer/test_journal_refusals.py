@@ -42,6 +42,13 @@ async def test_a_missing_folder(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+async def test_a_path_that_is_no_folder(tmp_path: Path) -> None:
+    """It is there, so to create it would not help."""
+    path = tmp_path / "file"
+    path.touch()
+    assert (await refusal(path)).startswith(f"the journal folder {path} is not a folder; create it")
+
+
 @pytest.fixture
 def unwritable(tmp_path: Path) -> Iterator[Path]:
     if os.getuid() == 0:

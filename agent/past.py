@@ -1,0 +1,85 @@
+"""Looks back into the journal for whoever asks over the control socket. What is found there is `agent.history`'s."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from agent.control.desk import Refusal
+from agent.history import Gaps, Thinner, hold_s, plain, samples, transitions
+from agent.status import HistoryView
+from buffer.errors import JournalUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from agent.clock import Clock
+    from agent.status import GapView, HistoryRow, TransitionView
+    from buffer.journal import Journal
+    from buffer.record import Record
+    from config.model import Point
+
+ROWS_MAX = 20_000
+ANSWER_S_MAX = 12.0
+"""Less than a client waits for an answer."""
+
+ALARM_STREAMS = ("critical", "alarm")
+
+T = TypeVar("T")
+
+
+class Past:
+    """Every method raises `Refusal` where the answer would be too much, or the journal cannot be read now."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+
+    async def of_point(self, point: Point, from_s: float, to_s: float, every_s: float | None) -> HistoryView:
+        """What it was between two moments, epoch seconds."""
+        thinner = Thinner(every_s, hold_s(point)) if every_s is not None else None
+        gaps = Gaps(from_s, hold_s(point))
+        rows: list[HistoryRow] = []
+        found: list[GapView] = []
+        decode = partial(samples, device=point.device, point=point.id)
+        async for readings in self._each("telemetry", from_s, to_s, decode):
+            rows += thinner.take(readings) if thinner else plain(readings)
+            found += gaps.take(readings)
+            bounded(rows)
+        rows += thinner.end() if thinner else ()
+        found += gaps.end(min(to_s, self._clock.wall()))
+        name = f"{point.device}/{point.id}"
+        return HistoryView(point=name, unit=point.unit, every_s=every_s, hold_s=hold_s(point), rows=rows, gaps=found)
+
+    async def of_alarms(self, alarm_id: str | None, from_s: float, to_s: float) -> list[TransitionView]:
+        """What alarms did between two moments, the oldest first; of one alarm, where one is named."""
+        rows: list[TransitionView] = []
+        for stream in ALARM_STREAMS:
+            async for found in self._each(stream, from_s, to_s, partial(transitions, alarm_id=alarm_id)):
+                rows += found
+                bounded(rows)
+        return sorted(rows, key=lambda row: row.time)
+
+    async def _each(
+        self, stream: str, from_s: float, to_s: float, decode: Callable[[list[Record]], list[T]]
+    ) -> AsyncGenerator[list[T], None]:
+        """What is in the records of a time, some at a time."""
+        until = self._clock.mono() + ANSWER_S_MAX
+        try:
+            async for records in self._journal.history(stream, round(from_s * 1000), round(to_s * 1000)):
+                # Decoding is work for a thread: the loop has alarms to see to.
+                yield await asyncio.to_thread(decode, records)
+                if self._clock.mono() > until:
+                    raise too_much()
+        except JournalUnavailable as error:
+            raise Refusal(error.what, "try again when the journal's disk is back") from error
+
+
+def too_much() -> Refusal:
+    return Refusal("that is too much history for one answer", "ask for less time, or for longer --every")
+
+
+def bounded(rows: Sequence[object]) -> None:
+    if len(rows) > ROWS_MAX:
+        raise too_much()

@@ -1,0 +1,115 @@
+"""Looking back into a real journal: points, alarms, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from agent.clock import ManualClock
+from agent.control.desk import Refusal
+from agent.envelope import draft
+from agent.events import TELEMETRY_BATCH, Event, Sample, TelemetryBatch, rfc3339
+from agent.past import ROWS_MAX, Past
+from buffer.journal import Journal
+from buffer.record import Draft
+from buffer.retention import Limits
+from config.model import Point, Text
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+NOW = 1_763_700_000.0
+POINT = Point("u", "m1", "pwr.lv", Text("电压", "Voltage"), "float32", "V", 1.0, None, heartbeat_s=300.0)  # type: ignore[arg-type] # the driver's part of a point is not looked into
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    journal = await Journal.open(tmp_path, Limits(2**26, 3600.0), wall=lambda: NOW, cursors=["main"])
+    yield journal
+    await journal.close()
+
+
+def batch(begin_s: float, *values: float | None, every_s: float = 1.0) -> Draft:
+    samples = [
+        Sample("u", round(at * every_s * 1000), value, "change", *(("bad", "comm_lost") if value is None else ()))
+        for at, value in enumerate(values)
+    ]
+    body = TelemetryBatch(device="m1", system="pwr.lv", meta_ver="c-1", t0=rfc3339(begin_s), samples=samples)
+    return draft(Event(TELEMETRY_BATCH, "telemetry", begin_s, "pwr.lv/m1", body), "synced")
+
+
+async def test_a_point_by_range_and_thinned(journal: Journal) -> None:
+    """Rows for the time that was asked for, with their quality, and the gaps between them."""
+    past = Past(journal, ManualClock(NOW))
+    await journal.append([batch(NOW - 7200, 1.0, 2.0)])
+    await journal.append([batch(NOW - 3600, 10.0, 20.0, None), batch(NOW - 60, 30.0, 50.0)])
+    seen = await past.of_point(POINT, NOW - 3600, NOW, None)
+    assert [(row.last, row.q, row.count) for row in seen.rows] == [
+        (10.0, "good", 1),
+        (20.0, "good", 1),
+        (None, "bad", 1),
+        (30.0, "good", 1),
+        (50.0, "good", 1),
+    ]
+    assert [(gap.begin, gap.end) for gap in seen.gaps] == [(rfc3339(NOW - 3598), rfc3339(NOW - 60))]
+    thin = await past.of_point(POINT, NOW - 3600, NOW, 60.0)
+    assert [(row.min, row.max, row.q, row.count) for row in thin.rows] == [
+        (10.0, 20.0, "bad", 3),
+        (30.0, 50.0, "good", 2),
+    ]
+    assert thin.gaps == seen.gaps
+    assert (seen.point, seen.unit, seen.hold_s) == ("m1/u", "V", 302.0)
+
+
+async def test_more_than_one_answer_should_hold_is_refused(journal: Journal) -> None:
+    """With what to ask for instead; thinned it is welcome."""
+    past = Past(journal, ManualClock(NOW))
+    await journal.append([batch(NOW - 30_000 + 500 * at, *map(float, range(500))) for at in range(ROWS_MAX // 500 + 1)])
+    with pytest.raises(Refusal, match="too much history") as caught:
+        await past.of_point(POINT, NOW - 40_000, NOW, None)
+    assert "ask for less time" in caught.value.hint
+    assert len((await past.of_point(POINT, NOW - 40_000, NOW, 600.0)).rows) > 30
+
+
+async def test_a_journal_that_cannot_be_read_now_is_said(journal: Journal, tmp_path: Path) -> None:
+    """Not an empty answer, which would look like a gap."""
+    await journal.append([batch(NOW, 1.0)])
+    (tmp_path / "journal.db").rename(tmp_path / "elsewhere")
+    with pytest.raises(Refusal, match="telemetry"):
+        await Past(journal, ManualClock(NOW)).of_point(POINT, NOW - 60, NOW, None)
+    (tmp_path / "elsewhere").rename(tmp_path / "journal.db")
+
+
+async def test_what_alarms_did_is_in_the_order_of_time(journal: Journal, tmp_path: Path) -> None:
+    """Of both streams together; or of one alarm."""
+    past = Past(journal, ManualClock(NOW))
+    await journal.append(
+        [transition("alarm", "a", NOW - 30), transition("critical", "c", NOW - 20), transition("alarm", "a", NOW - 10)]
+    )
+    assert [row.alarm_id for row in await past.of_alarms(None, NOW - 60, NOW)] == ["a", "c", "a"]
+    assert [row.time for row in await past.of_alarms("a", NOW - 25, NOW)] == [rfc3339(NOW - 10)]
+
+
+def transition(stream: str, alarm_id: str, at: float) -> Draft:
+    data = {
+        "alarm_id": alarm_id,
+        "occurrence_id": f"gw/{alarm_id}/1",
+        "n": 1,
+        "action": "raise",
+        "ended": False,
+        "state": "UNACK",
+        "colour": "red",
+        "level": "H",
+        "value": 1.5,
+        "unit": "V",
+        "q": "good",
+        "ts_decided": rfc3339(at),
+        "text": {"zh": "高", "en": "high"},
+        "ack": {"required": True},
+    }
+    return Draft(
+        stream, round(at * 1000), "alarm/x", msgspec.json.encode({"type": "alarm.transition.v1", "data": data})
+    )
