@@ -260,14 +260,18 @@ class LineWorker:
             raise _Silent
 
     async def _ask(self, presence: Presence, poll: Poll) -> bool:
-        # Never two calls at once for one device, and no more on the line than it bears.
-        async with self._locks[poll.device.id], self._slots:
-            started = self._clock.mono()
-            try:
-                reading = await self._read(poll)
-            except NoAnswer as error:
-                await self._pass_on(presence.missed(poll, error.what, self._clock.now()), presence)
-                return False
+        # Never two calls at once for one device, and no more on the line than it bears: a second try queues up again.
+        async with self._locks[poll.device.id]:
+            while True:
+                try:
+                    async with self._slots:
+                        started = self._clock.mono()
+                        reading = await self._read(poll)
+                    break
+                except NoAnswer as error:
+                    if not presence.takes_retry():
+                        await self._pass_on(presence.missed(poll, error.what, self._clock.now()), presence)
+                        return False
             await self._heard(presence, reading, self._clock.mono() - started)
             return True
 

@@ -27,6 +27,9 @@ AGE_MAX_S = 10.0
 """A value is never older than this or three polls, whichever is longer, without being called lost."""
 
 OFFLINE_MISSES = 3
+RETRY_ANSWERS = 10
+"""So many answers earn a device one second try at once, so that a lost frame costs no value; a dead one earns none."""
+
 _RATE_WEIGHT = 0.05
 
 
@@ -59,6 +62,7 @@ class Presence:
     late_count: int = 0
     misses: int = 0
     missed_since_mono: float = 0.0
+    retry_credit: float = 0.0
     latest: dict[Poll, Reading] = field(default_factory=dict)
     _heard: dict[Poll, _Heard] = field(default_factory=dict)
     _bad: dict[Poll, int] = field(default_factory=dict)
@@ -74,6 +78,7 @@ class Presence:
         record.reading = self.latest[reading.poll] = reading
         self._bad[reading.poll] = _bad_count(reading)
         self.read_count += 1
+        self.retry_credit = min(1.0, self.retry_credit + 1 / RETRY_ANSWERS)
         self.misses = 0
         self.last_ok, self.last_ok_mono = reading.time, reading.mono
         self.error_rate *= 1 - _RATE_WEIGHT
@@ -87,6 +92,12 @@ class Presence:
         self._bad.clear()
         for record in self._heard.values():
             record.stamp = record.stamp and "returning"
+
+    def takes_retry(self) -> bool:
+        """Whether the device has earned a second try, which is spent with this."""
+        earned = self.retry_credit > 1 - 1 / RETRY_ANSWERS / 2
+        self.retry_credit = 0.0
+        return earned
 
     def missed(self, poll: Poll | None, reason: str, now: Now) -> Iterator[Reading | Event]:
         """The device did not answer (`poll`), or its line is lost (None)."""

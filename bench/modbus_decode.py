@@ -23,8 +23,9 @@ from config.model import Device, Line, Place, Point, Text
 from drivers.contract import Poll
 from drivers.modbus.decode import BlockDecoder
 from drivers.modbus.driver import ModbusDriver
+from drivers.modbus.line import ModbusLine
 from drivers.modbus.plan import plan
-from drivers.modbus.settings import ModbusAddress, ModbusLine, ModbusPoint
+from drivers.modbus.settings import ModbusAddress, ModbusPoint
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from config.model import Device, Line, Place, Point, Text
 from drivers.contract import Poll
-from drivers.modbus.settings import ModbusAddress, ModbusLine, ModbusPoint
+from drivers.modbus.line import ModbusLine
+from drivers.modbus.settings import ModbusAddress, ModbusPoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from ssl import SSLContext
 
 _HEADER = Struct(">HHHB")
-_NAME = Text("试", "test")
+NAME = Text("试", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,10 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(script: Script, port: int = 0) -> AsyncIterator[Peer]:
+async def peer(script: Script, port: int = 0, tls: SSLContext | None = None) -> AsyncIterator[Peer]:
     """Serve until the block ends; then every connection is cut."""
     served = Peer(script)
-    server = await asyncio.start_server(served.serve, "127.0.0.1", port)
+    server = await asyncio.start_server(served.serve, "127.0.0.1", port, ssl=tls)
     served.port = server.sockets[0].getsockname()[1]
     try:
         yield served
@@ -119,7 +121,7 @@ def point(name: str, register: int, **written: Any) -> Point:
         id=name,
         device="d",
         system="s",
-        name=_NAME,
+        name=NAME,
         type=spec.value,
         unit=spec.unit,
         poll_s=1.0,
@@ -134,12 +136,12 @@ def point(name: str, register: int, **written: Any) -> Point:
 
 def device(*points: Point, name: str = "d", **address: Any) -> Device:
     """A device with these points; `address` are the keys of its address."""
-    return Device(name, _NAME, "s", "l", ModbusAddress.model_validate(address), Place(), points, ())
+    return Device(name, NAME, "s", "l", ModbusAddress.model_validate(address), Place(), points, ())
 
 
 def line(port: int, *devices: Device, timeout_s: float = 0.2, concurrency: int = 1) -> Line:
     spec = ModbusLine(protocol="modbus", host="127.0.0.1", port=port)
-    return Line("l", _NAME, "modbus", spec, devices, timeout_s, concurrency)
+    return Line("l", NAME, "modbus", spec, devices, timeout_s, concurrency)
 
 
 def poll(of: Device) -> Poll:

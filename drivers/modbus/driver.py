@@ -1,4 +1,4 @@
-"""The Modbus TCP driver: one line, its polls, and what their replies become. Protocol knowledge only.
+"""The Modbus driver: one line, its polls, and what their replies become. Protocol knowledge only.
 
 The blocks of one device are asked for one after the other, devices side by side as the line's concurrency allows. A
 read waits for at most one timeout: the first silence ends it, and a block that was silent is asked last from then on.
@@ -11,22 +11,29 @@ from weakref import WeakKeyDictionary
 
 from drivers.contract import Identity, Reading
 from drivers.errors import NoAnswer, Unreachable
+from drivers.modbus.connection import Tally
 from drivers.modbus.identity import IDENTIFY_PDU, identity
+from drivers.modbus.manners import Manners, manners
 from drivers.modbus.memory import Memory
 from drivers.modbus.plan import plan
 from drivers.modbus.replies import NOT_ASKED, NoReply
-from drivers.modbus.transaction import Tally, Transactions
+from drivers.modbus.rtu import RtuTransactions
+from drivers.modbus.transaction import Transactions
 from drivers.modbus.transport import open_tcp
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from config.model import Device, Line
     from drivers.contract import Clock, Poll
+    from drivers.modbus.connection import Link
+    from drivers.modbus.line import ModbusLine
     from drivers.modbus.memory import Outcome
-    from drivers.modbus.settings import ModbusAddress, ModbusLine
+    from drivers.modbus.settings import ModbusAddress
 
 
 class ModbusDriver:
-    """One Modbus TCP endpoint. `tally` counts replies that were not believed."""
+    """One serial port or network endpoint. `tally` counts replies that were not believed."""
 
     def __init__(self, line: Line, clock: Clock) -> None:
         self._spec = cast("ModbusLine", line.spec)
@@ -34,20 +41,17 @@ class ModbusDriver:
         self._endpoint = self._spec.endpoint
         self._clock = clock
         self._units = frozenset(_address(device).unit for device in line.devices)
-        self._link: Transactions | None = None
+        self._link: Link | None = None
         self._memories: WeakKeyDictionary[Poll, Memory] = WeakKeyDictionary()
+        self._manners = {_address(device).unit: manners(_address(device)) for device in line.devices}
         self.tally = Tally()
         for device in line.devices:
             plan(device.points, _address(device))
 
     async def connect(self) -> None:
-        """Open a fresh connection, ending the one before. Raises `Unreachable`."""
+        """Open a fresh connection, ending the one before. Raises `Unreachable` or `Refused`."""
         await self.close()
-        self._link = await open_tcp(
-            self._spec,
-            self._timeout_s,
-            lambda: Transactions(self._endpoint, self._timeout_s, self._units, self.tally),
-        )
+        self._link = await self._open()
 
     async def read(self, poll: Poll) -> Reading:
         """One batch; its time is when the last block came. Raises `NoAnswer` or `Unreachable`."""
@@ -62,7 +66,7 @@ class ModbusDriver:
     async def identify(self, device: Device) -> Identity:
         """Vendor, model and firmware; empty for a device without function 43. Raises as `read`."""
         try:
-            payload = await self._connected().request(_address(device).unit, IDENTIFY_PDU, None)
+            payload = await self._exchange(_address(device).unit, IDENTIFY_PDU, None)
         except NoReply as reply:
             if reply.silent:
                 raise self._no_answer(device, reply) from reply
@@ -77,12 +81,12 @@ class ModbusDriver:
 
     async def _ask(self, memory: Memory, device: Device) -> list[Outcome]:
         """One outcome for each part, up to the first silence."""
-        link, unit = self._connected(), _address(device).unit
+        unit = _address(device).unit
         outcomes: list[Outcome] = [NOT_ASKED] * len(memory.parts)
         for place, number in enumerate(memory.order):
             part = memory.parts[number]
             try:
-                outcomes[number] = await link.request(unit, part.pdu, part.size_bytes)
+                outcomes[number] = await self._exchange(unit, part.pdu, part.size_bytes)
             except NoReply as reply:
                 outcomes[number] = reply.quality
                 if reply.silent:
@@ -92,18 +96,51 @@ class ModbusDriver:
                     break
         return outcomes
 
-    def _connected(self) -> Transactions:
+    def _exchange(self, unit: int, pdu: bytes, size_bytes: int | None) -> Awaitable[bytes]:
+        """One request and its reply, as politely as the unit wants it."""
         if self._link is None:
             raise Unreachable(self._endpoint, "not connected")
-        return self._link
+        limits = self._manners.get(unit)
+        if limits is None:
+            return self._link.request(unit, pdu, size_bytes)
+        return _politely(self._link, limits, unit, pdu, size_bytes)
+
+    async def _open(self) -> Link:
+        if not self._spec.has_rtu_frames:
+            return await open_tcp(
+                self._spec,
+                self._timeout_s,
+                lambda: Transactions(self._endpoint, self._timeout_s, self._units, self.tally),
+            )
+        if self._spec.serial is None:
+            return await open_tcp(self._spec, self._timeout_s, self._rtu)
+        # Imported here: a gateway without serial lines does without the serial library.
+        from drivers.modbus.serial_port import open_serial  # noqa: PLC0415
+
+        return await open_serial(self._spec, self._rtu)
+
+    def _rtu(self) -> RtuTransactions:
+        return RtuTransactions(
+            self._endpoint,
+            self._timeout_s,
+            self._units,
+            self.tally,
+            pause_s=self._spec.pause_s,
+            counts_silence=self._spec.serial is None,
+        )
 
     def _no_answer(self, device: Device, reply: NoReply) -> NoAnswer:
         unit = _address(device).unit
         return NoAnswer(
             f"{self._endpoint} unit {unit}",
             f"no answer ({reply.quality.raw}, timeout {self._timeout_s:g} s)",
-            "check the unit number, the device's power and its wiring to the gateway",
+            "check the unit number, the device's power and its wiring",
         )
+
+
+async def _politely(link: Link, limits: Manners, unit: int, pdu: bytes, size_bytes: int | None) -> bytes:
+    async with limits.turn():
+        return await link.request(unit, pdu, size_bytes)
 
 
 def _address(device: Device) -> ModbusAddress:

@@ -2,7 +2,10 @@
 
 NoReply
 ├── Silence          nothing within the timeout
+├── InDoubt          not asked, because a late answer to an earlier question could be taken for the answer
+├── Babble           a serial line on which somebody never stops talking
 ├── ExceptionReply   the device, or the gateway before it, says that it cannot
+├── Unsure           an exception that may belong to an earlier question: it says nothing
 └── Garbled          an answer, but not to this question: never decoded
 """
 
@@ -44,12 +47,33 @@ class Silence(NoReply):
         super().__init__(Quality(Grade.BAD, "comm_lost", "timeout"), silent=True)
 
 
+class Babble(NoReply):
+    """The line was not quiet for a moment, so nothing could be asked."""
+
+    def __init__(self) -> None:
+        super().__init__(Quality(Grade.BAD, "comm_lost", "the line is never quiet"), silent=True)
+
+
+class InDoubt(NoReply):
+    """Nothing was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(Quality(Grade.BAD, "comm_lost", "waits for a late answer"), silent=True)
+
+
 class ExceptionReply(NoReply):
     """An exception reply of Modbus."""
 
     def __init__(self, code: int) -> None:
         lost = Quality(Grade.BAD, "comm_lost", f"exception {code}")
         super().__init__(_QUALITIES.get(code, lost), silent=code in _GATEWAY_PATHS)
+
+
+class Unsure(NoReply):
+    """An exception reply while an earlier request may still be answered."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(Quality(Grade.BAD, "comm_lost", f"exception {code}, perhaps to an earlier request"))
 
 
 class Garbled(NoReply):

@@ -1,4 +1,4 @@
-"""What may be written about Modbus in the configuration: the line, the device's address, the point.
+"""What may be written about a Modbus device in the configuration: its address and its points. Lines are in `line`.
 
 Addresses are wire addresses: 0-based, without the leading 4 or 3 of old manuals (40001 is holding register 0).
 """
@@ -10,8 +10,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from config.files import AddressSpec, LineSpec, PointSpec, Protocol
+from config.files import AddressSpec, Duration, PointSpec, Protocol
 from drivers.contract import Reason
+from drivers.modbus.line import ModbusLine
 
 Table = Literal["holding", "input", "coil", "discrete"]
 Coding = Literal["i16", "u16", "i32", "u32", "i64", "u64", "f32", "f64", "bit", "string"]
@@ -33,41 +34,20 @@ NUMBER_VALUES = ("number", "integer", "bool", "enum")
 GOOD_REASONS: frozenset[Reason] = frozenset(("ok", "local_override"))
 
 
-class ModbusLine(LineSpec):
-    """One Modbus TCP endpoint: a device, or a gateway with several units behind it.
-
-    `concurrency` is how many of its units may be asked at once; leave it at 1 unless the gateway's maker allows more.
-    """
-
-    protocol: Literal["modbus"]
-    host: Annotated[str, Field(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)] = 502
-
-    @property
-    def endpoint(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @field_validator("host")
-    @classmethod
-    def _host_can_be_looked_up(cls, host: str) -> str:
-        try:
-            host.encode("idna")
-        except UnicodeError as error:
-            raise ValueError(f"{host} is no host name; write an IP address or a name such as plc.example") from error
-        return host
-
-
 class ModbusAddress(AddressSpec):
     """The unit on its line, and how it likes to be asked.
 
     One request asks for at most `max_registers` (16 coils count as one) and reads over at most `max_gap` registers
-    that nobody wants; it never touches a `forbidden` range (first and last register, in every table).
+    that nobody wants; it never touches a `forbidden` range (first and last register, in every table). Between an answer
+    and the next request to this unit lies at least `gap`, and there are never more than `requests_per_s`.
     """
 
     unit: Annotated[int, Field(ge=0, le=255)] = 1
     max_registers: Annotated[int, Field(ge=1, le=125)] = 125
     max_gap: Annotated[int, Field(ge=0, le=124)] = 8
     forbidden: tuple[tuple[Register, Register], ...] = ()
+    gap: Annotated[Duration, Field(le=10)] = 0.0
+    requests_per_s: Annotated[float | None, Field(gt=0, le=1000)] = None
 
     @field_validator("forbidden")
     @classmethod

@@ -1,4 +1,4 @@
-"""Requests and replies on one Modbus TCP connection: who asked what, and which reply may be taken for an answer.
+"""Requests and replies on one connection with the frames of Modbus TCP: which reply may be taken for an answer.
 
 Always true here:
 
@@ -17,36 +17,23 @@ the framer waits for ever behind a wrong protocol id, and it takes a byte too ma
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from pymodbus.framer import FramerSocket
 from pymodbus.pdu import DecodePDU
 
-from drivers.errors import Unreachable
+from drivers.modbus.connection import EXCEPTION_BIT, Connection, Tally
 from drivers.modbus.replies import ExceptionReply, Garbled, Silence
 
-READ_FUNCTIONS = frozenset((1, 2, 3, 4, 0x2B))
+if TYPE_CHECKING:
+    import asyncio
 
 _HEADER_BYTES = 6
 """Transaction, protocol and length; unit and function follow and are counted by the length."""
 
 _LENGTH_MIN, _LENGTH_MAX = 3, 254
 _TRANSACTIONS = 1 << 16
-_SILENCES_MAX = 3
-"""So many requests without a single frame, from every unit of the line, and the connection counts as dead."""
-
-_EXCEPTION_BIT = 0x80
 _EXCEPTION_BYTES = 2
-
-
-@dataclass(slots=True)
-class Tally:
-    """Replies that were not believed, since the driver was built: too late (or never asked for), or not fitting."""
-
-    late: int = 0
-    refused: int = 0
 
 
 class _Pending(NamedTuple):
@@ -59,60 +46,28 @@ class _Pending(NamedTuple):
     deadline: float
 
 
-class Transactions(asyncio.Protocol):
-    """The transaction layer of one connection. Never connects again: a lost one is thrown away.
-
-    `units` are all units of the line: when every one of them is silent, it is the connection that is dead.
-    """
+class Transactions(Connection):
+    """The transaction layer of one connection with the frames of Modbus TCP."""
 
     def __init__(self, endpoint: str, timeout_s: float, units: frozenset[int], tally: Tally) -> None:
-        self._endpoint = endpoint
-        self._timeout_s = timeout_s
-        self._units = units
-        self._tally = tally
-        self._loop = asyncio.get_running_loop()
+        super().__init__(endpoint, timeout_s, units, tally, counts_silence=True)
         self._framer = FramerSocket(DecodePDU(is_server=False))
-        self._transport: asyncio.Transport | None = None
-        self._closed = self._loop.create_future()
-        self._lost = ""
         self._next = 0
         self._pending: dict[int, _Pending] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._rest = b""
-        self._silent_units: set[int] = set()
-        self._silences = 0
 
     def request(self, unit: int, pdu: bytes, size_bytes: int | None) -> asyncio.Future[bytes]:
-        """Send one request; the future gives the payload of its reply.
-
-        The payload is exactly `size_bytes` long and without the byte count before it; with None it is everything after
-        the function code. Fails with `NoReply` for this request and with `Unreachable` for the connection.
-        """
-        if pdu[0] not in READ_FUNCTIONS:
-            raise ValueError(f"function {pdu[0]} does not read; this driver only reads")
-        if self._transport is None or self._lost:
-            raise self._unreachable()
+        """As `Link.request`; the request is on its way when this returns."""
+        transport = self._check_open(pdu)
         transaction = self._new_transaction()
         deadline = self._loop.time() + self._timeout_s
         reply = self._loop.create_future()
         self._pending[transaction] = _Pending(reply, unit, pdu[0], size_bytes, deadline)
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._expire)
-        self._transport.write(self._framer.encode(pdu, unit, transaction))
+        transport.write(self._framer.encode(pdu, unit, transaction))
         return reply
-
-    async def close(self) -> None:
-        """End the connection and everything pending; returns when the socket is closed."""
-        self._lose("closed")
-        await asyncio.shield(self._closed)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its base class
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lose(f"connection lost ({exc})" if exc else "connection closed by the device")
-        if not self._closed.done():
-            self._closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         rest = self._rest + data if self._rest else data
@@ -123,7 +78,7 @@ class Transactions(asyncio.Protocol):
             used, unit, transaction, pdu = self._framer.decode(rest)
             if not used:
                 break
-            self._silences = 0
+            self._heard()
             self._settle(transaction, unit, pdu)
             rest = rest[used:]
         self._rest = rest
@@ -147,7 +102,7 @@ class Transactions(asyncio.Protocol):
             if pdu[1] == size_bytes and len(pdu) == size_bytes + 2:
                 pending.reply.set_result(pdu[2:])
                 return
-        elif unit == pending.unit and pdu[0] == pending.function | _EXCEPTION_BIT and len(pdu) == _EXCEPTION_BYTES:
+        elif unit == pending.unit and pdu[0] == pending.function | EXCEPTION_BIT and len(pdu) == _EXCEPTION_BYTES:
             pending.reply.set_exception(ExceptionReply(pdu[1]))
             return
         self._tally.refused += 1
@@ -167,20 +122,7 @@ class Transactions(asyncio.Protocol):
                 pending.reply.set_exception(Silence())
             self._count_silence(pending.unit)
 
-    def _count_silence(self, unit: int) -> None:
-        """An open socket proves nothing: a connection on which everybody is silent is given up."""
-        if self._silences == 0:
-            self._silent_units.clear()
-        self._silences += 1
-        self._silent_units.add(unit)
-        if self._silences >= _SILENCES_MAX and self._silent_units >= self._units:
-            self._lose(f"no reply to the last {self._silences} requests")
-
-    def _lose(self, what: str) -> None:
-        """The connection is over, for the first reason given."""
-        if self._lost:
-            return
-        self._lost = what
+    def _abandon(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -188,13 +130,6 @@ class Transactions(asyncio.Protocol):
         for one in pending.values():
             if not one.reply.done():
                 one.reply.set_exception(self._unreachable())
-        if self._transport is None:
-            self._closed.set_result(None)
-        else:
-            self._transport.abort()
-
-    def _unreachable(self) -> Unreachable:
-        return Unreachable(self._endpoint, self._lost or "not connected")
 
 
 def _is_modbus(data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Opening the TCP connection of a line, so that a dead peer is found by the kernel even when nobody asks.
+"""Opening the network connection of a line, so that a dead peer is found by the kernel even when nobody asks.
 
 pymodbus's transport is not used for TCP: it throws away what was received of one reply when the next request is sent,
 drops input above 516 bytes in silence, and hides why a connection failed.
@@ -9,15 +9,20 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from typing import TYPE_CHECKING
+import ssl
+from typing import TYPE_CHECKING, TypeVar
 
-from drivers.errors import Unreachable
+from config.secrets import Secret
+from drivers.errors import Refused, Unreachable
+from drivers.modbus.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drivers.modbus.settings import ModbusLine
-    from drivers.modbus.transaction import Transactions
+    from config.files import TlsSpec
+    from drivers.modbus.line import ModbusLine
+
+Link = TypeVar("Link", bound=Connection)
 
 UNACKNOWLEDGED_MS_MAX = 5000
 """Data that the peer's kernel has not confirmed for so long means that the connection is half open."""
@@ -32,12 +37,18 @@ _OPTIONS = (
 )
 
 
-async def open_tcp(spec: ModbusLine, timeout_s: float, make: Callable[[], Transactions]) -> Transactions:
-    """A fresh connection within `timeout_s`. Raises `Unreachable`."""
+async def open_tcp(spec: ModbusLine, timeout_s: float, make: Callable[[], Link]) -> Link:
+    """A fresh connection within `timeout_s`. Raises `Unreachable`, and `Refused` where a certificate is no good."""
     endpoint = spec.endpoint
     try:
         async with asyncio.timeout(timeout_s):
-            transport, link = await asyncio.get_running_loop().create_connection(make, spec.host, spec.port)
+            transport, link = await asyncio.get_running_loop().create_connection(
+                make,
+                spec.host or "",
+                spec.port_number,
+                ssl=None if spec.tls is None else _context(spec.tls, endpoint),
+                server_hostname=None if spec.tls is None else spec.tls.server_name or spec.host,
+            )
     except TimeoutError as error:
         hint = "check the address, that the device is switched on, and the network in between"
         raise Unreachable(endpoint, f"no connection within {timeout_s:g} s", hint) from error
@@ -46,9 +57,42 @@ async def open_tcp(spec: ModbusLine, timeout_s: float, make: Callable[[], Transa
     except ConnectionRefusedError as error:
         hint = "check the port, and that Modbus TCP is switched on in the device"
         raise Unreachable(endpoint, "connection refused", hint) from error
+    except ssl.SSLCertVerificationError as error:
+        what = f"its certificate is not trusted ({error.verify_message})"
+        raise Refused(endpoint, what, "check ca and server_name of the line, and the device's clock") from error
+    except ssl.SSLError as error:
+        what = f"TLS failed ({error.reason or error})"
+        raise Refused(
+            endpoint, what, "check that the device speaks TLS and trusts the gateway's certificate"
+        ) from error
     except OSError as error:
         what = os.strerror(error.errno) if error.errno else str(error)  # asyncio's text only repeats the address
         raise Unreachable(endpoint, what.lower(), "check the network in between") from error
     for level, option, value in _OPTIONS:
         transport.get_extra_info("socket").setsockopt(level, option, value)
     return link
+
+
+def _context(tls: TlsSpec, endpoint: str) -> ssl.SSLContext:
+    """TLS 1.2 or newer, the device's certificate always checked. Raises `Refused`.
+
+    The files are read anew for each connection, so that they can be renewed at any time.
+    """
+    try:
+        context = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
+        if tls.cert is not None and tls.key is not None:
+            context.load_cert_chain(tls.cert, _key(tls).path())
+    except LookupError as error:
+        raise Refused(endpoint, str(error), "check tls of the line") from error
+    except OSError as error:  # ssl.SSLError is one too
+        what = f"the certificates cannot be read ({error.strerror or error})"
+        raise Refused(endpoint, what, "check ca, cert and key of the line") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _key(tls: TlsSpec) -> Secret:
+    assert tls.key is not None
+    if tls.key.file is not None:
+        return Secret("file", tls.key.file)
+    return Secret("credential", tls.key.credential or "")

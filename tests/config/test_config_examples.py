@@ -19,7 +19,8 @@ from config.load import load
 from config.model import COLOURS, Limit
 from drivers import registry
 from drivers.bacnet.settings import BacnetAddress, BacnetPoint
-from drivers.modbus.settings import ModbusAddress, ModbusLine
+from drivers.modbus.line import ModbusLine
+from drivers.modbus.settings import ModbusAddress
 from drivers.opcua.settings import OpcuaLine, OpcuaPoint
 
 if TYPE_CHECKING:

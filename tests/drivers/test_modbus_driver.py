@@ -19,7 +19,7 @@ from config.errors import ConfigProblem
 from drivers.contract import NO_FLAWS, Grade, Identity, Poll, Quality
 from drivers.errors import NoAnswer, Unreachable
 from drivers.modbus.driver import ModbusDriver
-from drivers.modbus.settings import ModbusLine
+from drivers.modbus.line import ModbusLine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from drivers.modbus.settings import PROTOCOL, ModbusAddress, ModbusLine, ModbusPoint
+from drivers.modbus.line import ModbusLine
+from drivers.modbus.settings import PROTOCOL, ModbusAddress, ModbusPoint
 
 
 def test_a_register_needs_nothing_but_its_number() -> None:
@@ -111,3 +112,45 @@ def test_the_registry_finds_the_settings_types() -> None:
 def test_an_endpoint_is_written_as_everybody_writes_it(host: str, endpoint: str) -> None:
     """The port of an IPv6 address would be lost in its colons."""
     assert ModbusLine(protocol="modbus", host=host).endpoint == endpoint
+
+
+SERIAL = {"protocol": "modbus", "serial": "/dev/serial/by-id/usb-1"}
+HOST = {"protocol": "modbus", "host": "10.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ({"protocol": "modbus"}, "neither host nor serial; write exactly one"),
+        ({**SERIAL, "host": "10.0.0.1"}, "host and serial; write exactly one"),
+        ({**SERIAL, "port": 502}, "port: a serial port has none; leave port out"),
+        ({**HOST, "baud": 9600}, "baud: only a serial port has one; leave baud out"),
+        ({**HOST, "parity": "none"}, "parity: only a serial port has one"),
+        ({**SERIAL, "serial": "/dev/ttyUSB0"}, "another port after the next restart; write its name below /dev/serial"),
+        ({**SERIAL, "serial": "COM3"}, "String should match"),
+        ({**SERIAL, "parity": "mark"}, "Input should be 'none', 'even' or 'odd'"),
+        ({**SERIAL, "stop_bits": 3}, "Input should be 1 or 2"),
+        ({**SERIAL, "concurrency": 2}, "one request at a time; leave it out"),
+        ({**HOST, "framing": "rtu", "concurrency": 2}, "one request at a time; leave it out"),
+        ({**HOST, "framing": "rtu", "tls": {}}, "RTU over TCP has no TLS"),
+        ({**HOST, "tls": {"ca": "ca.pem"}}, "ca.pem is relative; write the whole path"),
+        ({**HOST, "tls": {"cert": "/c.pem", "key": {"file": "c.key"}}}, "c.key is relative; write the whole path"),
+    ],
+)
+def test_a_line_that_cannot_work_is_refused_with_the_next_step(written: dict[str, object], message: str) -> None:
+    """One sentence that names the key."""
+    with pytest.raises(ValidationError, match=message):
+        ModbusLine.model_validate(written)
+
+
+def test_the_pause_between_two_frames_is_the_standard_s() -> None:
+    """Three and a half characters of eleven bits, 1.75 ms above 19,200 baud."""
+    bauds = (1200, 9600, 19200, 115200)
+    pause_s = {baud: ModbusLine.model_validate({**SERIAL, "baud": baud}).pause_s for baud in bauds}
+    assert pause_s == pytest.approx({1200: 0.032083, 9600: 0.0040104, 19200: 0.0020052, 115200: 0.00175}, rel=1e-3)
+
+
+def test_a_line_with_tls_has_the_port_of_modbus_security() -> None:
+    """802 unless another one is written."""
+    assert ModbusLine.model_validate({**HOST, "tls": {}}).endpoint == "10.0.0.1:802"
+    assert ModbusLine.model_validate({**HOST, "tls": {}, "port": 8802}).endpoint == "10.0.0.1:8802"

@@ -20,9 +20,10 @@ from pymodbus.pdu import DecodePDU
 
 import drivers.modbus
 from drivers.errors import Unreachable
+from drivers.modbus.connection import READ_FUNCTIONS, Tally
+from drivers.modbus.line import ModbusLine
 from drivers.modbus.replies import ExceptionReply, Garbled, NoReply, Silence
-from drivers.modbus.settings import ModbusLine
-from drivers.modbus.transaction import READ_FUNCTIONS, Tally, Transactions
+from drivers.modbus.transaction import Transactions
 from drivers.modbus.transport import UNACKNOWLEDGED_MS_MAX, open_tcp
 
 if TYPE_CHECKING:
@@ -330,7 +331,7 @@ async def test_no_function_but_the_reading_ones_can_be_sent(function: int) -> No
 
 
 def test_the_package_knows_no_writing_function_of_the_library() -> None:
-    """Read-only by construction: nothing of pymodbus is imported but the framer and the decoder that it needs."""
+    """Read-only by construction: nothing of pymodbus is imported but framers, the decoder of one, and the port."""
     imported = {
         f"{node.module}.{name.name}"
         for file in Path(drivers.modbus.__path__[0]).glob("*.py")
@@ -338,7 +339,12 @@ def test_the_package_knows_no_writing_function_of_the_library() -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pymodbus")
         for name in node.names
     }
-    assert imported == {"pymodbus.framer.FramerSocket", "pymodbus.pdu.DecodePDU"}
+    assert imported == {
+        "pymodbus.framer.FramerSocket",
+        "pymodbus.framer.FramerRTU",
+        "pymodbus.pdu.DecodePDU",
+        "pymodbus.transport.serialtransport.SerialTransport",
+    }
     assert frozenset((1, 2, 3, 4, 0x2B)) == READ_FUNCTIONS
 
 

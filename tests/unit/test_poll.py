@@ -52,6 +52,7 @@ class ScriptedDriver:
         self.open = 0
         self.inside: Counter[str] = Counter()
         self.value = 0.0
+        self.lose_next = 0
 
     async def connect(self) -> None:
         if self.line_error is not None:
@@ -68,7 +69,8 @@ class ScriptedDriver:
             self.times.append((name, poll.interval_s, self.clock.mono()))
             if self.line_error is not None:
                 raise self.line_error
-            if name in self.silent:
+            if name in self.silent or self.lose_next:
+                self.lose_next = max(0, self.lose_next - 1)
                 raise NoAnswer(name, "no answer")
             if name in self.hang:
                 await self._hang()
@@ -322,3 +324,20 @@ async def test_a_stop_while_the_line_is_being_lost_is_a_stop() -> None:
     async with asyncio.timeout(2):
         await asyncio.wait([task])
     assert task.cancelled()
+
+
+async def test_a_device_that_answers_gets_one_second_try_for_a_lost_frame() -> None:
+    """No value is lost, nothing is stamped; the credit is earned by answers, so a dead device has none."""
+    site = Site(device("meter", 1.0))
+    async with running(site):
+        await site.run(12.0)
+        site.driver.lose_next = 1
+        answers = len(site.readings("meter"))
+        reads = site.driver.reads["meter"]
+        await site.run(1.0)
+        assert site.driver.reads["meter"] == reads + 2
+        assert len(site.readings("meter")) == answers + 1
+        assert all(not reading.flaws for reading in site.readings("meter"))
+        site.driver.silent.add("meter")
+        await site.run(1.0)
+        assert site.driver.reads["meter"] == reads + 3

@@ -1,0 +1,192 @@
+"""The driver on a serial line: the port, its parameters, pulled and plugged, and neighbours that do not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import termios
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvloop
+from modbus_peer import NAME, device, point, poll
+from rtu_peer import RtuRequest, Wire, adapter, honest
+
+from agent.clock import ManualClock, SystemClock
+from agent.health import Health
+from agent.poll import LineWorker
+from config.model import Device, Line
+from drivers.errors import NoAnswer, Refused, Unreachable
+from drivers.modbus.driver import ModbusDriver
+from drivers.modbus.line import ModbusLine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def serial_line(path: Path, *devices: Device, timeout_s: float = 1.0, **written: Any) -> Line:
+    spec = ModbusLine.model_validate({"protocol": "modbus", "serial": str(path), **written})
+    return Line("l", NAME, "modbus", spec, devices, timeout_s, 1)
+
+
+def two(unit: int = 1) -> Device:
+    return device(point("a", 10), point("b", 11), name=f"d{unit}", unit=unit)
+
+
+async def test_a_serial_line_reads_its_units(tmp_path: Path) -> None:
+    """RTU on a port: two units, each with its registers."""
+    one, other = poll(two(1)), poll(two(2))
+    async with adapter(tmp_path) as port:
+        driver = ModbusDriver(serial_line(port.path, one.device, other.device), ManualClock())
+        await driver.connect()
+        assert list((await driver.read(one)).values) == [10, 11]
+        assert list((await driver.read(other)).values) == [10, 11]
+        assert [request.unit for request in port.wire.requests] == [1, 2]
+        await driver.close()
+        await driver.close()
+
+
+def test_a_serial_line_reads_on_uvloop_too(tmp_path: Path) -> None:
+    """The loop of the daemon."""
+    uvloop.run(test_a_serial_line_reads_its_units(tmp_path))
+
+
+async def test_the_port_gets_the_line_s_parameters(tmp_path: Path) -> None:
+    """Baud rate and stop bits as written (a pseudo-terminal has no parity)."""
+    async with adapter(tmp_path) as port:
+        driver = ModbusDriver(serial_line(port.path, baud=19200, stop_bits=2), ManualClock())
+        await driver.connect()
+        _, _, control, _, speed_in, speed_out, _ = termios.tcgetattr(port.slave)
+        await driver.close()
+    assert (speed_in, speed_out) == (termios.B19200, termios.B19200)
+    assert control & termios.CSTOPB
+    assert control & termios.CSIZE == termios.CS8
+
+
+async def test_parameters_that_the_port_cannot_have_are_refused_with_the_next_step(tmp_path: Path) -> None:
+    """A pseudo-terminal takes no parity: a person must change something."""
+    async with adapter(tmp_path) as port:
+        driver = ModbusDriver(serial_line(port.path, parity="even"), ManualClock())
+        with pytest.raises(Refused, match="does not take 9600 baud, parity even, 1 stop bits; write what"):
+            await driver.connect()
+
+
+async def test_a_port_belongs_to_one_line(tmp_path: Path) -> None:
+    """The second one is told so, and gets it when the first has ended."""
+    async with adapter(tmp_path) as port:
+        first, second = (ModbusDriver(serial_line(port.path), ManualClock()) for _ in range(2))
+        await first.connect()
+        with pytest.raises(Refused, match="another program has the port"):
+            await second.connect()
+        await first.close()
+        await second.connect()
+        await second.close()
+
+
+async def test_a_pulled_adapter_is_found_at_once_and_a_plugged_one_works_again(tmp_path: Path) -> None:
+    """What waits fails without its timeout; while it is away the line is unreachable; then it is read as before."""
+    asked = poll(two())
+    async with adapter(tmp_path) as port:
+        driver = ModbusDriver(serial_line(port.path, asked.device, timeout_s=30), ManualClock())
+        await driver.connect()
+        await driver.read(asked)
+        port.wire.script = lambda *_: port.pull()
+        with pytest.raises(Unreachable, match="connection"):
+            await driver.read(asked)
+        with pytest.raises(Unreachable, match="there is no such port; plug the adapter in"):
+            await driver.connect()
+        port.wire.script = honest
+        port.plug()
+        await driver.connect()
+        assert list((await driver.read(asked)).values) == [10, 11]
+        await driver.close()
+
+
+async def test_a_late_reply_on_a_serial_line_is_never_taken_for_an_answer(tmp_path: Path) -> None:
+    """Two blocks of one unit with as many registers; the first one's answer comes when the second is asked."""
+    asked = poll(device(point("a", 0), point("b", 1), point("c", 1000), point("d", 1001)))
+
+    def late(request: RtuRequest, wire: Wire) -> None:
+        wire.later(0.05 if request.start == 0 and len(wire.requests) == 1 else 0.02, request.addresses())
+
+    async with adapter(tmp_path, late) as port:
+        driver = ModbusDriver(serial_line(port.path, asked.device, timeout_s=0.04), ManualClock())
+        await driver.connect()
+        with pytest.raises(NoAnswer):
+            await driver.read(asked)
+        reading = await driver.read(asked)
+        pairs = zip(reading.values, [0, 1, 1000, 1001], strict=True)
+        assert all(value in (None, wanted) for value, wanted in pairs)
+        assert list((await driver.read(asked)).values) == [0, 1, 1000, 1001]
+        await driver.close()
+
+
+async def test_silence_separates_the_frames_of_a_slow_line(tmp_path: Path) -> None:
+    """Three and a half characters at 1200 baud are 32 ms: so long nothing is sent after an answer."""
+    asked = poll(two())
+    async with adapter(tmp_path) as port:
+        driver = ModbusDriver(serial_line(port.path, asked.device, baud=1200), ManualClock())
+        await driver.connect()
+        for _ in range(3):
+            await driver.read(asked)
+        await driver.close()
+        times = port.wire.times
+        assert all(after - before >= 0.031 for before, after in itertools.pairwise(times))
+
+
+class _Site:
+    """What a line shares with the rest of the daemon; here, readings are only taken."""
+
+    site = "h01"
+
+    def __init__(self) -> None:
+        self.clock = SystemClock()
+        self.health = Health()
+        self.random = Random(1)
+
+    async def emit(self, item: object) -> None:
+        """Taken."""
+
+
+async def longest_pauses(folder: Path, dead: frozenset[int], interval_s: float, timeout_s: float) -> dict[int, float]:
+    """The longest time between two polls of each living unit of a line with four units, some of them dead."""
+
+    def some(request: RtuRequest, wire: Wire) -> None:
+        if request.unit not in dead:
+            wire.write(request.addresses())
+
+    spread = [point(f"p{at}", 500 * at) for at in range(4)]
+    units = [device(*spread, name=f"d{unit}", unit=unit) for unit in (1, 2, 3, 4)]
+    for each in units:
+        for one in each.points:
+            object.__setattr__(one, "poll_s", interval_s)
+    living = {unit for unit in (1, 2, 3, 4) if unit not in dead}
+    async with adapter(folder, some) as port:
+        line = serial_line(port.path, *units, timeout_s=timeout_s, baud=115200)
+        worker = LineWorker(line, ModbusDriver(line, SystemClock()), _Site())
+        task = asyncio.create_task(worker.run())
+        times: dict[int, list[float]] = {}
+        while any(len(times.get(unit, ())) < 9 for unit in living):
+            await asyncio.sleep(0.01)
+            times = {unit: _begun(port.wire, unit) for unit in living}
+        task.cancel()
+        await asyncio.wait([task])
+    return {unit: max(b - a for a, b in itertools.pairwise(at)) for unit, at in times.items()}
+
+
+def _begun(wire: Wire, unit: int) -> list[float]:
+    """When the polls of a unit began: each begins with its first block."""
+    seen = zip(wire.requests, wire.times, strict=True)
+    return [at for request, at in seen if request.unit == unit and request.start == 0]
+
+
+async def test_a_dead_slave_costs_its_neighbours_at_most_its_own_slot(tmp_path: Path) -> None:
+    """However many blocks it has, it holds the line for one timeout: compared with the poll times without it."""
+    interval_s, timeout_s = 0.1, 0.2
+    (tmp_path / "healthy").mkdir()
+    healthy = await longest_pauses(tmp_path / "healthy", frozenset(), interval_s, timeout_s)
+    beside = await longest_pauses(tmp_path, frozenset((2,)), interval_s, timeout_s)
+    assert set(beside) == {1, 3, 4}
+    for unit, pause_s in beside.items():
+        assert pause_s <= max(healthy[unit], interval_s) + 1.6 * timeout_s, (healthy, beside)
