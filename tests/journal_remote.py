@@ -1,6 +1,6 @@
 """A journal in a process of its own, asked over its standard input; so that its disk can be made to fail.
 
-    python journal_remote.py FOLDER [MEMORY_BYTES]
+    python journal_remote.py FOLDER MEMORY_BYTES SIZE_BYTES
 
 One JSON question a line, `[method, arguments]`, and one answer. `Remote` is the side of the tests.
 """
@@ -98,8 +98,8 @@ class Desk:
         return await self.stats()
 
 
-async def serve(folder: Path, memory_bytes: int) -> None:
-    limits = Limits(2**30, 3600.0, memory_max_bytes=memory_bytes)
+async def serve(folder: Path, memory_bytes: int, size_bytes: int) -> None:
+    limits = Limits(size_bytes, 3600.0, memory_max_bytes=memory_bytes)
     try:
         journal = await Journal.open(folder, limits, wall=time.time, cursors=[CURSOR], begin=begin)
     except JournalError as error:
@@ -163,7 +163,7 @@ class Remote:
 
 @asynccontextmanager
 async def remote(
-    folder: Path, library: Path | None = None, *rules: str, memory_bytes: int = MEMORY_BYTES, limit_bytes: int = 0
+    folder: Path, library: Path | None = None, *rules: str, memory_bytes: int = MEMORY_BYTES, size_bytes: int = 2**30
 ) -> AsyncIterator[Remote]:
     """A journal in its own process, killed at the end. With a `library` its disk fails by `rules`."""
     control, log = folder / "disk.control", folder / "disk.log"
@@ -176,6 +176,7 @@ async def remote(
         __file__,
         str(folder / "journal"),
         str(memory_bytes),
+        str(size_bytes),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={
@@ -194,4 +195,4 @@ async def remote(
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
