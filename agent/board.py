@@ -108,7 +108,7 @@ def _restored(run: Run, gateway: str) -> AlarmView:
         device=alarm.device,
         point=alarm.point,
         value=None,
-        unit=run.point.unit,
+        unit=alarm.unit,
         limit=run.level.limit if run.level else None,
         q="bad",
         raised=rfc3339(run.raised),

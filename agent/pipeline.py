@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.envelope import draft, volatile
-from agent.events import Event
-from agent.rules import AlarmCommand, Refused, Tick, step
+from agent.events import DeviceState, Event
+from agent.rules import AlarmCommand, DeviceChange, Refused, Tick, step
 from agent.telemetry import Telemetry
 from drivers.contract import Reading
 
@@ -96,7 +96,7 @@ class Pipeline:
         if isinstance(item, Reading):
             self._take_reading(item)
         elif isinstance(item, Event):
-            self._append([item], {})
+            self._take_event(item)
         elif isinstance(item, Order):
             self._take_order(item)
         now = self._clock.now()
@@ -113,6 +113,16 @@ class Pipeline:
         self._telemetry.take(reading)
         if self._flush_due is None and (self._telemetry.is_pending or self._rules.dirty):
             self._flush_due = reading.mono + self._window_s
+
+    def _take_event(self, event: Event) -> None:
+        """What happened to a device, and what follows from it, are one transaction."""
+        body = event.body
+        if not isinstance(body, DeviceState):
+            self._append([event], {})
+            return
+        outcome = step(self._rules, DeviceChange(body.device, body.state), self._clock.now())
+        self._alarm_due = outcome.next_due
+        self._append([event, *outcome.events], outcome.states)
 
     def _take_order(self, order: Order) -> None:
         try:

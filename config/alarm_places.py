@@ -121,6 +121,8 @@ class Gathering:
         return Alarms(tuple(active), tuple(unconfirmed))
 
     def _made(self, row: _Row, spec: AlarmSpec | None) -> Alarm | None:
+        if spec is not None and not spec.point:
+            return alarm(row.key, spec, self._owner, None, row.source, self._report)
         point = self._points.get(row.point) if row.point is not None else None
         if spec is None or not isinstance(point, Point) or not self._is_in_its_unit(spec, point, row):
             return None

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from config.alarm_files import AlarmsSpec, BasisSpec, Confirmation
+from config.condition_fields import Bits, CounterSpec, Rate  # noqa: TC001 (pydantic reads these at run time)
 from config.fields import (
     HOST_NAME,
     TOPIC_ROOT,
@@ -55,6 +56,10 @@ __all__ = [
     "UplinkSpec",
 ]
 
+
+CONDITIONS = ("limit", "state", "bit", "no_update", "stuck", "counter", "offline")
+MEASURES = ("mean", "rate", "deviation")
+"""What a limit may be judged on, instead of the value itself."""
 
 EXPIRY_S_MAX = 2**32 - 2
 """The greatest expiry that MQTT 5 can say and that does not mean never."""
@@ -129,11 +134,19 @@ class PlaceSpec(Spec):
 
 
 class AlarmSpec(Spec):
-    """One alarm on one point of the device it is written at. Exactly one condition."""
+    """One alarm of the device it is written at. Exactly one condition; a limit may say what it is judged on."""
 
-    point: Annotated[str, Field(description="the id of one of the device's points")]
+    point: Annotated[str, Field(description="the id of one of the device's points")] = ""
     limit: Annotated[dict[LevelName, float], Field(min_length=1)] | None = None
+    mean: Duration | None = None
+    rate: Rate | None = None
+    deviation: Annotated[str | float | None, Field(description="the id of a point, or a number")] = None
     state: States | None = None
+    bit: Bits | None = None
+    no_update: Annotated[Duration, Field(gt=0)] | None = None
+    stuck: Annotated[Duration, Field(gt=0)] | None = None
+    counter: CounterSpec | None = None
+    offline: Literal[True] | None = None
     deadband: Annotated[float, Field(ge=0)] = 0.0
     colour: Annotated[
         Colour | dict[LevelName, Colour], Field(description="red, orange, yellow or blue, or one for each level")
@@ -154,9 +167,18 @@ class AlarmSpec(Spec):
 
     @model_validator(mode="after")
     def _one_condition(self) -> AlarmSpec:
-        if (self.limit is None) == (self.state is None):
-            found = "no condition" if self.limit is None else "two conditions, limit and state"
-            raise ValueError(f"{found}; write exactly one, such as limit: {{H: 30}} or state: true")
+        found = [name for name in CONDITIONS if getattr(self, name) is not None]
+        if len(found) != 1:
+            told = f"{len(found)} conditions, {' and '.join(found)}" if found else "no condition"
+            raise ValueError(f"{told}; write exactly one, such as limit: {{H: 30}} or state: true")
+        measures = [name for name in MEASURES if getattr(self, name) is not None]
+        if measures and self.limit is None:
+            raise ValueError(f"{measures[0]}: there is no limit; write the limit for it, such as limit: {{H: 30}}")
+        if len(measures) > 1:
+            raise ValueError(f"{measures[1]}: there is {measures[0]} too; write one of them, and another alarm")
+        if bool(self.point) == (self.offline is not None):
+            what = "missing; write point: the id of one of the device's points"
+            raise ValueError(f"point: {what if not self.point else 'offline is about the device; remove it'}")
         return self
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from config.catalog import Catalog
 from config.checks import check_addresses
 from config.devices import Surroundings, device_sources, read_device
+from config.directory import Directory
 from config.errors import ConfigInvalid, Problem
 from config.folder import Folder
 from config.gateway import POLL_S, poll_intervals, read_gateway
@@ -66,7 +67,8 @@ def _config(folder: Folder, protocols: Mapping[str, Protocol], report: Report) -
     catalog = Catalog(folder, protocols, report)
     poll_s = poll_intervals(gateway.spec.poll, POLL_S) if gateway else POLL_S
     packs, rules = Packs(folder, report), Rules.read(folder.read_all("alarms").values(), report)
-    around = Surroundings(lines, catalog, packs, rules, poll_s, report, lines_known=lines_file is not None)
+    known = lines_file is not None
+    around = Surroundings(lines, catalog, packs, rules, poll_s, report, Directory(), lines_known=known)
     devices = _devices(files, around, report)
     return _assembled(gateway, lines, devices, folder, report) if gateway else None
 
@@ -85,6 +87,8 @@ def _devices(files: Mapping[str, Document], around: Surroundings, report: Report
             devices += [device] if device else []
     if len(devices) == len(seen):
         around.rules.check()
+    for check in report.later:
+        check(around.directory)
     check_addresses(((device.id, device.line, device.address, seen[device.id]) for device in devices), report)
     return devices
 

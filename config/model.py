@@ -9,7 +9,7 @@ Units: every name that ends in `_s` is seconds, in `_bytes` bytes. Measurement u
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,11 +88,48 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class Mean:
+    """A limit on the mean over the last `window_s`, of which 75 % must be known good."""
+
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A limit on the change over the last `window_s`, told per `per_s`: a rise is positive."""
+
+    per_s: float
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A limit on how far the value is from another point (`device`, `point`), or from the number `value`."""
+
+    device: str = ""
+    point: str = ""
+    value: float | None = None
+
+
+Measure = Mean | Rate | Deviation
+MEAN_WINDOWS_S = (900.0, 3600.0, 28_800.0, 86_400.0)
+"""15 min, 1 h, 8 h and 24 h: the windows that limits for air and noise are given for, `domain.md` 4.7."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
-    """Levels of one alarm over a number, with a deadband in the unit of the point."""
+    """Levels of one alarm over a number, with a deadband in the unit of what is judged.
+
+    Without a measure that is the value itself.
+    """
 
     levels: tuple[Level, ...]
     deadband: float = 0.0
+    measure: Measure | None = None
+
+    @property
+    def kind(self) -> str:
+        return "limit" if self.measure is None else type(self.measure).__name__.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +138,62 @@ class State:
 
     values: tuple[bool | int | str, ...]
     colour: Colour
+    kind: ClassVar[str] = "state"
 
 
-Condition = Limit | State
+@dataclass(frozen=True, slots=True)
+class Bits:
+    """Active while any bit of `mask` is set; with `inverted`, while any is not."""
+
+    mask: int
+    colour: Colour
+    inverted: bool = False
+    kind: ClassVar[str] = "bit"
+
+
+@dataclass(frozen=True, slots=True)
+class NoUpdate:
+    """Active when nobody has confirmed the value for `after_s`."""
+
+    after_s: float
+    colour: Colour
+    kind: ClassVar[str] = "no_update"
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Active when the value has been good for `after_s` and has not moved by more than `band`."""
+
+    after_s: float
+    colour: Colour
+    band: float = 0.0
+    kind: ClassVar[str] = "stuck"
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Active when a counter has not grown by more than `band` for `still_s`, or went backwards.
+
+    With `rollover`, the number of steps before it begins again at 0, that is no way back.
+    """
+
+    colour: Colour
+    still_s: float | None = None
+    backwards: bool = False
+    rollover: float | None = None
+    band: float = 0.0
+    kind: ClassVar[str] = "counter"
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """Active while the device does not answer."""
+
+    colour: Colour
+    kind: ClassVar[str] = "offline"
+
+
+Condition = Limit | State | Bits | NoUpdate | Stuck | Counter | Offline
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +208,10 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One alarm on one point. `id` is stable: `{system}/{device}/{point}#{key}`."""
+    """One alarm. `id` is stable: `{system}/{device}/{point}#{key}`; where it is about no point, that part is left out.
+
+    `unit` is that of what is judged.
+    """
 
     id: str
     key: str
@@ -128,6 +221,7 @@ class Alarm:
     condition: Condition
     text: Text
     advice: Text
+    unit: str = ""
     place: Place = Place()
     on_delay_s: float = 0.0
     off_delay_s: float = 0.0

@@ -10,8 +10,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from config.wording import mistakes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from config.directory import Directory
     from config.document import Key
     from config.errors import Problem
     from config.layers import Source
@@ -20,11 +21,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Report:
-    """What was found so far. Problems forbid the configuration, warnings do not."""
+    """What was found so far. Problems forbid the configuration, warnings do not.
+
+    `later` is what can be judged only when all devices are read.
+    """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.later: list[Callable[[Directory], None]] = []
 
     def refuse(
         self, source: Source, path: Sequence[Key], message: str, hint: str = "", *, at_key: bool = False

@@ -2,9 +2,10 @@
 
 No clock, no I/O, no randomness below this line: `step(rules, item, now)` gives events, so the same code runs live,
 in tests with a manual clock and over recorded input. `machine` is the table of the alarm states, `lanes` the conditions
-with their deadband and delays, `occurrence` one alarm's run through the table, `engine` all of them together.
+with their deadband and delays, `judges` those that are more than a present value, `gauges` and `standstill` what these
+measure, `occurrence` one alarm's run through the table, `engine` all of them together.
 """
 
-from agent.rules.engine import AlarmCommand, Refused, Rules, Step, Tick, step
+from agent.rules.engine import AlarmCommand, DeviceChange, Refused, Rules, Step, Tick, step
 
-__all__ = ["AlarmCommand", "Refused", "Rules", "Step", "Tick", "step"]
+__all__ = ["AlarmCommand", "DeviceChange", "Refused", "Rules", "Step", "Tick", "step"]

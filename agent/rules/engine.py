@@ -10,8 +10,9 @@ import heapq
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
+from agent.rules.judges import Judges
 from agent.rules.occurrence import GOOD, Context, Run
 from drivers.contract import Poll, Reading
 
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from agent.clock import Now
-    from agent.events import Event
+    from agent.events import DeviceCondition, Event
+    from agent.rules.judges import Cell, Judge
     from config.model import Config
+
+T = TypeVar("T")
 
 STATE_PREFIX = "alarm/"
 """Keys of the state that the journal keeps for alarms: this and the alarm's id."""
@@ -41,6 +45,14 @@ class AlarmCommand:
     comment: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceChange:
+    """A device came, went or got worse."""
+
+    device: str
+    state: DeviceCondition
+
+
 class Refused(Exception):
     """A command that means nothing now; the message says why, for the person who gave it."""
 
@@ -56,11 +68,13 @@ class Step:
 
 @dataclass(slots=True)
 class _Watch:
-    """The alarms on the points of one poll, by ascending index into it, and when it was last heard of."""
+    """The alarms on the points of one poll, and the cells, by ascending index into it; when it was last heard of."""
 
     indexes: list[int]
     runs: list[Run]
-    heard: float
+    cell_indexes: list[int]
+    cells: list[Cell]
+    heard: float = float("-inf")
 
 
 @dataclass(slots=True)
@@ -72,6 +86,7 @@ class Rules:
     cfg_ver: str
     runs: dict[str, Run]
     by_point: dict[tuple[str, str], list[Run]]
+    judges: Judges = field(default_factory=Judges)
     watches: dict[Poll, _Watch] = field(default_factory=dict)
     dues: list[tuple[float, int, Run]] = field(default_factory=list)
     order: count[int] = field(default_factory=count)
@@ -82,15 +97,16 @@ class Rules:
         """Every alarm of the configuration, each in the state in which the journal keeps it."""
         runs: dict[str, Run] = {}
         by_point: dict[tuple[str, str], list[Run]] = {}
+        judges = Judges(stored)
         for device in config.devices:
-            points = {point.id: point for point in device.points}
             for alarm in device.alarms:
-                run = runs[alarm.id] = Run(alarm, points[alarm.point], config.site)
-                by_point.setdefault((device.id, alarm.point), []).append(run)
+                run = runs[alarm.id] = Run(alarm, config.site)
+                if not judges.add(run):
+                    by_point.setdefault((device.id, alarm.point), []).append(run)
                 raw = stored.get(STATE_PREFIX + alarm.id)
                 if raw is not None:
                     run.restore(raw)
-        return cls(config.site, config.gateway, config.version, runs, by_point)
+        return cls(config.site, config.gateway, config.version, runs, by_point, judges)
 
     def standing(self) -> Iterable[Run]:
         """Every alarm that is not NORM."""
@@ -100,7 +116,7 @@ class Rules:
         """State of alarms whose delays moved without an event since the last call; stored with the next telemetry."""
         states = {STATE_PREFIX + alarm_id: run.store() for alarm_id, run in self.dirty.items()}
         self.dirty.clear()
-        return states
+        return states | self.judges.take_states()
 
     def watch(self, poll: Poll) -> _Watch:
         """Compiled once for each poll."""
@@ -111,17 +127,25 @@ class Rules:
                 for index, point in enumerate(poll.points)
                 for run in self.by_point.get((point.device, point.id), ())
             ]
-            watch = self.watches[poll] = _Watch([index for index, _ in pairs], [run for _, run in pairs], float("-inf"))
+            found = [
+                (index, self.judges.cells.get((point.device, point.id))) for index, point in enumerate(poll.points)
+            ]
+            cells = [(index, cell) for index, cell in found if cell is not None]
+            watch = self.watches[poll] = _Watch(*_columns(pairs), *_columns(cells))
+            for cell in watch.cells:
+                cell.heard = watch
         return watch
 
 
-def step(rules: Rules, item: Reading | AlarmCommand | Tick, now: Now) -> Step:
+def step(rules: Rules, item: Reading | AlarmCommand | DeviceChange | Tick, now: Now) -> Step:
     """Take one item at one moment. Raises `Refused` for a command that means nothing; nothing else raises."""
     work = _Work(rules, now)
     if isinstance(item, Reading):
         work.read(item)
     elif isinstance(item, AlarmCommand):
         work.command(item)
+    elif isinstance(item, DeviceChange):
+        work.device(item)
     else:
         work.tick()
     return work.done()
@@ -143,7 +167,8 @@ class _Work:
         for run in self.touched:
             rules.dirty.pop(run.alarm.id, None)
         states = {STATE_PREFIX + run.alarm.id: run.store() for run in self.touched}
-        return Step(self.events, states, rules.dues[0][0] if rules.dues else None)
+        dues = [rules.dues[0][0] if rules.dues else None, rules.judges.next_due]
+        return Step(self.events, states, min((due for due in dues if due is not None), default=None))
 
     def read(self, reading: Reading) -> None:
         watch = self.rules.watch(reading.poll)
@@ -151,7 +176,23 @@ class _Work:
             for start, stop in reading.changed:
                 first, last = bisect_left(watch.indexes, start), bisect_left(watch.indexes, stop)
                 self._observe(reading, watch, first, last)
+        if watch.cells and reading.changed:
+            judges = self.rules.judges
+            touched = judges.hear(reading, watch.cell_indexes, watch.cells, watch.heard)
+            self._judge(touched, self._context(reading.time), heard=True)
         watch.heard = reading.mono
+
+    def device(self, change: DeviceChange) -> None:
+        judges = self.rules.judges.note_device(change.device, change.state, self.now.mono)
+        self._judge(judges, self._context(self.now.wall), heard=True)
+
+    def _judge(self, judges: Iterable[Judge], context: Context, *, heard: bool) -> None:
+        for judge in judges:
+            run = judge.run
+            was_at_rest = run.at_rest
+            turned = self.rules.judges.ask(judge, self.now, heard=heard)
+            if turned or not (was_at_rest and run.at_rest):
+                self._follow_up(run, context, turned=turned)
 
     def _observe(self, reading: Reading, watch: _Watch, first: int, last: int) -> None:
         values, flaws = reading.values, reading.flaws
@@ -176,6 +217,7 @@ class _Work:
             due = run.next_due()
             if due is not None and due <= mono:  # else the delay moved, and has an entry of its own
                 self._follow_up(run, context, turned=run.tick(mono))
+        self._judge(self.rules.judges.due(mono), context, heard=False)
 
     def command(self, command: AlarmCommand) -> None:
         run = self.rules.runs.get(command.alarm_id)
@@ -207,3 +249,7 @@ class _Work:
 
     def _context(self, read_at: float) -> Context:
         return Context(self.rules.gateway, self.rules.cfg_ver, read_at)
+
+
+def _columns(pairs: list[tuple[int, T]]) -> tuple[list[int], list[T]]:
+    return [index for index, _ in pairs], [found for _, found in pairs]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from config.model import Limit
+from config.model import Bits, Limit, State
 
 if TYPE_CHECKING:
     from config.model import Alarm, Colour, Condition
@@ -23,9 +23,9 @@ _RANK = {"HH": 2, "LL": 2, "H": 1, "L": 1}
 class Lane:
     """One level of one alarm, and where it stands.
 
-    The value demands it at or above `limit` (or at or below), or while it is one of `values`. While `turning`, the lane
-    has been asked to change for `elapsed_s` known-good seconds up to the monotonic time `mark` (None: paused); `since`
-    is the wall time at which the value first asked.
+    The value demands it at or above `limit` (or at or below), while a bit of `mask` is set (with `inverted`, clear), or
+    while it is one of `values`. While `turning`, the lane has been asked to change for `elapsed_s` known-good seconds
+    up to the monotonic time `mark` (None: paused); `since` is the wall time at which the value first asked.
     """
 
     name: str | None
@@ -35,6 +35,8 @@ class Lane:
     on_at_or_above: bool = False
     deadband: float = 0.0
     values: tuple[Value, ...] = ()
+    mask: int = 0
+    inverted: bool = False
     on: bool = False
     turning: bool = False
     elapsed_s: float = 0.0
@@ -44,12 +46,18 @@ class Lane:
     def demand(self, value: Value) -> bool:
         """Does this value ask the lane to be on, given that it is on or off now?"""
         if self.limit is None:
-            return value in self.values
+            return value in self.values if not self.mask else self._has_bit(value)
         if isinstance(value, str) or value is None:
             return self.on
         if self.on_at_or_above:
             return value > self.limit - self.deadband if self.on and self.deadband else value >= self.limit
         return value < self.limit + self.deadband if self.on and self.deadband else value <= self.limit
+
+    def _has_bit(self, value: Value) -> bool:
+        if not isinstance(value, (int, float)):
+            return self.on
+        word = int(value)
+        return bool((~word if self.inverted else word) & self.mask)
 
     def count(self, mono: float) -> None:
         """The value was known good until `mono`."""
@@ -90,8 +98,10 @@ class Lane:
 
 def lanes(condition: Condition) -> list[Lane]:
     """The lanes of a condition, the highest rank first, all off."""
+    if isinstance(condition, Bits):
+        return [Lane(None, condition.colour, 1, mask=condition.mask, inverted=condition.inverted)]
     if not isinstance(condition, Limit):
-        return [Lane(None, condition.colour, 1, values=condition.values)]
+        return [Lane(None, condition.colour, 1, values=condition.values if isinstance(condition, State) else (True,))]
     made = [
         Lane(
             level.name,
@@ -108,7 +118,7 @@ def lanes(condition: Condition) -> list[Lane]:
 
 def quiet_band(alarm: Alarm) -> tuple[float, float] | None:
     """Between these two, exclusive, no lane that is off and at rest can be asked to turn. None: it is not a limit."""
-    if not isinstance(alarm.condition, Limit):
+    if not isinstance(alarm.condition, Limit) or alarm.condition.measure is not None:
         return None
     levels = alarm.condition.levels
     return (

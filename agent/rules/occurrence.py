@@ -13,6 +13,7 @@ import msgspec
 
 from agent import events
 from agent.events import Action, AlarmState, AlarmTransition, Event, Names, PlaceRef, QualityName, rfc3339
+from agent.rules.gauges import usable
 from agent.rules.lanes import Lane, lanes, quiet_band
 from agent.rules.machine import Row, transition
 from config.model import COLOURS, Colour, Limit
@@ -21,7 +22,7 @@ from drivers.contract import GRADE_NAMES, Grade, Quality
 if TYPE_CHECKING:
     from agent.clock import Now
     from agent.rules.machine import Trigger
-    from config.model import Alarm, Point
+    from config.model import Alarm
     from drivers.contract import Value
 
 GOOD = Quality(Grade.GOOD, "ok")
@@ -85,7 +86,6 @@ class Run:
         "n",
         "occurrence",
         "peak",
-        "point",
         "prev_state",
         "quality",
         "raised",
@@ -97,9 +97,8 @@ class Run:
         "value",
     )
 
-    def __init__(self, alarm: Alarm, point: Point, site: str) -> None:
+    def __init__(self, alarm: Alarm, site: str) -> None:
         self.alarm = alarm
-        self.point = point
         self.site = site
         self.rule_ver = "r-" + hashlib.sha256(repr(alarm).encode()).hexdigest()[:8]
         self.band = quiet_band(alarm)
@@ -136,7 +135,7 @@ class Run:
     def observe(self, value: Value, quality: Quality, now: Now, known_until: float) -> bool:
         """A value or a quality arrived; true when a lane turned. `known_until` is when the last one was confirmed."""
         self.value, self.quality = value, quality
-        self.known = _usable(value, quality)
+        self.known = usable(value, quality)
         turned = False
         for lane in self.lanes:
             turned = self._observe_lane(lane, value, now, known_until) or turned
@@ -249,7 +248,7 @@ class Run:
             priority=priority,
             severity=severity,
             response_level=response,
-            kind="limit" if limit else "state",
+            kind=alarm.condition.kind,
             signal="process",
             level=level.name if level else None,
             place=PlaceRef(
@@ -262,7 +261,7 @@ class Run:
             device=alarm.device,
             point=alarm.point,
             value=self.value,
-            unit=self.point.unit,
+            unit=alarm.unit,
             limit=level.limit if level else None,
             deadband=limit.deadband if limit else None,
             q=self.quality_name,
@@ -349,13 +348,6 @@ class Context(msgspec.Struct, frozen=True):
     gateway: str
     cfg_ver: str
     read_at: float
-
-
-def _usable(value: Value, quality: Quality) -> bool:
-    """May this value be judged? The last known value of a silent device is shown, not judged."""
-    if value is None or quality.grade is Grade.BAD:
-        return False
-    return quality.reason not in ("last_known", "initial", "insufficient_data")
 
 
 def _trigger(before: Lane | None, after: Lane | None) -> Trigger | None:

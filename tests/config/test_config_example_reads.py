@@ -17,7 +17,7 @@ from hardware_mocks.client import HospitalProcess
 import config
 from agent.clock import SystemClock
 from config.load import load
-from config.model import Limit
+from config.model import Limit, State
 from drivers import registry
 from drivers.contract import Poll
 
@@ -118,8 +118,9 @@ async def differences(device: Device, line: Line, wanted: Mapping[int, Value]) -
 
 
 def is_active(alarm: Alarm, value: Value) -> bool:
-    if not isinstance(alarm.condition, Limit):
+    if isinstance(alarm.condition, State):
         return value in alarm.condition.values
+    assert isinstance(alarm.condition, Limit)
     assert isinstance(value, (int, float))
     return any(
         value >= level.limit if level.name in {"H", "HH"} else value <= level.limit for level in alarm.condition.levels

@@ -1,0 +1,291 @@
+"""Alarms whose condition is more than the present value of their point, and what each of them listens to.
+
+A judge belongs to one alarm. It is asked after each reading that changed one of its cells, and when time alone may have
+changed its answer; what it says goes into the lanes of its alarm like a value that was read.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from agent.rules.gauges import GOOD, LOOK_S_MIN, UNKNOWN, Gauge, RateOfChange, RollingMean, usable
+from agent.rules.standstill import CounterCheck, Silence, Standstill
+from config.model import Counter, Deviation, Limit, Mean, NoUpdate, Offline, Rate, Stuck
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from agent.clock import Now
+    from agent.rules.occurrence import Run
+    from config.model import Alarm, Condition
+    from drivers.contract import Quality, Reading, Value
+
+STATE_PREFIX = "judge/"
+"""Keys of the state that the journal keeps for judges: this and the alarm's id."""
+
+STORE_S = 60.0
+"""What a judge has counted is stored so often while it counts: more than this is never lost in a crash."""
+
+Key = tuple[str, str]
+"""Device and point; an empty point is the device itself: whether it is there."""
+
+
+class Heard(Protocol):
+    """When the poll that a point belongs to was last heard of."""
+
+    heard: float
+
+
+class Cell:
+    """The present value of a point, for everything that listens to more than its own point."""
+
+    __slots__ = ("heard", "judges", "known_until", "mono", "quality", "value")
+
+    def __init__(self) -> None:
+        self.value: Value = None
+        self.quality = UNKNOWN
+        self.mono = 0.0
+        self.known_until = float("-inf")
+        self.heard: Heard | None = None
+        self.judges: list[Judge] = []
+
+    @property
+    def confirmed(self) -> float:
+        return max(self.mono, self.heard.heard) if self.heard is not None else self.mono
+
+
+class Source(Protocol):
+    """What a judge's alarm is judged on."""
+
+    @property
+    def cells(self) -> tuple[Cell, ...]: ...
+
+    def take(self) -> None:
+        """One of the cells changed."""
+
+    def look(self, mono: float, /) -> tuple[Value, Quality]:
+        """What is to be judged at this moment."""
+
+    def next_due(self) -> float | None:
+        """When that may change by itself."""
+
+
+class Measured:
+    """A gauge on one point. `shows_value`: the gauge says true or false, and people see the value."""
+
+    def __init__(self, cell: Cell, gauge: Gauge, *, shows_value: bool = False) -> None:
+        self.cells = (cell,)
+        self.gauge = gauge
+        self.shows_value = shows_value
+
+    def take(self) -> None:
+        (cell,) = self.cells
+        self.gauge.take(cell.value, cell.quality, cell.mono, cell.known_until)
+
+    def look(self, mono: float) -> tuple[Value, Quality]:
+        return self.gauge.look(mono, min(mono, self.cells[0].confirmed))
+
+    def next_due(self) -> float | None:
+        return self.gauge.next_due()
+
+
+class Present:
+    """The value of the first cell, or how far it is from the second, or from a number. The worse quality holds."""
+
+    def __init__(self, cells: tuple[Cell, ...], offset: float = 0.0) -> None:
+        self.cells = cells
+        self._offset = offset
+
+    def take(self) -> None:
+        """Nothing is kept of what was before."""
+
+    def look(self, _mono: float) -> tuple[Value, Quality]:
+        first, *others = self.cells
+        quality = max((cell.quality for cell in self.cells), key=lambda one: one.grade)
+        if not all(usable(cell.value, cell.quality) for cell in self.cells):
+            return first.value if not others and not self._offset else None, quality
+        if not others and not self._offset:
+            return first.value, quality
+        return _as_number(first.value) - self._offset - sum(_as_number(cell.value) for cell in others), quality
+
+    def next_due(self) -> None:
+        return None
+
+
+class Judge:
+    """One alarm, what it is judged on, and what of that was last stored."""
+
+    __slots__ = ("due", "raw", "run", "source", "stored_at")
+
+    def __init__(self, run: Run, source: Source, raw: bytes | None) -> None:
+        self.run = run
+        self.source = source
+        self.raw = raw
+        self.due: float | None = None
+        self.stored_at = float("-inf")
+
+    def judge(self, now: Now) -> bool:
+        """Ask the source and put its answer into the alarm's lanes; true when one of them turned."""
+        value, quality = self.source.look(now.mono)
+        turned = self.run.observe(value, quality, now, self._known_until())
+        if isinstance(self.source, Measured) and self.source.shows_value:
+            (cell,) = self.source.cells
+            self.run.value, self.run.quality = cell.value, cell.quality
+        return turned
+
+    def _known_until(self) -> float:
+        return min(
+            cell.confirmed if usable(cell.value, cell.quality) else cell.known_until for cell in self.source.cells
+        )
+
+    def wake(self, now: Now) -> None:
+        """Go on with what was stored before the restart. State of another form is that of another condition."""
+        raw, self.raw = self.raw, None
+        if raw is None or not isinstance(self.source, Measured):
+            return
+        stored = msgspec.msgpack.decode(raw, type=_Stored)
+        if stored.condition == repr(self.run.alarm.condition):
+            self.source.gauge.restore(stored.kept, max(0.0, now.wall - stored.wall), now.mono)
+
+    def store(self, now: Now) -> bytes | None:
+        """What a restart must find again; nothing where the source keeps nothing."""
+        if not isinstance(self.source, Measured):
+            return None
+        self.stored_at = now.mono
+        return msgspec.msgpack.encode(
+            _Stored(now.wall, repr(self.run.alarm.condition), self.source.gauge.store(now.mono))
+        )
+
+
+class _Stored(msgspec.Struct, frozen=True, array_like=True):
+    wall: float
+    condition: str
+    kept: list[float | str | bool | None]
+
+
+class Judges:
+    """All of them, the cells that they listen to, and when one of them has to be asked without a reading."""
+
+    def __init__(self, stored: Mapping[str, bytes] | None = None) -> None:
+        self._stored = stored or {}
+        self._dues: list[tuple[float, int, Judge]] = []
+        self._order = count()
+        self._dirty: dict[str, bytes] = {}
+        self.cells: dict[Key, Cell] = {}
+        self.by_alarm: dict[str, Judge] = {}
+
+    def add(self, run: Run) -> bool:
+        """Appoint a judge if the alarm needs one; false where the present value of its point says it all."""
+        source = self._source(run.alarm)
+        if source is None:
+            return False
+        judge = Judge(run, source, self._stored.get(STATE_PREFIX + run.alarm.id))
+        self.by_alarm[run.alarm.id] = judge
+        for cell in source.cells:
+            cell.judges.append(judge)
+        return True
+
+    def _source(self, alarm: Alarm) -> Source | None:
+        condition, cell = alarm.condition, self._cell
+        match condition:
+            case Limit(measure=Deviation(device, point, value)):
+                others = (cell(device, point),) if value is None else ()
+                return Present((cell(alarm.device, alarm.point), *others), value or 0.0)
+            case Offline():
+                return Present((cell(alarm.device, ""),))
+        gauge = _gauge(condition)
+        shows_value = not isinstance(condition, Limit)
+        return None if gauge is None else Measured(cell(alarm.device, alarm.point), gauge, shows_value=shows_value)
+
+    def _cell(self, device: str, point: str) -> Cell:
+        return self.cells.setdefault((device, point), Cell())
+
+    # --- what is to be judged -------------------------------------------------------------------------------------
+
+    def hear(self, reading: Reading, indexes: list[int], cells: list[Cell], known_until: float) -> Iterable[Judge]:
+        """Put what a reading changed into `cells`, which are at `indexes`; gives whoever has to judge anew."""
+        touched: dict[Judge, None] = {}
+        values, flaws = reading.values, reading.flaws
+        for start, stop in reading.changed:
+            for at in range(bisect_left(indexes, start), bisect_left(indexes, stop)):
+                index, cell = indexes[at], cells[at]
+                cell.value, cell.quality = values[index], flaws.get(index, GOOD)
+                cell.mono, cell.known_until = reading.mono, known_until
+                touched.update(dict.fromkeys(cell.judges))
+        return touched
+
+    def note_device(self, device: str, state: str, mono: float) -> Iterable[Judge]:
+        """A device came or went."""
+        cell = self.cells.get((device, ""))
+        if cell is None:
+            return ()
+        cell.value, cell.quality, cell.mono, cell.known_until = state == "offline", GOOD, mono, mono
+        return cell.judges
+
+    def due(self, mono: float) -> Iterator[Judge]:
+        """Whoever has to judge now, though nothing was read."""
+        while self._dues and self._dues[0][0] <= mono:
+            due, _, judge = heapq.heappop(self._dues)
+            if due == judge.due:
+                judge.due = None
+                yield judge
+
+    @property
+    def next_due(self) -> float | None:
+        return self._dues[0][0] if self._dues else None
+
+    def ask(self, judge: Judge, now: Now, *, heard: bool) -> bool:
+        """Let it judge, after a reading or because time passed; true when a lane of its alarm turned."""
+        if judge.raw is not None:
+            judge.wake(now)
+        if heard:
+            judge.source.take()
+        turned = judge.judge(now)
+        self._schedule(judge, now.mono)
+        if now.mono - judge.stored_at >= STORE_S:
+            self._keep(judge, now)
+        return turned
+
+    def _schedule(self, judge: Judge, mono: float) -> None:
+        due = judge.source.next_due()
+        if due is not None:
+            due = due if due > mono else mono + LOOK_S_MIN
+            if judge.due is None or due < judge.due:
+                judge.due = due
+                heapq.heappush(self._dues, (due, next(self._order), judge))
+
+    def _keep(self, judge: Judge, now: Now) -> None:
+        stored = judge.store(now)
+        if stored is not None:
+            self._dirty[STATE_PREFIX + judge.run.alarm.id] = stored
+
+    def take_states(self) -> dict[str, bytes]:
+        """What was counted since it was stored last; stored with the next telemetry."""
+        states, self._dirty = self._dirty, {}
+        return states
+
+
+def _gauge(condition: Condition) -> Gauge | None:
+    """What a condition that has to do with time is measured with."""
+    gauge: Gauge | None = None
+    match condition:
+        case Limit(measure=Mean(window_s)):
+            gauge = RollingMean(window_s)
+        case Limit(measure=Rate(per_s, window_s)):
+            gauge = RateOfChange(per_s, window_s)
+        case Stuck(after_s, band=band):
+            gauge = Standstill(after_s, band)
+        case NoUpdate(after_s):
+            gauge = Silence(after_s)
+        case Counter():
+            gauge = CounterCheck(condition)
+    return gauge
+
+
+def _as_number(value: Value) -> float:
+    return 0.0 if value is None or isinstance(value, str) else float(value)
