@@ -45,8 +45,10 @@ __all__ = [
     "Duration",
     "GatewaySpec",
     "JournalSpec",
+    "KeyReference",
     "LineSpec",
     "LinesFile",
+    "Password",
     "PlaceSpec",
     "PointSpec",
     "PollSpec",
@@ -218,12 +220,15 @@ def _key_by_reference(value: object) -> object:
     return value
 
 
+KeyReference = Annotated[KeySpec, BeforeValidator(_key_by_reference)]
+
+
 class TlsSpec(Spec):
     """What proves broker and gateway to each other: PEM files. Without `ca`, the authorities of the system."""
 
     ca: Path | None = None
     cert: Path | None = None
-    key: Annotated[KeySpec, BeforeValidator(_key_by_reference)] | None = None
+    key: KeyReference | None = None
     server_name: Annotated[str, Field(pattern=HOST_NAME)] | None = None
 
     @model_validator(mode="after")
@@ -298,6 +303,7 @@ class GatewaySpec(Spec):
     topic_root: Annotated[str, Field(pattern=TOPIC_ROOT)] = "wardgate/v1"
     type_prefix: Annotated[str, Field(pattern=TYPE_PREFIX)] = "wardgate."
     control_socket: Path = Path("/run/wardgate/control.sock")
+    state: Path = Path("/var/lib/wardgate")
     journal: JournalSpec = JournalSpec()
     poll: PollSpec = PollSpec()
     uplinks: dict[Id, UplinkSpec] = Field(default_factory=dict)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from config.files import GatewaySpec
 from config.layers import Layer, Source
-from config.model import Journal
+from config.model import Home, Journal
 from config.uplinks import read_uplinks
 from config.validate import validate
 
@@ -34,6 +34,7 @@ class Gateway:
     spec: GatewaySpec
     journal: Journal
     control_socket: Path
+    home: Home
     uplinks: tuple[Uplink, ...]
 
 
@@ -49,7 +50,8 @@ def read_gateway(document: Document, root: Path, report: Report) -> Gateway | No
         message = f"{control_socket} has {size} bytes, a socket's path at most {SOCKET_PATH_BYTES_MAX}"
         report.refuse(source, ("control_socket",), message, "write a shorter absolute path")
     uplinks = read_uplinks(spec, source, root, report)
-    return Gateway(spec, _journal(spec.journal, root), control_socket, uplinks)
+    home = Home(f"{spec.site}-{spec.gateway}", root.absolute(), _absolute(root, spec.state))
+    return Gateway(spec, _journal(spec.journal, root), control_socket, home, uplinks)
 
 
 def poll_intervals(spec: PollSpec, below: Mapping[str, float]) -> dict[str, float]:

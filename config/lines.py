@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from config.document import Document
     from config.files import Protocol
-    from config.model import Device
+    from config.model import Device, Home
     from config.validate import Report
 
 
@@ -32,7 +32,7 @@ class LineEntry:
     protocol: Protocol | None
     spec: LineSpec | None
 
-    def line(self, devices: Sequence[Device]) -> Line | None:
+    def line(self, devices: Sequence[Device], home: Home) -> Line | None:
         if self.spec is None:
             return None
         return Line(
@@ -43,6 +43,7 @@ class LineEntry:
             devices=tuple(devices),
             timeout_s=self.spec.timeout,
             concurrency=self.spec.concurrency,
+            home=home,
         )
 
 

@@ -96,7 +96,8 @@ def _devices(files: Mapping[str, Document], around: Surroundings, report: Report
 def _assembled(
     gateway: Gateway, lines: Mapping[str, LineEntry], devices: list[Device], folder: Folder, report: Report
 ) -> Config:
-    built = [entry.line([device for device in devices if device.line == entry.id]) for entry in lines.values()]
+    on_lines = {entry.id: [device for device in devices if device.line == entry.id] for entry in lines.values()}
+    built = [entry.line(on_lines[entry.id], gateway.home) for entry in lines.values()]
     for entry, line in zip(lines.values(), built, strict=True):
         if line is not None and not line.devices and not report.problems:
             report.warn(entry.source, (), "no device is on this line", "remove the line, or name it in a device")

@@ -9,11 +9,11 @@ Units: every name that ends in `_s` is seconds, in `_bytes` bytes. Measurement u
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from config.errors import Problem
     from config.files import AddressSpec, LineSpec, PointSpec
@@ -267,6 +267,19 @@ class Device:
     unconfirmed: tuple[Alarm, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What a driver may know of the gateway it runs in.
+
+    `name` tells gateways apart (`h01-gw-1`), paths that a line's settings name start at `config`, and `state` is the
+    folder for what drivers themselves must keep, such as certificates.
+    """
+
+    name: str = "gateway"
+    config: Path = Path()
+    state: Path = Path("/var/lib/wardgate")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
     """One connection: a serial port, one TCP endpoint, the one UDP socket of BACnet/IP.
@@ -282,6 +295,7 @@ class Line:
     devices: tuple[Device, ...]
     timeout_s: float
     concurrency: int
+    home: Home = Home()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from config.fields import SecretSpec
+    from config.files import KeySpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +41,12 @@ class Secret:
         if folder is None:
             raise LookupError(f"no systemd credentials here (wanted {self.name}); add LoadCredential={self.name}:PATH")
         return Path(folder) / self.name
+
+
+def secret_of(spec: SecretSpec | KeySpec, root: Path) -> Secret:
+    """What is written, with a relative path starting at `root`."""
+    if spec.file is not None:
+        return Secret("file", str((root / spec.file).absolute()))
+    if spec.credential is not None:
+        return Secret("credential", spec.credential)
+    return Secret("env", getattr(spec, "env", None) or "")

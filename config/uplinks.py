@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from config.checks import check_clients, check_roots, near_system
 from config.model import Filter, Tls, Uplink
-from config.secrets import Secret
+from config.secrets import secret_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from config.fields import SecretSpec
-    from config.files import FilterSpec, GatewaySpec, KeySpec, TlsSpec, UplinkSpec
+    from config.files import FilterSpec, GatewaySpec, TlsSpec, UplinkSpec
     from config.layers import Source
     from config.validate import Report
 
@@ -44,7 +43,7 @@ def _uplink(name: str, spec: UplinkSpec, gateway: GatewaySpec, root: Path) -> Up
         mqtt=spec.mqtt,
         client_id=spec.client_id or f"{gateway.site}-{gateway.gateway}-{name}",
         user=spec.user,
-        password=_secret(spec.password, root) if spec.password else None,
+        password=secret_of(spec.password, root) if spec.password else None,
         keep_alive_s=round(spec.keep_alive),
         window=spec.window,
         backlog_records_per_s=spec.backlog_rate,
@@ -63,7 +62,7 @@ def _tls(spec: TlsSpec, root: Path) -> Tls:
     return Tls(
         ca=(root / spec.ca).absolute() if spec.ca else None,
         cert=(root / spec.cert).absolute() if spec.cert else None,
-        key=_secret(spec.key, root) if spec.key else None,
+        key=secret_of(spec.key, root) if spec.key else None,
         server_name=spec.server_name,
     )
 
@@ -74,14 +73,6 @@ def _filter(spec: FilterSpec) -> Filter:
         systems=frozenset(spec.systems) if spec.systems else None,
         colours=frozenset(spec.colours) if spec.colours else None,
     )
-
-
-def _secret(spec: SecretSpec | KeySpec, root: Path) -> Secret:
-    if spec.file is not None:
-        return Secret("file", str((root / spec.file).absolute()))
-    if spec.credential is not None:
-        return Secret("credential", spec.credential)
-    return Secret("env", getattr(spec, "env", None) or "")
 
 
 def _check_transport(spec: UplinkSpec, uplink: Uplink, written: Source, report: Report) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import socket
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -19,7 +20,7 @@ from asyncua import ua
 from asyncua.server.server import Server
 
 from agent.clock import SystemClock
-from config.model import Device, Line, Place, Point, Text
+from config.model import Device, Home, Line, Place, Point, Text
 from drivers.contract import Poll
 from drivers.opcua.driver import OpcuaDriver
 from drivers.opcua.requests import node_id
@@ -27,6 +28,7 @@ from drivers.opcua.settings import OpcuaAddress, OpcuaLine, OpcuaPoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from pathlib import Path
     from types import TracebackType
 
     from asyncua.server.binary_server_asyncio import BinaryServer
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.31.1"
 NAMESPACE = "urn:wardgate:test"
+SERVER_URI = "urn:wardgate:test:server"
 FOLDER_SIZE = 100  # asyncua needs quadratic time for the nodes of one folder
 TEXT = Text("测试", "test")
 
@@ -50,10 +53,22 @@ def free_port() -> int:
         return port
 
 
+@dataclass(frozen=True)
+class Secured:
+    """How a server with security protects itself."""
+
+    certificate: Path
+    key: Path
+    policies: list[ua.SecurityPolicyType]
+    tokens: list[type]
+    users: Any
+
+
 class OpcuaPeer:
     """`with OpcuaPeer() as peer`: a server that listens on `url`."""
 
-    def __init__(self) -> None:
+    def __init__(self, secured: Secured | None = None) -> None:
+        self._secured = secured
         self.port = free_port()
         self.url = f"opc.tcp://{HOST}:{self.port}/test"
         self.server = Server()
@@ -78,9 +93,20 @@ class OpcuaPeer:
     async def _start(self) -> None:
         await self.server.init()
         self.server.set_endpoint(self.url)
-        self.server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        await self._secure()
         self.index = await self.server.register_namespace(NAMESPACE)
         await self.server.start()
+
+    async def _secure(self) -> None:
+        if self._secured is None:
+            self.server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+            return
+        await self.server.set_application_uri(SERVER_URI)
+        await self.server.load_certificate(str(self._secured.certificate))
+        await self.server.load_private_key(str(self._secured.key))
+        self.server.set_security_policy(self._secured.policies)
+        self.server.set_identity_tokens(self._secured.tokens)
+        self.server.iserver.user_manager = self._secured.users
 
     async def _settle(self) -> None:
         """Let the server's tasks end, so that none is destroyed while it is pending."""
@@ -200,7 +226,9 @@ def poll_of(*points: Point, interval_s: float = 1.0) -> Poll:
     return Poll(device, points, interval_s)
 
 
-def driver_for(url: str, *, clock: Clock | None = None, timeout_s: float = 2.0, **settings: Any) -> PollingOpcuaDriver:
-    spec = OpcuaLine.model_validate({"url": url, "publishing": 0.05, **settings})
-    line = Line("line", TEXT, "opcua", spec, (), timeout_s, 1)
+def driver_for(
+    url: str, *, clock: Clock | None = None, timeout_s: float = 2.0, home: Home | None = None, **settings: Any
+) -> PollingOpcuaDriver:
+    spec = OpcuaLine.model_validate({"url": url, "publishing": 0.05, "security": "none", **settings})
+    line = Line("line", TEXT, "opcua", spec, (), timeout_s, 1, home or Home())
     return OpcuaDriver(line, clock or SystemClock())

@@ -21,6 +21,7 @@ from agent.cli import (
     devices,
     history,
     journal,
+    opcua,
     points,
     read,
     schema,
@@ -60,6 +61,7 @@ VERBS = {
     "history": history.app,
     "journal": journal.app,
     "consume": consume.app,
+    "opcua": opcua.app,
     "version": version.app,
 }
 """In the order of the help."""

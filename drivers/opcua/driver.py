@@ -15,8 +15,8 @@ from drivers.errors import NoAnswer, Unreachable
 from drivers.opcua import nodes, requests
 from drivers.opcua.faults import quieten
 from drivers.opcua.feed import Feed, Picture
+from drivers.opcua.opening import Opener
 from drivers.opcua.quality import of_status
-from drivers.opcua.session import Session, open_session
 from drivers.opcua.subscription import Item, Subscription, subscribe
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from config.model import Device, Line, Point
     from drivers.opcua.decode import Sample
+    from drivers.opcua.session import Session
     from drivers.opcua.settings import OpcuaLine, OpcuaPoint
 
 _BUILD = requests.read(
@@ -61,13 +62,14 @@ class PollingOpcuaDriver:
         self._endpoint = self._settings.url
         self._timeout_s = line.timeout_s
         self._clock = clock
+        self._opener = Opener(line, self._settings, clock)
         self._session: Session | None = None
         self._plans: WeakKeyDictionary[Poll, _Plan] = WeakKeyDictionary()
         quieten()
 
     async def connect(self) -> None:
         await self.close()
-        self._session = await open_session(self._endpoint, self._timeout_s)
+        self._session = await self._opener.open()
 
     async def close(self) -> None:
         session, self._session = self._session, None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from asyncua.ua import status_codes
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
+from cryptography.exceptions import InvalidSignature
 
 from drivers.errors import DriverError, Refused, Unreachable
 
@@ -30,15 +31,22 @@ GARBLED = (UaError, struct.error, ValueError, LookupError, TypeError, Arithmetic
 
 _REACH = "see that the server runs and can be reached from here"
 _NO_ENDPOINT = "No matching endpoints"
+_OTHER_CERTIFICATE = "Server certificate mismatch"
 _CHANNEL_REFUSED = (AssertionError, AttributeError)
 
+_TRUST_US = "trust the gateway's certificate in the server: `wardgate opcua certificate` shows where it is"
+
 _HINTS = {
-    "BadIdentityTokenInvalid": "the server does not accept an anonymous user: allow it for this gateway",
-    "BadIdentityTokenRejected": "the server does not accept an anonymous user: allow it for this gateway",
-    "BadUserAccessDenied": "give this user the right to read, or use another one",
-    "BadSecurityChecksFailed": "trust the gateway's certificate in the server, or allow connections without security",
-    "BadSecurityPolicyRejected": "enable an endpoint without security in the server",
-    "BadSecurityModeRejected": "enable an endpoint without security in the server",
+    "BadIdentityTokenInvalid": "see user and password of this line, and which users the server takes",
+    "BadIdentityTokenRejected": "see user and password of this line, and which users the server takes",
+    "BadUserAccessDenied": "see user and password, and give this user the right to read",
+    "BadUserSignatureInvalid": "trust user_cert in the server as that of a user",
+    "BadCertificateUntrusted": _TRUST_US,
+    "BadSecurityChecksFailed": _TRUST_US,
+    "BadSecurityPolicyRejected": "enable an endpoint with the security that this line is configured for",
+    "BadSecurityModeRejected": "enable an endpoint with the security that this line is configured for",
+    "BadCertificateUriInvalid": "the server wants another URI in the gateway's certificate: see its log",
+    "BadCertificateTimeInvalid": "see the clocks of both, and `wardgate opcua certificate`",
     "BadServiceUnsupported": "the server has no subscriptions: set mode: read on this line",
     "BadTcpEndpointUrlInvalid": "write the URL exactly as the server announces it, path included",
     "BadTooManySessions": "close other clients of this server, or raise its limit",
@@ -117,7 +125,11 @@ def translated(endpoint: str, doing: str, otherwise: type[DriverError] = Unreach
         raise Unreachable(endpoint, f"{error.strerror or error} while {doing}", _REACH) from error
     except GARBLED as error:
         if _NO_ENDPOINT in str(error):
-            raise Refused(endpoint, "the server offers no endpoint without security", "enable one") from error
+            what = "the server has no endpoint with the security that is configured"
+            raise Refused(endpoint, what, "enable one, or write the security that it has") from error
+        if _OTHER_CERTIFICATE in str(error):
+            what = "the server shows one certificate to everybody and another one in private"
+            raise Refused(endpoint, what, "look for who is between gateway and server") from error
         raise Unreachable(endpoint, f"not understood while {doing}: {error!r}", "see that it speaks OPC UA") from error
 
 
@@ -127,9 +139,12 @@ def opening(endpoint: str, doing: str) -> Iterator[None]:
     try:
         with translated(endpoint, doing):
             yield
+    except InvalidSignature as error:
+        what = f"the server could not prove while {doing} that its certificate is its own"
+        raise Refused(endpoint, what, "look for who is between gateway and server") from error
     except _CHANNEL_REFUSED as error:
         raise Refused(
             endpoint,
             f"the server refused the secure channel while {doing}",
-            "see the server's log; it may want a trusted certificate, or have none of its own",
+            f"{_TRUST_US}; see the server's log",
         ) from error

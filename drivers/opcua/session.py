@@ -12,11 +12,9 @@ The session times out after a minute, so a server soon forgets a gateway that di
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from asyncua.client.client import Client
-from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
 from drivers.errors import DriverError, Unreachable
@@ -24,30 +22,32 @@ from drivers.opcua import decode, requests
 from drivers.opcua.faults import GARBLED, of_status, opening, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from asyncua import ua
+    from asyncua.client.client import Client
 
-SESSION_S = 60.0
-CHANNEL_S = 3600.0
 CLOSE_S = 1.0
-NODES_PER_READ = 1000
-ITEMS_PER_CALL = 500
 
-_NAMESPACES = requests.node_id(ObjectIds.Server_NamespaceArray)
-_READ_LIMIT = requests.node_id(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead)
-_ITEM_LIMIT = requests.node_id(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall)
 _STATE = requests.node_id(ObjectIds.Server_ServerStatus_State)
 
 
 class Session:
-    """Open from `open_session` until `close` or the first failure; then every request raises `Unreachable`."""
+    """Open from `opening.open_session` until `close` or the first failure; then every request raises `Unreachable`."""
 
-    def __init__(self, endpoint: str, client: Client, namespaces: Sequence[str], limits: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        client: Client,
+        namespaces: Sequence[str],
+        limits: tuple[int, int],
+        renewed: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.endpoint = endpoint
         self.namespaces = tuple(namespaces)
         self.nodes_per_read, self.items_per_call = limits
         self._client = client
+        self._renewed = renewed
         self._probe = requests.read([_STATE])
         self._keeper = asyncio.create_task(self._keep(), name=f"opcua keep {endpoint}")
 
@@ -86,6 +86,8 @@ class Session:
         try:
             while True:
                 await asyncio.sleep(pause_s)
+                if self._renewed():
+                    raise Unreachable(self.endpoint, "the gateway's certificate was replaced")
                 pauses += 1
                 if pauses % pauses_to_renewal == 0:
                     await self._renew()
@@ -118,33 +120,3 @@ def abort(client: Client) -> None:
     protocol = client.uaclient.protocol
     if protocol is not None and protocol.transport is not None:
         protocol.transport.abort()
-
-
-async def open_session(endpoint: str, timeout_s: float) -> Session:
-    """A new connection with an active session. Raises `Unreachable` or `Refused`; leaves nothing open then."""
-    client = Client(endpoint, timeout=timeout_s)
-    client.name = client.description = "wardgate"
-    client.application_uri = client.product_uri = "urn:wardgate:gateway"
-    client.session_timeout = int(SESSION_S * 1000)
-    client.secure_channel_timeout = int(CHANNEL_S * 1000)
-    with ExitStack() as undo:
-        undo.callback(abort, client)
-        with opening(endpoint, "connecting"):
-            await client.connect_socket()
-            await client.send_hello()
-        with opening(endpoint, "opening the secure channel"):
-            await client.open_secure_channel()
-        with opening(endpoint, "opening the session"):
-            await client.create_session()
-            await client.activate_session()
-        with opening(endpoint, "asking the server for its limits"):
-            found = await client.uaclient.read_attributes([_NAMESPACES, _READ_LIMIT, _ITEM_LIMIT], AttributeIds.Value)
-            namespaces, read_max, item_max = (result.Value.Value if result.Value else None for result in found)
-        undo.pop_all()
-    limits = (_limit(read_max, NODES_PER_READ), _limit(item_max, ITEMS_PER_CALL))
-    return Session(endpoint, client, namespaces if isinstance(namespaces, list) else [], limits)
-
-
-def _limit(granted: object, ours: int) -> int:
-    """A server's limit; 0 or nothing means that it has none."""
-    return min(granted, ours) if isinstance(granted, int) and granted > 0 else ours

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from config.files import AddressSpec, Duration, LineSpec, PointSpec, Protocol
+from config.files import AddressSpec, Duration, KeyReference, LineSpec, Password, PointSpec, Protocol
 from drivers.opcua import nodes
 
 PORT = 4840
+
+Policy = Literal["Aes256_Sha256_RsaPss", "Aes128_Sha256_RsaOaep", "Basic256Sha256"]
+"""The strongest first. Basic128Rsa15 and Basic256 were withdrawn, and are not spoken."""
 
 
 def _endpoint(text: str) -> str:
@@ -36,16 +40,39 @@ class OpcuaLine(LineSpec):
     `subscribe` lets the server report changes; `read` asks for all values of a device in one batch, for servers without
     subscriptions. `publishing` is how often the server may report. It also decides how soon a dead server is found, so
     it is at most 4 s: slow values are made cheap with `sampling` of the point.
+
+    `security` is what messages are protected by, and never less than is written; `policy` is the strongest that the
+    server offers unless one is named. Without `user` or `user_cert` the gateway is anonymous.
     """
 
     protocol: Literal["opcua"] = "opcua"
     url: Annotated[str, AfterValidator(_endpoint)]
     mode: Literal["subscribe", "read"] = "subscribe"
     publishing: Annotated[Duration, Field(ge=0.05, le=4)] = 0.5
+    security: Literal["encrypt", "sign", "none"] = "encrypt"
+    policy: Policy | None = None
+    user: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    password: Password | None = None
+    user_cert: Path | None = None
+    user_key: KeyReference | None = None
 
     @property
     def endpoint(self) -> str:
         return self.url
+
+    @model_validator(mode="after")
+    def _whole(self) -> OpcuaLine:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user or password is missing; write both")
+        if (self.user_cert is None) != (self.user_key is None):
+            raise ValueError("user_cert or user_key is missing; write both")
+        if self.user and self.user_cert:
+            raise ValueError("two users; write user and password, or user_cert and user_key")
+        if self.security == "none" and (self.user or self.user_cert):
+            raise ValueError("a user without security, so anyone could listen; write security: encrypt")
+        if self.security == "none" and self.policy:
+            raise ValueError("a policy without security; write security: encrypt, or remove policy")
+        return self
 
 
 class OpcuaAddress(AddressSpec):

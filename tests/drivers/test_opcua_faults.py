@@ -54,7 +54,7 @@ async def saying(*answers: bytes) -> AsyncIterator[str]:
     [
         ([error_message(0x8083_0000)], Refused, "BadTcpEndpointUrlInvalid.*path included"),
         ([error_message(0x807D_0000)], Unreachable, "BadTcpServerTooBusy"),
-        ([ACKNOWLEDGE, error_message(0x8055_0000)], Refused, "BadSecurityPolicyRejected.*without security"),
+        ([ACKNOWLEDGE, error_message(0x8055_0000)], Refused, "BadSecurityPolicyRejected.*enable an endpoint"),
         ([ACKNOWLEDGE, error_message(0x8013_0000)], Refused, "BadSecurityChecksFailed.*certificate"),
         ([b""], Unreachable, "while connecting"),
         ([ACKNOWLEDGE, b""], Unreachable, "while opening the secure channel"),
@@ -100,7 +100,7 @@ async def test_a_server_without_an_open_endpoint_needs_a_person(
         return []
 
     monkeypatch.setattr(peer.server.iserver, "get_endpoints", none)
-    with pytest.raises(Refused, match="no endpoint without security"):
+    with pytest.raises(Refused, match="no endpoint with the security that is configured"):
         await driver_for(peer.url).connect()
 
 
@@ -205,7 +205,7 @@ async def test_a_wrong_number_of_values_is_never_a_value(
 async def test_a_session_that_is_rarely_used_is_kept_alive(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server ends sessions after 0.3 s without a request; the driver waits four times as long between two reads."""
     monkeypatch.setattr(peer.server.iserver, "min_session_timeout_ms", 300)
-    monkeypatch.setattr("drivers.opcua.session.SESSION_S", 0.3)
+    monkeypatch.setattr("drivers.opcua.opening.SESSION_S", 0.3)
     await peer.add({"k.t": ua.Variant(1.0)})
     driver, poll = driver_for(peer.url, mode="read"), poll_of(point("k.t"))
     await driver.connect()
@@ -226,7 +226,7 @@ async def test_a_session_that_is_rarely_used_is_kept_alive(peer: OpcuaPeer, monk
 
 async def test_the_secure_channel_is_renewed(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before its life ends, again and again, and requests go on over the new one."""
-    monkeypatch.setattr("drivers.opcua.session.CHANNEL_S", 0.2)
+    monkeypatch.setattr("drivers.opcua.opening.CHANNEL_S", 0.2)
     await peer.add({"c.t": ua.Variant(1.0)})
     driver, poll = driver_for(peer.url, mode="read"), poll_of(point("c.t"))
     await driver.connect()
@@ -249,7 +249,7 @@ async def test_the_secure_channel_is_renewed(peer: OpcuaPeer, monkeypatch: pytes
 async def test_a_connection_that_cannot_be_kept_is_dropped(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that froze between two polls: the next read is Unreachable at once."""
     monkeypatch.setattr(peer.server.iserver, "min_session_timeout_ms", 300)
-    monkeypatch.setattr("drivers.opcua.session.SESSION_S", 0.3)
+    monkeypatch.setattr("drivers.opcua.opening.SESSION_S", 0.3)
     driver = driver_for(peer.url, mode="read", timeout_s=0.2)
     await driver.connect()
     session = driver._session

@@ -124,7 +124,7 @@ async def test_reading_more_nodes_than_the_server_takes_at_once(
     peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch is cut into requests that fit, and put together again in order."""
-    monkeypatch.setattr("drivers.opcua.session.NODES_PER_READ", 7)
+    monkeypatch.setattr("drivers.opcua.opening.NODES_PER_READ", 7)
     await peer.add({f"m.{n}": ua.Variant(float(n)) for n in range(30)})
     driver = driver_for(peer.url, mode="read")
     await driver.connect()

@@ -16,6 +16,8 @@ ALLOWED = {
     "PublishRequest",
     "CloseSessionRequest",
 }
+ON_DISK = {"identity.py": {"write"}, "trust.py": {"write_bytes"}}
+"""Certificates are written to files of our own."""
 FORBIDDEN = ("write", "call_method", "set_value", "add_node", "delete_node", "add_reference", "history_update")
 
 
@@ -36,6 +38,6 @@ def test_only_these_requests_exist() -> None:
 
 def test_no_service_that_writes_or_calls_is_used() -> None:
     """Neither the library's shortcuts nor its services."""
-    used = set().union(*(names(source) for source in SOURCES))
+    used = set().union(*(names(source) - ON_DISK.get(source.name, set()) for source in SOURCES))
     assert len(used) > 100
     assert not {name for name in used if name.startswith(FORBIDDEN) or name in {"call", "WriteValue"}}
