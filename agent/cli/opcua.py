@@ -20,7 +20,10 @@ from config.files import GatewaySpec
 if TYPE_CHECKING:
     from drivers.opcua.trust import Entry, TrustList
 
-app = typer.Typer(help="The gateway's certificate for OPC UA, and which servers it trusts.")
+app = typer.Typer(
+    help="The gateway's certificate for OPC UA, and which servers it trusts.",
+    epilog="Example: wardgate opcua trust list",
+)
 trust = typer.Typer(help="Which OPC UA servers are trusted, and which were refused for want of trust.")
 app.add_typer(trust, name="trust")
 
