@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path  # noqa: TC003  # typer reads it at run time
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -11,27 +12,46 @@ from agent.cli import show
 from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Language
 
 if TYPE_CHECKING:
-    from agent.cli.configured import Unconfirmed
+    from agent.cli.configured import Unconfirmed, Verdict
+    from config.errors import ConfigInvalid
+    from config.model import Config
+
+RULE_TESTS = "rule-tests"
+"""The folder, beside the configuration's other files, whose tests are run when none is named."""
 
 app = typer.Typer()
 
 
-@app.command(epilog="Example: wardgate check --config ./hospital")
-def check(lang: Lang, config: ConfigDir = ETC, as_json: AsJson = False) -> None:
+@app.command(
+    epilog="Example: wardgate check --config ./hospital\n\nExample: wardgate check --rule-tests night.yaml",
+)
+def check(
+    lang: Lang,
+    tests: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE|DIR]", show_default=False, help="Rule tests; without it the folder rule-tests."),
+    ] = None,
+    config: ConfigDir = ETC,
+    rule_tests: Annotated[
+        bool, typer.Option("--rule-tests", help="Play readings over time through the rules, and compare the alarms.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Every mistake in a configuration folder, with file, line, column and what to write instead."""
     from agent.accept import accept
     from agent.cli import configured
     from agent.clock import SystemClock
     from config.errors import ConfigInvalid
 
+    if tests is not None and not rule_tests:
+        raise typer.BadParameter("a file goes with --rule-tests")
     try:
         accepted, _ = accept(config, SystemClock())
+        if rule_tests:
+            _rehearse(tests or config / RULE_TESTS, accepted, lang, as_json=as_json)
+            return
     except ConfigInvalid as invalid:
-        if as_json:
-            show.json(configured.blame(invalid))
-        else:
-            sys.stderr.write(f"{invalid}\n")
-        raise typer.Exit(1) from None
+        _refuse(invalid, as_json=as_json)
     verdict = configured.praise(accepted)
     if as_json:
         show.json(verdict)
@@ -39,6 +59,20 @@ def check(lang: Lang, config: ConfigDir = ETC, as_json: AsJson = False) -> None:
     for warning in accepted.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     _tell_waiting(verdict.unconfirmed, lang)
+    _praise(verdict)
+
+
+def _refuse(invalid: ConfigInvalid, *, as_json: bool) -> NoReturn:
+    from agent.cli import configured
+
+    if as_json:
+        show.json(configured.blame(invalid))
+    else:
+        sys.stderr.write(f"{invalid}\n")
+    raise typer.Exit(1) from None
+
+
+def _praise(verdict: Verdict) -> None:
     counts = f"{verdict.lines} lines, {verdict.devices} devices, {verdict.points} points, {verdict.alarms} alarms"
     print(f"fine ({verdict.version}): {counts}, {len(verdict.warnings)} warnings")
 
@@ -49,3 +83,17 @@ def _tell_waiting(alarms: list[Unconfirmed], lang: Language) -> None:
         print(f"{len(alarms)} alarms do not run until their limits are confirmed (confirmed_by):")
     for alarm in alarms:
         print(f"  {alarm.alarm_id}: {getattr(alarm.depends_on, lang)}")
+
+
+def _rehearse(path: Path, config: Config, lang: Language, *, as_json: bool) -> None:
+    """The user's own tests. Raises `ConfigInvalid` for files that cannot be meant so."""
+    from agent.cli import ruletests
+    from agent.rehearsal import read, rehearse
+
+    views = [ruletests.view(rehearse(test, config)) for test in read(path, config)]
+    if as_json:
+        show.json(views)
+    else:
+        ruletests.tell(views, lang)
+    if not all(view.ok for view in views):
+        raise typer.Exit(1)

@@ -152,6 +152,14 @@ def age(age_s: float | None, decimals: int = 1) -> str:
     return f"{age_s:.{decimals if age_s < YOUNG_S else 0}f} s"
 
 
+def duration(length_s: float) -> str:
+    """As configuration writes it, in the largest unit that leaves nothing over."""
+    for unit_s, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if length_s and length_s % unit_s == 0:
+            return f"{length_s / unit_s:.0f}{name}"
+    return f"{length_s:g}s"
+
+
 def seconds_between(earlier: str, later: str) -> float:
     return (moment(later) - moment(earlier)).total_seconds()
 

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from agent.events import Names
 
 CHINESE = {
+    "{} tests, {} failed": "{}项测试，{}项不符",
     "ACKED": "已确认",
+    "FAILED": "不符",
     "LTACK": "锁存已确认",
     "LTUNK": "锁存未确认",
     "NORM": "正常",
@@ -36,6 +38,7 @@ CHINESE = {
     "chunks": "块",
     "clear": "消除",
     "clear_latched": "消除（锁存）",
+    "came": "实际",
     "cleared": "已消除",
     "clock": "时钟",
     "colour": "颜色",
@@ -57,6 +60,7 @@ CHINESE = {
     "escalate": "升级",
     "events/s": "事件/秒",
     "every device answers again": "所有设备恢复应答",
+    "expected": "应有",
     "false": "否",
     "fault": "故障",
     "faults": "处故障",
@@ -91,6 +95,7 @@ CHINESE = {
     "not all was looked at: --full takes the time that it needs": "未全部检查：--full 不限时检查全部",
     "not confirmed": "待平台确认",
     "offline": "离线",
+    "ok": "符合",
     "online": "在线",
     "orange": "橙",
     "overlay": "标记变化",

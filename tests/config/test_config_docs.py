@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from agent import rehearsal
 from config.files import AlarmSpec, PointSpec
 from config.folder import shipped_profiles
 from config.gateway import POLL_S
@@ -34,6 +35,16 @@ def test_snippets_are_a_configuration(tmp_path: Path) -> None:
         "pwr.lv/lv-pumps/t_panel#panel-hot",
         "pwr.lv/lv-pumps/u_an#voltage-a",
     } < alarms
+
+
+def test_rule_test_that_it_shows_holds(tmp_path: Path) -> None:
+    """It is a test of the configuration that the page shows."""
+    for name, text in SNIPPETS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    config = load(tmp_path, protocols())
+    (test,) = rehearsal.read(tmp_path / "rule-tests", config)
+    assert rehearsal.rehearse(test, config).is_well
 
 
 def test_mistake_that_it_shows_is_real() -> None:

@@ -57,3 +57,57 @@ def test_alarms_that_wait_are_in_the_json(folder: Path, capsys: pytest.CaptureFi
             "depends_on": {"zh": "额定电压", "en": "the rated voltage"},
         }
     ]
+
+
+def rule_tests(folder: Path) -> None:
+    """One test that holds, one that does not, for the alarm once it is confirmed."""
+    signed = METER + "        confirmed_by: {name: 王工, date: 2026-11-22}\n"
+    (folder / "devices" / "meter.yaml").write_text(signed, encoding="utf-8")
+    (folder / "rule-tests").mkdir()
+    text = """
+tests:
+  rises:
+    5s: {set: {m-1/u: 250}, expect: {pwr.lv/m-1/u#high: raise H red}}
+  late:
+    5s: {set: {m-1/u: 250}}
+    1min: {expect: {pwr.lv/m-1/u#high: raise}}
+"""
+    (folder / "rule-tests" / "voltage.yaml").write_text(text, encoding="utf-8")
+
+
+def test_rule_tests_are_played_and_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each test; where one fails, what was expected and what came; exit code 1."""
+    rule_tests(folder)
+    assert main(["check", "--config", str(folder), "--lang", "en", "--rule-tests"]) == 1
+    file = folder / "rule-tests" / "voltage.yaml"
+    assert capsys.readouterr().out.splitlines() == [
+        f"ok  {file}:3 rises",
+        f"FAILED  {file}:5 late",
+        "    came  5s  pwr.lv/m-1/u#high raise H red",
+        "    expected  1min  pwr.lv/m-1/u#high raise",
+        "2 tests, 1 failed",
+    ]
+
+
+def test_rule_tests_in_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same, with seconds; a single file can be named."""
+    rule_tests(folder)
+    file = str(folder / "rule-tests" / "voltage.yaml")
+    assert main(["check", "--config", str(folder), "--json", "--rule-tests", file]) == 1
+    rises, late = json.loads(capsys.readouterr().out)
+    assert (rises["name"], rises["ok"], rises["missing"], rises["unexpected"]) == ("rises", True, [], [])
+    assert (late["line"], late["ok"]) == (5, False)
+    assert late["missing"] == [
+        {"at_s": 60.0, "alarm_id": "pwr.lv/m-1/u#high", "action": "raise", "level": None, "colour": None}
+    ]
+    assert [event["at_s"] for event in late["unexpected"]] == [5.0]
+
+
+def test_rule_tests_that_cannot_be_meant(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Named with file and line on stderr, exit code 1; a file without the option is a wrong usage."""
+    rule_tests(folder)
+    file = folder / "wrong.yaml"
+    file.write_text("tests: {one: {0s: {set: {m-1/v: 1}}}}\n", encoding="utf-8")
+    assert main(["check", "--config", str(folder), "--rule-tests", str(file)]) == 1
+    assert f"{file}:1:26: tests.one.0s.set.m-1/v: found 'v', no point of m-1" in capsys.readouterr().err
+    assert main(["check", "--config", str(folder), str(file)]) == 2
