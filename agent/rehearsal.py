@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo
 
 from agent.clock import Now
-from agent.events import Action, AlarmTransition, Event
+from agent.events import Action, AlarmTransition, DeviceState, Event
 from agent.poll import polls_of
 from agent.presence import Presence
-from agent.rules import AlarmCommand, Refused, Rules, Tick, step
+from agent.rules import AlarmCommand, DeviceChange, Refused, Rules, Tick, step
 from config.rule_tests import read_rule_tests
 from drivers.contract import Grade, Quality, Reading
 
@@ -158,6 +158,8 @@ class _Play:
         for item in told:
             if isinstance(item, Reading):
                 self._step(item, at_s)
+            elif isinstance(item.body, DeviceState):
+                self._step(DeviceChange(item.body.device, item.body.state), at_s)
 
     def _tick(self, at_s: float) -> None:
         while self._due is not None and self._due <= at_s + INSTANT_S:
@@ -172,7 +174,7 @@ class _Play:
         except Refused as refused:
             self.refused.append((at_s, str(refused)))
 
-    def _step(self, item: Reading | AlarmCommand | Tick, at_s: float) -> None:
+    def _step(self, item: Reading | AlarmCommand | DeviceChange | Tick, at_s: float) -> None:
         outcome = step(self._rules, item, self._now(at_s))
         self._due = outcome.next_due
         for event in outcome.events:

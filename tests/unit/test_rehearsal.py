@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,22 @@ def test_a_silent_device_neither_raises_nor_clears(hospital: Config, tmp_path: P
     3602s: {expect: {or/or-1/o2_p#oxygen-low: raise}}
 """
     assert played(hospital, tmp_path, steps).is_well
+
+
+def test_a_device_that_stays_silent_is_offline(tmp_path: Path) -> None:
+    """By the same count of missed polls as on a line: an alarm on that comes and goes in a test too."""
+    folder = tmp_path / "hospital"
+    shutil.copytree(Path(config.__file__).parent / "examples", folder)
+    (folder / "alarms").mkdir()
+    rule = "rules: {all: {select: {system: or}, alarms: {lost: {offline: true, colour: orange}}}}\n"
+    (folder / "alarms" / "all.yaml").write_text(rule, encoding="utf-8")
+    steps = """
+    0s: {set: {or-1/o2_p: 400, or-1/dp: 10, or-1/t: 22}}
+    500ms: {silent: or-1}
+    10s: {expect: {or/or-1#lost: raise orange}}
+    1min: {set: {or-1/o2_p: 400}, expect: {or/or-1#lost: clear}}
+"""
+    assert played(load(folder, protocols()), tmp_path, steps).is_well
 
 
 def test_an_order_that_means_nothing_is_told(hospital: Config, tmp_path: Path) -> None:
