@@ -1,4 +1,4 @@
-"""The alarms that stand, for operators and for platforms: every one that is not NORM, once its event is on disk."""
+"""The alarms that stand or are hidden, for operators and for platforms, each once that is on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.events import AlarmTransition, Names, rfc3339
+from agent.events import AlarmTransition, rfc3339
+from agent.rules.machine import ACTIVE
 from agent.rules.occurrence import Context
 from agent.status import AlarmView
 from config.model import COLOURS
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from agent.events import Event
     from agent.rules import Rules
-    from agent.rules.occurrence import Run
 
 
 class AlarmBoard:
@@ -25,9 +25,13 @@ class AlarmBoard:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._shown = {run.alarm.id: _restored(run, rules.gateway) for run in rules.standing()}
         self._events = {
             run.alarm.id: run.snapshot(Context(rules.gateway, rules.cfg_ver, run.changed)) for run in rules.standing()
+        }
+        self._shown = {
+            name: _shown(event.body, None, rfc3339(rules.runs[name].raised))
+            for name, event in self._events.items()
+            if isinstance(event.body, AlarmTransition)
         }
         self._ended: dict[str, AlarmView] = {}
 
@@ -37,11 +41,12 @@ class AlarmBoard:
             body = event.body
             if not isinstance(body, AlarmTransition) or body.alarm_id not in self._rules.runs:
                 continue  # a proof test is no alarm of this house
+            is_over = body.ended and not body.hidden
             self._events[body.alarm_id] = event
-            if body.ended:
+            if is_over:
                 del self._events[body.alarm_id]
             view = _shown(body, self._shown.pop(body.alarm_id, None))
-            (self._ended if body.ended else self._shown)[body.alarm_id] = view
+            (self._ended if is_over else self._shown)[body.alarm_id] = view
 
     def snapshot(self) -> list[Event]:
         """The last stored transition of each alarm that stands; value and quality are those of now."""
@@ -52,12 +57,9 @@ class AlarmBoard:
         return self._shown.get(alarm_id) or self._ended[alarm_id]
 
     def views(self) -> list[AlarmView]:
-        """Active before returned, then the worst colour, then the newest; value and quality are those of now."""
+        """Active, returned, hidden; then the worst colour, then the newest. Value and quality are those of now."""
         newest_first = sorted(self._shown.values(), key=lambda view: view.changed, reverse=True)
-        ranked = sorted(
-            newest_first, key=lambda view: (view.state not in ("UNACK", "ACKED"), COLOURS.index(view.colour))
-        )
-        return [self._refreshed(view) for view in ranked]
+        return [self._refreshed(view) for view in sorted(newest_first, key=_rank)]
 
     def _present(self, event: Event) -> Event:
         run = self._rules.runs[event.subject]
@@ -69,9 +71,14 @@ class AlarmBoard:
         return msgspec.structs.replace(view, value=run.value, q=run.quality_name, condition_known=run.known)
 
 
-def _shown(body: AlarmTransition, before: AlarmView | None) -> AlarmView:
-    """What an event makes of an alarm's line."""
-    is_same = before is not None and before.occurrence_id == body.occurrence_id
+def _rank(view: AlarmView) -> tuple[bool, bool, int]:
+    return view.hidden, view.state not in ACTIVE, COLOURS.index(view.colour)
+
+
+def _shown(body: AlarmTransition, before: AlarmView | None, raised: str | None = None) -> AlarmView:
+    """What an event makes of an alarm's line. `raised` is known of one that stood before."""
+    if before is not None and before.occurrence_id == body.occurrence_id:
+        raised = before.raised
     return AlarmView(
         alarm_id=body.alarm_id,
         occurrence_id=body.occurrence_id,
@@ -85,37 +92,14 @@ def _shown(body: AlarmTransition, before: AlarmView | None) -> AlarmView:
         unit=body.unit,
         limit=body.limit,
         q=body.q,
-        raised=before.raised if before is not None and is_same else body.ts_decided,
+        raised=raised or body.ts_decided,
         changed=body.ts_decided,
         text=body.text,
         advice=body.advice,
         condition_known=body.condition_known,
         hidden=body.hidden,
         ack_by=body.ack.by,
-    )
-
-
-def _restored(run: Run, gateway: str) -> AlarmView:
-    """An alarm that stood when the daemon stopped; its value is not known yet."""
-    alarm = run.alarm
-    return AlarmView(
-        alarm_id=alarm.id,
-        occurrence_id=run.occurrence_id(gateway),
-        state=run.state,
-        colour=run.colour,
-        level=run.level.name if run.level else None,
-        system=alarm.system,
-        device=alarm.device,
-        point=alarm.point,
-        value=None,
-        unit=alarm.unit,
-        limit=run.level.limit if run.level else None,
-        q="bad",
-        raised=rfc3339(run.raised),
-        changed=rfc3339(run.changed),
-        text=Names(zh=alarm.text.zh, en=alarm.text.en),
-        advice=Names(zh=alarm.advice.zh, en=alarm.advice.en),
-        condition_known=False,
-        hidden=False,
-        ack_by=run.ack_by,
+        overlay=body.overlay,
+        overlay_info=body.overlay_info,
+        test=body.test,
     )

@@ -113,7 +113,7 @@ class Daemon:
 
     async def _run_stages(self, journal: Journal) -> None:
         config = self.config
-        rules = Rules.build(config, journal.state)
+        rules = Rules.build(config, journal.state, clock_known=self.clock.state() != "unsynced")
         self._pipeline = Pipeline(rules, journal, self.clock, config.journal.telemetry_window_s, config.version)
         workers = [LineWorker(*pair, self) for pair in zip(config.lines, self._drivers, strict=True)]
         origin = Origin(config.site, config.gateway, config.topic_root, config.type_prefix)

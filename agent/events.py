@@ -20,6 +20,9 @@ QualityName = Literal["good", "uncertain", "bad"]
 Why = Literal["change", "interval", "trigger", "boundary"]
 ClockState = Literal["synced", "holdover", "unsynced"]
 AlarmState = Literal["NORM", "UNACK", "ACKED", "RTNUN", "LTUNK", "LTACK"]
+Overlay = Literal["OOSRV", "DSUPR", "SHLVD"]
+"""What hides an alarm, the one to be shown first: out of service, suppressed by design, shelved."""
+
 DeviceCondition = Literal["online", "degraded", "offline", "disabled", "unknown"]
 Action = Literal[
     "raise",
@@ -99,23 +102,39 @@ class Evidence(Body, frozen=True, kw_only=True):
     ref: str | None = None
 
 
+class OverlayInfo(Body, frozen=True, kw_only=True):
+    """Who hides an alarm, why, and until when. `by` is a person, or for `DSUPR` the maintenance that does it."""
+
+    overlay: Overlay
+    by: str
+    reason: str
+    since: str | None = None
+    until: str | None = None
+    work_order: str | None = None
+    owner: str | None = None
+    review: str | None = None
+
+
 class AlarmTransition(Body, frozen=True, kw_only=True):
     """One transition of one occurrence of an alarm.
 
-    `n` counts from 1 within the occurrence, and a consumer applies only a newer one. `ended` is true on the one event
-    that ends the occurrence. `colour` is the colour of the present level, `peak_colour` the highest that the occurrence
-    has reached.
+    `n` counts from 1 within the occurrence, and a consumer applies only a newer one. `ended` is true where the
+    occurrence is over: on the one event that ends it, and on what is said of the alarm at rest after it, which counts
+    on. `colour` is the colour of the present level, `peak_colour` the highest that the occurrence has reached. An alarm
+    with an `overlay` is `hidden`: its state moves on, and nobody is called.
     """
 
     alarm_id: str
     occurrence_id: str
     n: int
     durable: bool
+    test: bool
     action: Action
     ended: bool
     prev_state: AlarmState
     state: AlarmState
-    overlay: list[str]
+    overlay: list[Overlay]
+    overlay_info: list[OverlayInfo]
     hidden: bool
     condition_known: bool
     colour: Colour

@@ -79,6 +79,8 @@ class Pipeline:
 
     async def run(self) -> None:
         """Until `End`; then everything gathered is appended and on disk. Raises what the journal could not do."""
+        self._act(step(self._rules, Tick(), self._clock.now()))
+        self._set_ticker()
         while not isinstance(item := await self._inbox.get(), End):
             if self._failure is not None:
                 raise self._failure
@@ -111,7 +113,7 @@ class Pipeline:
             self.values_changed += stop - start
         self._act(step(self._rules, reading, self._clock.now()))
         self._telemetry.take(reading)
-        if self._flush_due is None and (self._telemetry.is_pending or self._rules.dirty):
+        if self._flush_due is None and (self._telemetry.is_pending or self._rules.dirty or self._rules.running):
             self._flush_due = reading.mono + self._window_s
 
     def _take_event(self, event: Event) -> None:
@@ -169,7 +171,7 @@ class Pipeline:
         """All gathered telemetry, and the delays that moved, as one append."""
         self._flush_due = None
         drafts = self._drafts(self._telemetry.flush())
-        states = self._rules.take_delays()
+        states = self._rules.take_delays(self._clock.mono())
         if drafts or states:
             self._store(drafts, states, ())
 

@@ -9,7 +9,17 @@ from typing import Literal
 
 import msgspec
 
-from agent.events import Action, AlarmState, ClockState, DeviceCondition, Names, QualityName, Value
+from agent.events import (
+    Action,
+    AlarmState,
+    ClockState,
+    DeviceCondition,
+    Names,
+    Overlay,
+    OverlayInfo,
+    QualityName,
+    Value,
+)
 from config.model import Colour
 
 
@@ -163,7 +173,7 @@ class TransitionView(View, frozen=True, kw_only=True):
 
 
 class AlarmView(View, frozen=True, kw_only=True):
-    """One alarm that is not NORM."""
+    """One alarm that is not NORM, or that is hidden: `overlay` says by what, the one to be shown first."""
 
     alarm_id: str
     occurrence_id: str
@@ -184,6 +194,9 @@ class AlarmView(View, frozen=True, kw_only=True):
     condition_known: bool
     hidden: bool
     ack_by: str | None
+    overlay: list[Overlay] = []
+    overlay_info: list[OverlayInfo] = []
+    test: bool = False
 
 
 class HealthView(View, frozen=True, kw_only=True):

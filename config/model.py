@@ -35,6 +35,28 @@ STREAMS: tuple[Stream, ...] = ("critical", "alarm", "state", "audit", "telemetry
 
 
 @dataclass(frozen=True, slots=True)
+class Response:
+    """What a colour asks of people: OPC UA severity (1 to 1000), who responds, and when an acknowledgement is overdue.
+
+    `ack_within_s` are seconds since the alarm called, rising: each of them is said once.
+    """
+
+    priority: int
+    severity: int
+    level: str
+    ack_within_s: tuple[float, ...] = ()
+
+
+RESPONSE: Mapping[Colour, Response] = {
+    "red": Response(1, 900, "I", (60.0, 180.0, 300.0)),
+    "orange": Response(2, 700, "II", (300.0,)),
+    "yellow": Response(3, 500, "III", (1800.0,)),
+    "blue": Response(4, 250, "work_list"),
+}
+"""Unless `gateway.yaml` says otherwise: I hospital command, II duty leaders, III duty engineer, else the work list."""
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A name or sentence in both languages; where only one was written, both are that one."""
 
@@ -211,6 +233,8 @@ class Alarm:
     """One alarm. `id` is stable: `{system}/{device}/{point}#{key}`; where it is about no point, that part is left out.
 
     `unit` is that of what is judged.
+    What is not `shelvable` is never hidden: maintenance marks it as a test instead. A `fail_safe` alarm is raised when
+    its source was unusable for `stale_after_s`. `realarm_s` after its acknowledgement a standing alarm calls again.
     """
 
     id: str
@@ -229,6 +253,9 @@ class Alarm:
     ack_required: bool = True
     latching: bool = False
     shelvable: bool = True
+    fail_safe: bool = False
+    stale_after_s: float = 30.0
+    realarm_s: float | None = None
     basis: Basis | None = None
     depends_on: Text | None = None
     """What of the site the limit depends on; such an alarm runs only once somebody has confirmed it."""
@@ -395,6 +422,7 @@ class Config:
     journal: Journal
     uplinks: tuple[Uplink, ...]
     lines: tuple[Line, ...]
+    response: Mapping[Colour, Response] = field(default_factory=lambda: RESPONSE)
     warnings: tuple[Problem, ...] = ()
 
     @property

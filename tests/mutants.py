@@ -99,8 +99,8 @@ def settles_without_confirmation() -> None:
 def forgets_its_alarms() -> None:
     build = Rules.build
 
-    def forgetting(config: Any, _state: Any) -> Rules:
-        return build(config, {})
+    def forgetting(config: Any, _state: Any, **clock: Any) -> Rules:
+        return build(config, {}, **clock)
 
     patch(Rules, "build", forgetting)
 

@@ -10,10 +10,13 @@ import heapq
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from agent.rules.commands import AlarmCommand, Refused
 from agent.rules.judges import Judges
-from agent.rules.occurrence import GOOD, Context, Run
+from agent.rules.observed import GOOD
+from agent.rules.occurrence import Context, Run
+from agent.rules.orders import end_shelving, obey
 from drivers.contract import Poll, Reading
 
 if TYPE_CHECKING:
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+EARLY_S = 1e-3
+"""A tick that comes so much too early, because two clocks are added up in between, is in time."""
+
+CLOCK_STEP_S = 1.0
+"""A wall clock that moves by more against the monotonic one was set."""
+
 STATE_PREFIX = "alarm/"
 """Keys of the state that the journal keeps for alarms: this and the alarm's id."""
 
@@ -36,25 +45,11 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class AlarmCommand:
-    """What an operator, or the platform in his name, wants of an alarm."""
-
-    verb: Literal["ack", "reset"]
-    alarm_id: str
-    actor: str
-    comment: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class DeviceChange:
     """A device came, went or got worse."""
 
     device: str
     state: DeviceCondition
-
-
-class Refused(Exception):
-    """A command that means nothing now; the message says why, for the person who gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +74,11 @@ class _Watch:
 
 @dataclass(slots=True)
 class Rules:
-    """The state that `step` is given: every configured alarm, and the delays that run."""
+    """The state that `step` is given: every configured alarm, and the delays and timers that run.
+
+    `dues` are monotonic times, `wall_due` is the wall time at which the next thing ends by the clock on the wall.
+    `offset` is how far that clock was ahead of the monotonic one; None before the first step.
+    """
 
     site: str
     gateway: str
@@ -91,32 +90,51 @@ class Rules:
     dues: list[tuple[float, int, Run]] = field(default_factory=list)
     order: count[int] = field(default_factory=count)
     dirty: dict[str, Run] = field(default_factory=dict)
+    running: dict[str, Run] = field(default_factory=dict)
+    shelved: dict[str, Run] = field(default_factory=dict)
+    wall_due: float = float("inf")
+    offset: float | None = None
 
     @classmethod
-    def build(cls, config: Config, stored: Mapping[str, bytes]) -> Rules:
-        """Every alarm of the configuration, each in the state in which the journal keeps it."""
+    def build(cls, config: Config, stored: Mapping[str, bytes], *, clock_known: bool = True) -> Rules:
+        """Every alarm of the configuration, each in the state in which the journal keeps it.
+
+        Where nobody knows what time it is, what ends by the clock on the wall ends now.
+        """
         runs: dict[str, Run] = {}
         by_point: dict[tuple[str, str], list[Run]] = {}
         judges = Judges(stored)
         for device in config.devices:
             for alarm in device.alarms:
-                run = runs[alarm.id] = Run(alarm, config.site)
+                run = runs[alarm.id] = Run(alarm, config.site, config.response)
                 if not judges.add(run):
                     by_point.setdefault((device.id, alarm.point), []).append(run)
                 raw = stored.get(STATE_PREFIX + alarm.id)
                 if raw is not None:
                     run.restore(raw)
-        return cls(config.site, config.gateway, config.version, runs, by_point, judges)
+        rules = cls(config.site, config.gateway, config.version, runs, by_point, judges)
+        rules.shelved = {run.alarm.id: run for run in runs.values() if run.shelving is not None}
+        rules.set_wall_due()
+        if not clock_known and rules.shelved:
+            for run in rules.shelved.values():
+                run.cut_shelving(0.0)
+            rules.wall_due = 0.0
+        return rules
 
     def standing(self) -> Iterable[Run]:
-        """Every alarm that is not NORM."""
-        return (run for run in self.runs.values() if run.state != "NORM")
+        """Every alarm of which an operator has to know something."""
+        return (run for run in self.runs.values() if run.stands)
 
-    def take_delays(self) -> dict[str, bytes]:
-        """State of alarms whose delays moved without an event since the last call; stored with the next telemetry."""
-        states = {STATE_PREFIX + alarm_id: run.store() for alarm_id, run in self.dirty.items()}
+    def take_delays(self, mono: float) -> dict[str, bytes]:
+        """State of alarms whose delays and timers moved without an event; stored with the next telemetry."""
+        moved = self.dirty | {name: run for name, run in self.running.items() if run.wants_checkpoint(mono)}
         self.dirty.clear()
+        states = {STATE_PREFIX + alarm_id: run.store(mono) for alarm_id, run in moved.items()}
         return states | self.judges.take_states()
+
+    def set_wall_due(self) -> None:
+        """Find out anew what ends next by the clock on the wall."""
+        self.wall_due = min((run.shelving.until for run in self.shelved.values() if run.shelving), default=float("inf"))
 
     def watch(self, poll: Poll) -> _Watch:
         """Compiled once for each poll."""
@@ -140,6 +158,7 @@ class Rules:
 def step(rules: Rules, item: Reading | AlarmCommand | DeviceChange | Tick, now: Now) -> Step:
     """Take one item at one moment. Raises `Refused` for a command that means nothing; nothing else raises."""
     work = _Work(rules, now)
+    work.look_at_the_clock()
     if isinstance(item, Reading):
         work.read(item)
     elif isinstance(item, AlarmCommand):
@@ -166,9 +185,43 @@ class _Work:
         rules = self.rules
         for run in self.touched:
             rules.dirty.pop(run.alarm.id, None)
-        states = {STATE_PREFIX + run.alarm.id: run.store() for run in self.touched}
-        dues = [rules.dues[0][0] if rules.dues else None, rules.judges.next_due]
-        return Step(self.events, states, min((due for due in dues if due is not None), default=None))
+        states = {STATE_PREFIX + run.alarm.id: run.store(self.now.mono) for run in self.touched}
+        return Step(self.events, states, self._next_due())
+
+    def _next_due(self) -> float | None:
+        rules = self.rules
+        by_wall = None if rules.wall_due == float("inf") else rules.wall_due - self.now.wall + self.now.mono
+        dues = (by_wall, rules.dues[0][0] if rules.dues else None, rules.judges.next_due)
+        return min((due for due in dues if due is not None), default=None)
+
+    def look_at_the_clock(self) -> None:
+        """Serve what ends by the clock on the wall; heed that the clock was set, or that this is a start."""
+        rules, now = self.rules, self.now
+        offset = now.wall - now.mono
+        if rules.offset is None:
+            self._resume()
+        elif abs(offset - rules.offset) > CLOCK_STEP_S:
+            for run in rules.shelved.values():
+                run.cut_shelving(now.wall)
+            rules.set_wall_due()
+        rules.offset = offset
+        if now.wall >= rules.wall_due - EARLY_S:
+            self._end_shelvings()
+
+    def _resume(self) -> None:
+        """The first step after a start."""
+        context = self._context(self.now.wall)
+        for run in self.rules.runs.values():
+            if run.stands or run.has_timers or run.told_in_test:
+                self._tell(run, run.resume(self.now, context))
+
+    def _end_shelvings(self) -> None:
+        rules, context = self.rules, self._context(self.now.wall)
+        over = [run for run in rules.shelved.values() if run.shelving and run.shelving.until <= self.now.wall + EARLY_S]
+        for run in over:
+            del rules.shelved[run.alarm.id]
+            self._tell(run, end_shelving(run, self.now, context))
+        rules.set_wall_due()
 
     def read(self, reading: Reading) -> None:
         watch = self.rules.watch(reading.poll)
@@ -213,39 +266,54 @@ class _Work:
         dues, mono = self.rules.dues, self.now.mono
         context = self._context(self.now.wall)
         while dues and dues[0][0] <= mono:
-            _, _, run = heapq.heappop(dues)
+            at, _, run = heapq.heappop(dues)
+            if at != run.scheduled:
+                continue  # it moved, and has an entry of its own
+            run.scheduled = None
             due = run.next_due()
-            if due is not None and due <= mono:  # else the delay moved, and has an entry of its own
-                self._follow_up(run, context, turned=run.tick(mono))
+            if due is not None and due <= mono:
+                self._tell(run, *run.serve(self.now, context))
+            else:
+                self._schedule(run)
         self._judge(self.rules.judges.due(mono), context, heard=False)
 
     def command(self, command: AlarmCommand) -> None:
-        run = self.rules.runs.get(command.alarm_id)
+        rules = self.rules
+        run = rules.runs.get(command.alarm_id)
         if run is None:
-            raise Refused(f"there is no alarm {command.alarm_id}; see wardgate alarms")
-        context = self._context(self.now.wall)
-        if command.verb == "ack":
-            event = run.acknowledge(command.actor, command.comment, self.now, context)
-            why = "there is nothing to acknowledge"
-        else:
-            event = run.reset(self.now, context)
-            why = "it can be reset once it is latched and acknowledged"
-        if event is None:
-            raise Refused(f"{command.alarm_id} is {run.state}: {why}")
-        self.events.append(event)
-        self.touched.append(run)
+            raise Refused(f"there is no alarm {command.alarm_id}; see wardgate alarms", "unknown")
+        event = obey(run, command, self.now, self._context(self.now.wall))
+        rules.shelved.pop(run.alarm.id, None)
+        if run.shelving is not None:
+            rules.shelved[run.alarm.id] = run
+        rules.set_wall_due()
+        self._tell(run, event)
 
     def _follow_up(self, run: Run, context: Context, *, turned: bool) -> None:
         """Announce what turned; note what must be stored and when the next delay is served."""
-        event = run.announce(self.now, context) if turned else None
-        if event is not None:
-            self.events.append(event)
+        self._tell(run, run.announce(self.now, context) if turned else None)
+
+    def _tell(self, run: Run, *events: Event | None) -> None:
+        """What was announced of an alarm, if anything; note what must be stored and when something is due."""
+        rules = self.rules
+        told = [event for event in events if event is not None]
+        if told:
+            self.events += told
             self.touched.append(run)
         else:
-            self.rules.dirty[run.alarm.id] = run
-        due = run.next_due()
-        if due is not None:
-            heapq.heappush(self.rules.dues, (due, next(self.rules.order), run))
+            rules.dirty[run.alarm.id] = run
+        self._schedule(run)
+
+    def _schedule(self, run: Run) -> None:
+        """One entry for each alarm counts, that of `scheduled`; it moves on if nothing is due when its time comes."""
+        rules, due = self.rules, run.next_due()
+        if due is None:
+            rules.running.pop(run.alarm.id, None)
+            return
+        rules.running[run.alarm.id] = run
+        if run.scheduled is None or due < run.scheduled:
+            run.scheduled = due
+            heapq.heappush(rules.dues, (due, next(rules.order), run))
 
     def _context(self, read_at: float) -> Context:
         return Context(self.rules.gateway, self.rules.cfg_ver, read_at)

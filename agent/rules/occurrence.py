@@ -1,7 +1,8 @@
-"""One alarm's way through the state table: its occurrence, its events, and what of it must survive a restart.
+"""One alarm's way through the state table: its occurrence, its timers, what hides it, and what survives a restart.
 
 Invariants: an occurrence has one raise and one end; `n` grows by one with each event; the identifier derives from a
-counter that is stored with the raise, so it is never used twice.
+counter that is stored with the raise, so it is never used twice. What is said of an alarm at rest (it is shelved, say)
+counts on in its last occurrence. While it is hidden or in a test, nobody is late to acknowledge it.
 """
 
 from __future__ import annotations
@@ -11,98 +12,83 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent import events
-from agent.events import Action, AlarmState, AlarmTransition, Event, Names, PlaceRef, QualityName, rfc3339
-from agent.rules.gauges import usable
-from agent.rules.lanes import Lane, lanes, quiet_band
-from agent.rules.machine import Row, transition
-from config.model import COLOURS, Colour, Limit
-from drivers.contract import GRADE_NAMES, Grade, Quality
+from agent.rules.announce import announcement
+from agent.rules.machine import ACTIVE, ANNOUNCING, SILENT, Guards, Row, transition
+from agent.rules.observed import Observed
+from agent.rules.stored import OutOfService, Shelving, Stored, StoredLane
+from agent.rules.timers import Timer
+from config.model import COLOURS
+from drivers.contract import Grade
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agent.clock import Now
+    from agent.events import Action, AlarmState, Event, Overlay
+    from agent.rules.lanes import Lane
     from agent.rules.machine import Trigger
-    from config.model import Alarm
-    from drivers.contract import Value
+    from config.model import Alarm, Colour, Response
+    from drivers.contract import Quality, Value
 
-GOOD = Quality(Grade.GOOD, "ok")
-NOT_YET = Quality(Grade.BAD, "not_connected")
-
-PRIORITY: dict[Colour, tuple[int, int, str]] = {
-    "red": (1, 900, "I"),
-    "orange": (2, 700, "II"),
-    "yellow": (3, 500, "III"),
-    "blue": (4, 250, "work_list"),
-}
-"""Priority, severity (OPC UA 1-1000) and response level by colour, `domain.md` 4.6."""
+TIMER_CHECKPOINT_S = 10.0
+"""What a kill may cost of a timer that people are waited for with; a delay loses no more than a telemetry window."""
 
 
-class StoredLane(msgspec.Struct, frozen=True, array_like=True):
-    """What of a lane survives a restart: a running delay goes on with what remains of it."""
+class Context(msgspec.Struct, frozen=True):
+    """What every event of one step shares. `read_at` is the wall time of the reading that caused it."""
 
-    name: str | None
-    on: bool
-    turning: bool
-    elapsed_s: float
-    since: float
+    gateway: str
+    cfg_ver: str
+    read_at: float
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """What of an alarm survives a restart. New fields get a default, so that older state still reads."""
+class Run(Observed):
+    """One configured alarm and where it stands. Mutable: it is the state that `step` is given.
 
-    state: AlarmState
-    occurrence: int
-    n: int
-    peak: Colour | None
-    level: str | None
-    raised: float
-    changed: float
-    retriggers: int
-    ack_by: str | None
-    ack_at: float | None
-    ack_comment: str | None
-    lanes: list[StoredLane]
-    action: Action = "raise"
-    prev_state: AlarmState = "NORM"
-    began: float = 0.0
-
-
-class Run:
-    """One configured alarm and where it stands. Mutable: it is the state that `step` is given."""
+    `waited` runs while an acknowledgement, or the end of an acknowledged alarm, is waited for; `reminded` is how often
+    that was said. `bad` runs while the source of a fail-safe alarm is unusable; `by_bad`: it stands because of that.
+    `scheduled` is when `serve` will be called. `suppressed_by` and `tested_by` name what hides it by design, and what
+    marks it as a test, each with its reason.
+    """
 
     __slots__ = (
         "ack_at",
         "ack_by",
         "ack_comment",
+        "ack_scope",
         "action",
-        "alarm",
-        "at_rest",
-        "band",
+        "bad",
         "began",
+        "by_bad",
         "changed",
-        "known",
-        "lanes",
+        "checkpoint",
         "level",
         "n",
         "occurrence",
+        "out_of_service",
         "peak",
         "prev_state",
-        "quality",
         "raised",
+        "reminded",
+        "response",
         "retriggers",
         "rule_ver",
+        "scheduled",
+        "shelving",
         "site",
-        "source_time",
         "state",
-        "value",
+        "suppressed_by",
+        "tested_by",
+        "told_in_test",
+        "told_overlay",
+        "waited",
     )
 
-    def __init__(self, alarm: Alarm, site: str) -> None:
-        self.alarm = alarm
+    def __init__(self, alarm: Alarm, site: str, response: Mapping[Colour, Response]) -> None:
+        super().__init__(alarm)
         self.site = site
+        self.response = response
         self.rule_ver = "r-" + hashlib.sha256(repr(alarm).encode()).hexdigest()[:8]
-        self.band = quiet_band(alarm)
-        self.lanes: list[Lane] = lanes(alarm.condition)
         self.state: AlarmState = "NORM"
         self.occurrence = 0
         self.n = 0
@@ -116,195 +102,211 @@ class Run:
         self.began = 0.0
         self.ack_by: str | None = None
         self.ack_at: float | None = None
+        self.ack_scope: str | None = None
         self.ack_comment: str | None = None
-        self.value: Value = None
-        self.quality = NOT_YET
-        self.source_time: float | None = None
-        self.known = False
-        self.at_rest = True
+        self.by_bad = False
+        self.bad = Timer()
+        self.waited = Timer()
+        self.reminded = 0
+        self.checkpoint = 0.0
+        self.scheduled: float | None = None
+        self.shelving: Shelving | None = None
+        self.out_of_service: OutOfService | None = None
+        self.suppressed_by: dict[str, str] = {}
+        self.tested_by: dict[str, str] = {}
+        self.told_overlay: list[Overlay] = []
+        self.told_in_test = False
+
+    # --- how it stands --------------------------------------------------------------------------------------------
 
     @property
     def colour(self) -> Colour:
-        """Of the present level; after the return, the highest that was reached."""
+        """Of the present level; without one, the highest that was reached, or can be."""
         if self.level is not None:
             return self.level.colour
-        return self.peak or self.alarm.colours[0]
+        return self.peak or _worst(self.alarm.colours)
 
-    # --- the condition -------------------------------------------------------------------------------------------
+    @property
+    def overlay(self) -> list[Overlay]:
+        """What hides it, the one to be shown first."""
+        found: list[Overlay] = ["OOSRV"] if self.out_of_service is not None else []
+        found += ["DSUPR"] if self.suppressed_by else []
+        found += ["SHLVD"] if self.shelving is not None else []
+        return found
 
-    def observe(self, value: Value, quality: Quality, now: Now, known_until: float) -> bool:
-        """A value or a quality arrived; true when a lane turned. `known_until` is when the last one was confirmed."""
-        self.value, self.quality = value, quality
-        self.known = usable(value, quality)
-        turned = False
-        for lane in self.lanes:
-            turned = self._observe_lane(lane, value, now, known_until) or turned
-        self._settle()
-        return turned
+    @property
+    def is_hidden(self) -> bool:
+        return self.out_of_service is not None or self.shelving is not None or bool(self.suppressed_by)
 
-    def _observe_lane(self, lane: Lane, value: Value, now: Now, known_until: float) -> bool:
-        if not self.known:
-            lane.pause(min(now.mono, known_until))
-            return False
-        wanted = lane.demand(value)
-        if lane.on and not wanted and self.quality.grade is not Grade.GOOD:
-            lane.pause(min(now.mono, known_until))  # uncertain never clears
-            return False
-        return lane.follow(wanted, self._delay(lane), now.mono, now.wall)
+    @property
+    def is_tested(self) -> bool:
+        return bool(self.tested_by)
 
-    def tick(self, mono: float) -> bool:
-        """Time passed while the value stood; true when a lane turned."""
-        turned = False
-        for lane in self.lanes:
-            if lane.turning and lane.mark is not None:
-                lane.count(mono)
-                turned = lane.turn(self._delay(lane)) or turned
-        self._settle()
-        return turned
+    @property
+    def stands(self) -> bool:
+        """There is something about it that an operator has to know."""
+        return self.state != "NORM" or self.is_hidden
 
-    def next_due(self) -> float | None:
-        """The monotonic time at which the next running delay will be served, if the value stands until then."""
-        dues = [
-            lane.mark + self._delay(lane) - lane.elapsed_s
-            for lane in self.lanes
-            if lane.turning and lane.mark is not None
-        ]
-        return min(dues, default=None)
+    @property
+    def is_groundless(self) -> bool:
+        """It stands without a level: because of its source, or because the configuration has the level no more."""
+        return self.level is None and self.state in ACTIVE
 
-    def _delay(self, lane: Lane) -> float:
-        return self.alarm.off_delay_s if lane.on else self.alarm.on_delay_s
+    @property
+    def has_timers(self) -> bool:
+        return self.waited.is_running or self.bad.is_running
 
-    def _settle(self) -> None:
-        self.at_rest = self.known and not any(lane.on or lane.turning for lane in self.lanes)
-
-    # --- the state ------------------------------------------------------------------------------------------------
-
-    def announce(self, now: Now, context: Context) -> Event | None:
-        """After lanes turned: move through the table, and say so. None where nothing changed for anybody."""
-        before, self.level = self.level, next((lane for lane in self.lanes if lane.on), None)
-        trigger = _trigger(before, self.level)
-        return self._move(trigger, now, context) if trigger else None
-
-    def acknowledge(self, actor: str, comment: str, now: Now, context: Context) -> Event | None:
-        """Somebody has seen it. None where there is nothing to acknowledge."""
-        if transition(self.state, "ack", latching=self.alarm.latching, ack_required=True) is None:
-            return None
-        self.ack_by, self.ack_at, self.ack_comment = actor, now.wall, comment
-        return self._move("ack", now, context)
-
-    def reset(self, now: Now, context: Context) -> Event | None:
-        """Release a latch. None where it is not allowed: the condition stands, or nobody has acknowledged."""
-        return self._move("reset", now, context)
-
-    def _move(self, trigger: Trigger, now: Now, context: Context) -> Event | None:
+    @property
+    def guards(self) -> Guards:
+        """What decides between rows of the table. Its condition is over when that is known, and nothing begins anew."""
         alarm = self.alarm
-        row = transition(self.state, trigger, latching=alarm.latching, ack_required=alarm.ack_required)
-        if row is None:
-            return None
-        self.began = self._begin(row, now)
-        self.prev_state, self.state, self.action = self.state, row.to, row.action
-        self.n += 1
-        self.changed = now.wall
-        event = self.snapshot(context)
-        if row.to == "NORM":
-            self.peak = None
-        return event
-
-    def _begin(self, row: Row, now: Now) -> float:
-        """Bookkeeping of a transition; gives the wall time at which the value first asked for it."""
-        began = now.wall
-        if row.trigger in ("true", "up") and self.level is not None:
-            began = self.level.since or now.wall
-            self.ack_by = self.ack_at = self.ack_comment = None
-            self.peak = max(self.peak or "blue", self.level.colour, key=lambda colour: -COLOURS.index(colour))
-        if row.action == "raise":
-            self.occurrence += 1
-            self.n = 0
-            self.retriggers = 0
-            self.raised = now.wall
-        elif row.action == "retrigger":
-            self.retriggers += 1
-        return began
-
-    def snapshot(self, context: Context) -> Event:
-        """The last transition, with the value of now: what was announced, and what a restart finds again."""
-        alarm, level = self.alarm, self.level
-        priority, severity, response = PRIORITY[self.colour]
-        limit = alarm.condition if isinstance(alarm.condition, Limit) else None
-        body = AlarmTransition(
-            alarm_id=alarm.id,
-            occurrence_id=self.occurrence_id(context.gateway),
-            n=self.n,
-            durable=True,
-            action=self.action,
-            ended=self.state == "NORM",
-            prev_state=self.prev_state,
-            state=self.state,
-            overlay=[],
-            hidden=False,
-            condition_known=self.known,
-            colour=self.colour,
-            peak_colour=self.peak or self.colour,
-            priority=priority,
-            severity=severity,
-            response_level=response,
-            kind=alarm.condition.kind,
-            signal="process",
-            level=level.name if level else None,
-            place=PlaceRef(
-                site=self.site,
-                building=alarm.place.building,
-                floor=alarm.place.floor,
-                space=alarm.place.space,
-            ),
-            system=alarm.system,
-            device=alarm.device,
-            point=alarm.point,
-            value=self.value,
-            unit=alarm.unit,
-            limit=level.limit if level else None,
-            deadband=limit.deadband if limit else None,
-            q=self.quality_name,
-            qr=self.quality.reason,
-            ts_source=rfc3339(self.source_time) if self.source_time is not None else None,
-            ts_gateway=rfc3339(context.read_at),
-            ts_cond=rfc3339(self.began),
-            ts_decided=rfc3339(self.changed),
-            on_delay_ms=round(alarm.on_delay_s * 1000),
-            retrigger_count=self.retriggers,
-            chatter_count=0,
-            flood=False,
-            ack=self._ack(),
-            latched=self.state in ("LTUNK", "LTACK"),
-            shelvable=alarm.shelvable,
-            text=Names(zh=alarm.text.zh, en=alarm.text.en),
-            advice=Names(zh=alarm.advice.zh, en=alarm.advice.en),
-            rule_ver=self.rule_ver,
-            cfg_ver=context.cfg_ver,
-        )
-        return Event(events.ALARM_TRANSITION, alarm.stream, self.changed, alarm.id, body)
-
-    def _ack(self) -> events.Ack:
-        return events.Ack(
-            required=self.alarm.ack_required,
-            by=self.ack_by,
-            at=rfc3339(self.ack_at) if self.ack_at is not None else None,
-            scope="local" if self.ack_by else None,
-            comment=self.ack_comment,
-        )
+        is_over = self.known and not self.is_turning
+        return Guards(alarm.latching, alarm.ack_required, alarm.fail_safe, is_over)
 
     def occurrence_id(self, gateway: str) -> str:
         """Stable name of the present, or else the last, occurrence."""
         return f"{gateway}/{self.alarm.id}/{self.occurrence}"
 
-    @property
-    def quality_name(self) -> QualityName:
-        return GRADE_NAMES[self.quality.grade]
+    def snapshot(self, context: Context) -> Event:
+        """The last transition, with the value of now."""
+        return announcement(self, context)
+
+    # --- what happens to it ---------------------------------------------------------------------------------------
+
+    def observe(self, value: Value, quality: Quality, now: Now, known_until: float) -> bool:
+        turned = super().observe(value, quality, now, known_until)
+        if self.alarm.fail_safe and self.known:
+            self.bad.stop()
+        elif self.alarm.fail_safe and not self.bad.is_running:
+            self.bad.start(now.mono)
+        return turned or (self.is_groundless and self.known)
+
+    def _settle(self) -> None:
+        super()._settle()
+        self.at_rest = self.at_rest and self.state not in ACTIVE
+
+    def announce(self, now: Now, context: Context) -> Event | None:
+        """After lanes turned: move through the table, and say so. None where nothing changed for anybody."""
+        was_groundless = self.is_groundless
+        before, self.level = self.level, self.top
+        trigger = self._grounds() if was_groundless else self._condition(before)
+        return self.move(trigger, now, context) if trigger else None
+
+    def _grounds(self) -> Trigger | None:
+        if self.level is not None:
+            return "usable"
+        is_over = self.known and self.quality.grade is Grade.GOOD and not self.is_turning
+        return "false" if is_over else None
+
+    def _condition(self, before: Lane | None) -> Trigger | None:
+        after = self.level
+        if before is after:
+            return None
+        if before is None:
+            return "true"
+        if after is None:
+            return "false"
+        return "up" if after.rank >= before.rank else "down"
+
+    def serve(self, now: Now, context: Context) -> list[Event]:
+        """Time passed: whatever is due."""
+        events = [self.announce(now, context)] if self.turn(now.mono) else []
+        if _is_past(self._wait_due(), now.mono):
+            events.append(self.move("overdue" if self.state == "UNACK" else "realarm", now, context))
+        if _is_past(self._bad_due(), now.mono):
+            events.append(self.move("bad", now, context))
+        return [event for event in events if event is not None]
+
+    def next_due(self) -> float | None:
+        """The monotonic time at which `serve` will have something to do, if nothing else happens."""
+        dues = (self.turn_due(), self._wait_due(), self._bad_due())
+        return min((due for due in dues if due is not None), default=None)
+
+    def _wait_due(self) -> float | None:
+        targets = self._targets()
+        return self.waited.due(targets[self.reminded]) if self.reminded < len(targets) else None
+
+    def _targets(self) -> tuple[float, ...]:
+        """Seconds after which it is said, again, that something should have happened."""
+        if self.is_hidden or self.is_tested:
+            return ()
+        if self.state == "UNACK":
+            return self.response[self.colour].ack_within_s
+        realarm_s = self.alarm.realarm_s if self.state == "ACKED" and self.alarm.ack_required else None
+        return () if realarm_s is None else (realarm_s,)
+
+    def _bad_due(self) -> float | None:
+        return self.bad.due(self.alarm.stale_after_s) if self.state == "NORM" else None
+
+    def overlay_changed(self, now: Now, context: Context) -> Event | None:
+        """After what hides it, or marks it as a test, has changed: say so. None where nobody needs to know."""
+        if self.is_hidden:
+            return self.move("overlay", now, context) if self.overlay != self.told_overlay else None
+        if self.told_overlay or (self.told_in_test and not self.is_tested):
+            return self.move("unhide", now, context)
+        return None
+
+    def move(self, trigger: Trigger, now: Now, context: Context) -> Event | None:
+        """Take the row of the table that applies. None where there is none, or where it is not announced."""
+        row = transition(self.state, trigger, self.guards)
+        if row is None or row.action in SILENT:
+            return None
+        self._begin(row, now)
+        self.prev_state, self.state, self.action = self.state, row.to, row.action  # type: ignore[assignment]  # not one of SILENT
+        self.n += 1
+        self.changed = now.wall
+        self._wait(row, now.mono)
+        self.told_overlay = self.overlay
+        self.told_in_test = self.is_tested or (self.told_in_test and (trigger != "unhide"))
+        event = self.snapshot(context)
+        if row.to == "NORM":
+            self.peak = None
+        return event
+
+    def _begin(self, row: Row, now: Now) -> None:
+        """Bookkeeping of a transition; `began` is the wall time at which the value first asked for it."""
+        self.began = now.wall
+        if row.action in ANNOUNCING:
+            self.ack_by = self.ack_at = self.ack_scope = self.ack_comment = None
+        if row.action == "raise":
+            self.occurrence += 1
+            self.n = self.retriggers = 0
+            self.raised = now.wall
+        elif row.action == "retrigger":
+            self.retriggers += 1
+        if row.trigger == "bad":
+            self.by_bad, self.peak = True, _worst(self.alarm.colours)
+        elif row.trigger in ("true", "up", "usable") and self.level is not None:
+            self.by_bad = False
+            self.began = self.level.since or now.wall
+            self.peak = _worst((self.level.colour, self.peak or self.level.colour))
+
+    def _wait(self, row: Row, mono: float) -> None:
+        """Begin, go on with, or end the wait for people that follows from the new state."""
+        if self.is_hidden or self.is_tested or not self._targets():
+            self.waited.stop()
+            self.reminded = 0
+        elif row.action in ANNOUNCING or row.action == "ack":
+            self.waited.start(mono)
+            self.reminded = 0
+        elif row.action == "ack_overdue":
+            self.reminded += 1
+        elif row.action == "deescalate":
+            waited_s = self.waited.count(mono)
+            self.reminded = sum(target <= waited_s for target in self._targets())
 
     # --- what survives a restart ----------------------------------------------------------------------------------
 
-    def store(self) -> bytes:
+    def wants_checkpoint(self, mono: float) -> bool:
+        """Whether what its delays and timers have served should be stored now, though nothing happened."""
+        if any(lane.turning and lane.mark is not None for lane in self.lanes):
+            return True
+        return self.has_timers and mono >= self.checkpoint + TIMER_CHECKPOINT_S
+
+    def store(self, mono: float) -> bytes:
         """Everything that a restart must find again."""
+        self.checkpoint = mono
+        waited_s, bad_s = self.waited.count(mono), self.bad.count(mono)
         return msgspec.json.encode(
             Stored(
                 state=self.state,
@@ -322,6 +324,15 @@ class Run:
                 action=self.action,
                 prev_state=self.prev_state,
                 began=self.began,
+                ack_scope=self.ack_scope,
+                by_bad=self.by_bad,
+                waited_s=waited_s if self.waited.is_running else None,
+                reminded=self.reminded,
+                bad_s=bad_s if self.bad.is_running else None,
+                overlay=self.told_overlay,
+                told_in_test=self.told_in_test,
+                shelving=self.shelving,
+                out_of_service=self.out_of_service,
             )
         )
 
@@ -333,28 +344,40 @@ class Run:
         self.retriggers = stored.retriggers
         self.action, self.prev_state, self.began = stored.action, stored.prev_state, stored.began or stored.changed
         self.ack_by, self.ack_at, self.ack_comment = stored.ack_by, stored.ack_at, stored.ack_comment
+        self.ack_scope = stored.ack_scope
+        self.by_bad, self.reminded = stored.by_bad, stored.reminded
+        self.waited, self.bad = _restored(stored.waited_s), _restored(stored.bad_s)
+        self.told_overlay, self.told_in_test = stored.overlay, stored.told_in_test
+        self.shelving, self.out_of_service = stored.shelving, stored.out_of_service
         by_name = {lane.name: lane for lane in self.lanes}
         for old in stored.lanes:
             lane = by_name.get(old.name)
             if lane is not None:
                 lane.on, lane.turning, lane.elapsed_s, lane.since = old.on, old.turning, old.elapsed_s, old.since
-        self.level = next((lane for lane in self.lanes if lane.on), None)
+        self.level = self.top
         self.at_rest = False
 
+    def cut_shelving(self, wall: float) -> None:
+        """The clock was set, or nobody knows the time: it ends at `wall` and what it was asked for, at the latest."""
+        shelving = self.shelving
+        if shelving is not None:
+            until = min(shelving.until, wall + max(0.0, shelving.until - shelving.since)) if wall else 0.0
+            self.shelving = msgspec.structs.replace(shelving, until=until)
 
-class Context(msgspec.Struct, frozen=True):
-    """What every event of one step shares. `read_at` is the wall time of the reading that caused it."""
+    def resume(self, now: Now, context: Context) -> Event | None:
+        """The first moment after a restart: timers go on, and what hides it has changed if the configuration has."""
+        self.waited.resume(now.mono)
+        self.bad.resume(now.mono)
+        return self.overlay_changed(now, context)
 
-    gateway: str
-    cfg_ver: str
-    read_at: float
+
+def _worst(colours: tuple[Colour, ...]) -> Colour:
+    return min(colours, key=COLOURS.index)
 
 
-def _trigger(before: Lane | None, after: Lane | None) -> Trigger | None:
-    if before is after:
-        return None
-    if before is None:
-        return "true"
-    if after is None:
-        return "false"
-    return "up" if after.rank >= before.rank else "down"
+def _is_past(due: float | None, mono: float) -> bool:
+    return due is not None and due <= mono
+
+
+def _restored(served_s: float | None) -> Timer:
+    return Timer() if served_s is None else Timer(served_s, is_running=True)

@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 
 from agent import asyncapi
 from agent.cli import app, run
-from agent.rules.machine import TABLE
+from agent.rules.machine import SILENT, TABLE
 from config.fields import TextSpec
 from config.files import GatewaySpec
 from config.gateway import POLL_S
@@ -187,7 +187,7 @@ def test_defaults_of_the_gateway_are_those_of_the_code() -> None:
 def test_every_action_and_state_of_an_alarm_is_described() -> None:
     """For those who read the events: what the table can make, and nothing else."""
     rows = dict(re.findall(r"^\| (`(?:action|state)`)[^|]*\| (.*) \|$", text("docs/consume.md"), re.MULTILINE))
-    assert set(re.findall(r"`(\w+)`", rows["`action`"])) == {row.action for row in TABLE}
+    assert set(re.findall(r"`(\w+)`", rows["`action`"])) == {row.action for row in TABLE} - SILENT
     assert set(re.findall(r"`([A-Z]+)`", rows["`state`"])) == {row.state for row in TABLE}
 
 

@@ -1,0 +1,96 @@
+"""What an alarm watches: the last value with its quality, and the lanes that follow it. No state of an alarm is here.
+
+Invariant: a lane turns only by a value that may be judged; bad, silent and last-known values leave every lane alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.rules.gauges import usable
+from agent.rules.lanes import Lane, lanes, quiet_band
+from drivers.contract import GRADE_NAMES, Grade, Quality
+
+if TYPE_CHECKING:
+    from agent.clock import Now
+    from agent.events import QualityName
+    from config.model import Alarm
+    from drivers.contract import Value
+
+GOOD = Quality(Grade.GOOD, "ok")
+NOT_YET = Quality(Grade.BAD, "not_connected")
+
+
+class Observed:
+    """One alarm's view of its point. `known`: the present value may be judged; `at_rest`: nothing is on or turning."""
+
+    __slots__ = ("alarm", "at_rest", "band", "known", "lanes", "quality", "source_time", "value")
+
+    def __init__(self, alarm: Alarm) -> None:
+        self.alarm = alarm
+        self.band = quiet_band(alarm)
+        self.lanes: list[Lane] = lanes(alarm.condition)
+        self.value: Value = None
+        self.quality = NOT_YET
+        self.source_time: float | None = None
+        self.known = False
+        self.at_rest = True
+
+    def observe(self, value: Value, quality: Quality, now: Now, known_until: float) -> bool:
+        """A value or a quality arrived; true when a lane turned. `known_until` is when the last one was confirmed."""
+        self.value, self.quality = value, quality
+        self.known = usable(value, quality)
+        turned = False
+        for lane in self.lanes:
+            turned = self._observe_lane(lane, value, now, known_until) or turned
+        self._settle()
+        return turned
+
+    def _observe_lane(self, lane: Lane, value: Value, now: Now, known_until: float) -> bool:
+        if not self.known:
+            lane.pause(min(now.mono, known_until))
+            return False
+        wanted = lane.demand(value)
+        if lane.on and not wanted and self.quality.grade is not Grade.GOOD:
+            lane.pause(min(now.mono, known_until))  # uncertain never clears
+            return False
+        return lane.follow(wanted, self._delay(lane), now.mono, now.wall)
+
+    def turn(self, mono: float) -> bool:
+        """Time passed while the value stood; true when a lane turned."""
+        turned = False
+        for lane in self.lanes:
+            if lane.turning and lane.mark is not None:
+                lane.count(mono)
+                turned = lane.turn(self._delay(lane)) or turned
+        self._settle()
+        return turned
+
+    def turn_due(self) -> float | None:
+        """The monotonic time at which the next running delay will be served, if the value stands until then."""
+        dues = [
+            lane.mark + self._delay(lane) - lane.elapsed_s
+            for lane in self.lanes
+            if lane.turning and lane.mark is not None
+        ]
+        return min(dues, default=None)
+
+    @property
+    def is_turning(self) -> bool:
+        """A delay runs, or is paused."""
+        return any(lane.turning for lane in self.lanes)
+
+    @property
+    def top(self) -> Lane | None:
+        """The highest level that is on."""
+        return next((lane for lane in self.lanes if lane.on), None)
+
+    @property
+    def quality_name(self) -> QualityName:
+        return GRADE_NAMES[self.quality.grade]
+
+    def _delay(self, lane: Lane) -> float:
+        return self.alarm.off_delay_s if lane.on else self.alarm.on_delay_s
+
+    def _settle(self) -> None:
+        self.at_rest = self.known and not any(lane.on or lane.turning for lane in self.lanes)

@@ -1,0 +1,141 @@
+"""One point with one alarm on a clock that stands until it is moved: what the tests of the rules play on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.clock import Now
+from agent.events import AlarmTransition
+from agent.rules import AlarmCommand, Rules, Tick, step
+from agent.rules.occurrence import Context
+from config.files import AddressSpec, LineSpec, PointSpec
+from config.model import Alarm, Config, Device, Journal, Level, Limit, Line, Place, Point, Text
+from drivers.contract import Grade, Poll, Quality, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.rules.occurrence import Run
+    from config.model import Condition
+    from drivers.contract import Value
+
+SAID = Text("氧气压力低", "Oxygen pressure low")
+OXYGEN = Limit((Level("H", 480.0, "orange"), Level("L", 360.0, "yellow"), Level("LL", 320.0, "red")), deadband=5.0)
+LOST = Quality(Grade.BAD, "comm_lost")
+OVER_RANGE = Quality(Grade.UNCERTAIN, "range_suspect")
+LAST_KNOWN = Quality(Grade.UNCERTAIN, "last_known")
+
+
+ALARM = "or/or-1/o2_p#pressure"
+
+
+class Bench:
+    """One point with one alarm. `settings` are those of the alarm; `bodies` is everything that was ever said of it."""
+
+    def __init__(
+        self,
+        condition: Condition = OXYGEN,
+        *,
+        ack: bool = True,
+        stored: Mapping[str, bytes] | None = None,
+        wall: float = 1_000.0,
+        clock_known: bool = True,
+        system: str = "or",
+        **settings: Any,
+    ) -> None:
+        self.condition, self.settings = condition, {"ack": ack, "system": system, **settings}
+        name = Text("氧气", "Oxygen")
+        point = Point("o2_p", "or-1", system, name, "number", "kPa", 1.0, PointSpec())
+        self.alarm = Alarm(
+            ALARM, "pressure", "or-1", system, "o2_p", condition, SAID, SAID, ack_required=ack, **settings
+        )
+        device = Device("or-1", name, system, "line", AddressSpec(), Place(), (point,), (self.alarm,))
+        line = Line("line", name, "test", LineSpec(protocol="test"), (device,), 1.0, 1)
+        config = Config(
+            site="h01",
+            gateway="gw",
+            name=name,
+            time_zone="UTC",
+            topic_root="wardgate/v1",
+            type_prefix="wardgate.",
+            version="c-1",
+            control_socket=Path("control.sock"),
+            journal=Journal(Path("journal"), 1, 1.0, 1.0),
+            uplinks=(),
+            lines=(line,),
+        )
+        self.poll = Poll(device, (point,), 1.0)
+        self.rules = Rules.build(config, stored or {}, clock_known=clock_known)
+        self.wall = wall
+        self.mono = 50.0
+        self.stored = dict(stored or {})
+        self.bodies: list[AlarmTransition] = []
+
+    @property
+    def run(self) -> Run:
+        return self.rules.runs[ALARM]
+
+    def read(self, value: Value, quality: Quality | None = None, *, after_s: float = 0.0) -> list[AlarmTransition]:
+        self._pass(after_s)
+        flaws = {} if quality is None else {0: quality}
+        return self._step(Reading(self.poll, self.wall, self.mono, (value,), flaws, ((0, 1),)))
+
+    def unchanged(self, *, after_s: float = 0.0) -> list[AlarmTransition]:
+        self._pass(after_s)
+        return self._step(Reading(self.poll, self.wall, self.mono, (None,), {}, ()))
+
+    def wait(self, seconds: float) -> list[AlarmTransition]:
+        self._pass(seconds)
+        return self._step(Tick())
+
+    def order(self, command: AlarmCommand) -> list[AlarmTransition]:
+        return self._step(command)
+
+    def ack(self) -> list[AlarmTransition]:
+        return self.order(AlarmCommand("ack", ALARM, "duty"))
+
+    def reset(self) -> list[AlarmTransition]:
+        return self.order(AlarmCommand("reset", ALARM, "duty"))
+
+    def shelve(self, for_s: float = 600.0, reason: str = "sensor is replaced") -> list[AlarmTransition]:
+        return self.order(AlarmCommand("shelve", ALARM, "duty", reason, until=self.wall + for_s))
+
+    def unshelve(self) -> list[AlarmTransition]:
+        return self.order(AlarmCommand("unshelve", ALARM, "duty"))
+
+    def take_out(self) -> list[AlarmTransition]:
+        command = AlarmCommand("out-of-service", ALARM, "duty", "new sensor", work_order="W-17", owner="Li")
+        return self.order(command)
+
+    def put_back(self) -> list[AlarmTransition]:
+        return self.order(AlarmCommand("in-service", ALARM, "duty"))
+
+    def save(self) -> None:
+        """What the journal gets with the next telemetry."""
+        self.stored |= self.rules.take_delays(self.mono)
+
+    def restarted(self, *, after_s: float = 0.0, clock_known: bool = True, **settings: Any) -> Bench:
+        """The gateway is killed and starts again, perhaps with other settings."""
+        wall = self.wall + after_s
+        return Bench(
+            self.condition, stored=self.stored, wall=wall, clock_known=clock_known, **(self.settings | settings)
+        )
+
+    def snapshot(self) -> AlarmTransition:
+        """How the alarm stands, as a platform is told after a connect."""
+        body = self.run.snapshot(Context("gw", "c-1", self.run.changed)).body
+        assert isinstance(body, AlarmTransition)
+        return body
+
+    def _pass(self, seconds: float) -> None:
+        self.wall += seconds
+        self.mono += seconds
+
+    def _step(self, item: Reading | AlarmCommand | Tick) -> list[AlarmTransition]:
+        outcome = step(self.rules, item, Now(self.wall, self.mono))
+        self.stored |= outcome.states
+        self.next_due = outcome.next_due
+        bodies = [event.body for event in outcome.events if isinstance(event.body, AlarmTransition)]
+        self.bodies += bodies
+        return bodies
