@@ -34,6 +34,10 @@ def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point | None, source: 
     """The alarm; with a problem in `report` for each thing that is wrong with it. No point: it is about the device."""
     if spec.life_safety and spec.shelvable:
         report.refuse(source, ("shelvable",), "a life-safety alarm is never shelved", "leave shelvable out")
+    if "stale_after" in spec.model_fields_set and spec.on_bad == "hold":
+        report.refuse(
+            source, ("stale_after",), "nothing happens then", "write on_bad: fail_safe beside it, or remove it"
+        )
     subject = point.name if point else OF_DEVICE
     default = Text(f"{owner.name.zh} {subject.zh}", f"{owner.name.en} {subject.en}")
     return Alarm(
@@ -53,6 +57,9 @@ def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point | None, source: 
         ack_required=spec.ack,
         latching=spec.latching,
         shelvable=not spec.life_safety if spec.shelvable is None else spec.shelvable,
+        fail_safe=spec.on_bad == "fail_safe",
+        stale_after_s=spec.stale_after,
+        realarm_s=spec.realarm_after,
         basis=Basis(spec.basis.source, spec.basis.status) if spec.basis else None,
         depends_on=named(spec.depends_on, "") if spec.depends_on else None,
     )

@@ -161,6 +161,11 @@ class AlarmSpec(Spec):
     ack: bool = True
     latching: bool = False
     shelvable: bool | None = None
+    on_bad: Annotated[
+        Literal["hold", "fail_safe"], Field(description="hold the state, or raise the alarm when nobody knows")
+    ] = "hold"
+    stale_after: Annotated[Duration, Field(gt=0)] = 30.0
+    realarm_after: Annotated[Duration, Field(ge=60)] | None = None
     unit: Unit | None = None
     optional: bool = False
     basis: BasisSpec | None = None

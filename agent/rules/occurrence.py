@@ -320,7 +320,7 @@ class Run(Observed):
                 ack_by=self.ack_by,
                 ack_at=self.ack_at,
                 ack_comment=self.ack_comment,
-                lanes=[StoredLane(lane.name, lane.on, lane.turning, lane.elapsed_s, lane.since) for lane in self.lanes],
+                lanes=[_stored(lane, mono) for lane in self.lanes],
                 action=self.action,
                 prev_state=self.prev_state,
                 began=self.began,
@@ -369,6 +369,12 @@ class Run(Observed):
         self.waited.resume(now.mono)
         self.bad.resume(now.mono)
         return self.overlay_changed(now, context)
+
+
+def _stored(lane: Lane, mono: float) -> StoredLane:
+    """With what its delay has served by now. The lane itself waits with that until its value is confirmed."""
+    served_s = 0.0 if lane.mark is None else max(0.0, mono - lane.mark)
+    return StoredLane(lane.name, lane.on, lane.turning, lane.elapsed_s + served_s, lane.since)
 
 
 def _worst(colours: tuple[Colour, ...]) -> Colour:

@@ -8,7 +8,7 @@ import pytest
 from alarm_bench import LAST_KNOWN, LOST, OVER_RANGE, Bench
 
 from agent.rules import AlarmCommand, Refused
-from config.model import State
+from config.model import Level, Limit, State
 
 if TYPE_CHECKING:
     from agent.events import AlarmTransition
@@ -206,3 +206,121 @@ def test_a_wall_clock_jump_moves_no_delay() -> None:
     bench.wall += 86_400
     assert bench.wait(4.9) == []
     assert len(bench.wait(0.1)) == 1
+
+
+def test_an_overdue_acknowledgement_is_said_at_each_step_of_its_colour() -> None:
+    """Red after one, three and five minutes, and then no more; the acknowledgement ends it."""
+    bench = Bench()
+    bench.read(310.0)
+    seen = [bench.wait(seconds) for seconds in (59, 1, 119, 1, 120, 600)]
+    assert [len(each) for each in seen] == [0, 1, 0, 1, 1, 0]
+    assert {body.action for each in seen for body in each} == {"ack_overdue"}
+    late = Bench()
+    late.read(310.0)
+    late.ack()
+    assert late.wait(600) == []
+
+
+def test_an_escalation_starts_the_time_to_acknowledge_anew() -> None:
+    """Yellow for 20 minutes, then red: one minute from then; back to yellow, its own half hour counts from the call."""
+    bench = Bench()
+    bench.read(350.0)
+    bench.read(310.0, after_s=1200)
+    assert [body.action for body in bench.wait(60)] == ["ack_overdue"]
+    bench.read(340.0)
+    assert bench.wait(1700) == []
+    assert [body.action for body in bench.wait(100)] == ["ack_overdue"]
+
+
+def test_the_time_to_acknowledge_keeps_its_remainder_over_a_restart() -> None:
+    """A checkpoint each ten seconds is what a kill costs of it at most; while the gateway is down nobody is late."""
+    before = Bench()
+    before.read(310.0)
+    before.wait(40)
+    before.save()
+    after = before.restarted(after_s=86_400)
+    assert after.wait(0) == []
+    after.read(310.0)
+    assert after.wait(19.9) == []
+    assert [body.action for body in after.wait(0.1)] == ["ack_overdue"]
+
+
+def test_a_delay_is_saved_with_every_window_while_it_runs() -> None:
+    """Though nothing changes at the point: 4 s of 5 were served by an unchanged value before the kill."""
+    before = Bench(on_delay_s=5.0)
+    before.read(350.0)
+    before.save()
+    before.unchanged(after_s=4)
+    before.wait(0)
+    before.save()
+    after = before.restarted()
+    after.read(350.0)
+    assert after.wait(0.9) == []
+    assert [body.action for body in after.wait(0.1)] == ["raise"]
+
+
+def test_an_alarm_that_nobody_ends_calls_again() -> None:
+    """An hour after its acknowledgement, and an hour after the next one."""
+    bench = Bench(realarm_s=3600.0)
+    bench.read(350.0)
+    for _ in range(2):
+        bench.ack()
+        assert bench.wait(3599) == []
+        (event,) = bench.wait(1)
+        assert (event.action, event.state, event.ack.by) == ("realarm", "UNACK", None)
+
+
+def test_an_alarm_without_acknowledgement_never_asks_for_one() -> None:
+    """Escalated, hidden and shown again it stays as good as acknowledged."""
+    bench = Bench(ack=False, realarm_s=60.0)
+    seen = bench.read(350.0) + bench.read(310.0) + bench.shelve() + bench.unshelve() + bench.wait(3600)
+    assert [(body.action, body.state) for body in seen] == [
+        ("raise", "ACKED"),
+        ("escalate", "ACKED"),
+        ("overlay", "ACKED"),
+        ("unhide_raise", "ACKED"),
+    ]
+
+
+def test_bad_quality_holds_an_alarm_unless_it_is_fail_safe() -> None:
+    """One that must not be missed is raised when nobody has known for its time; back again it is judged as it is."""
+    assert Bench().read(None, LOST) == []
+    bench = Bench(fail_safe=True, stale_after_s=30.0, ack=False)
+    bench.read(410.0)
+    assert bench.read(None, LOST) == []
+    assert bench.wait(29) == []
+    (raised,) = bench.wait(1)
+    assert (raised.action, raised.signal, raised.level, raised.colour) == ("raise", "source_bad", None, "red")
+    assert bench.read(410.0, OVER_RANGE) == []
+    (cleared,) = bench.read(410.0)
+    assert (cleared.action, cleared.ended, cleared.occurrence_id) == ("clear", True, raised.occurrence_id)
+
+
+def test_a_lost_source_that_comes_back_in_alarm_goes_on_as_the_same_occurrence() -> None:
+    """After its delay the cause is the process; until then it stands because of the source."""
+    bench = Bench(fail_safe=True, stale_after_s=30.0, on_delay_s=5.0)
+    bench.read(None, LOST)
+    bench.wait(30)
+    bench.ack()
+    assert bench.read(350.0) == []
+    (changed,) = bench.wait(5)
+    assert (changed.action, changed.state, changed.signal, changed.level) == ("cause_changed", "ACKED", "process", "L")
+    assert changed.n == 3
+
+
+def test_a_short_loss_of_the_source_is_forgotten() -> None:
+    """The time starts anew with each loss."""
+    bench = Bench(fail_safe=True, stale_after_s=30.0)
+    for _ in range(3):
+        bench.read(None, LOST, after_s=1)
+        assert bench.wait(29) == []
+        bench.read(410.0)
+
+
+def test_a_level_that_the_configuration_lost_does_not_hold_its_alarm() -> None:
+    """After the change the alarm clears at the first good value."""
+    before = Bench(ack=False)
+    before.read(350.0)
+    only_red = Limit((Level("LL", 320.0, "red"),))
+    after = Bench(only_red, ack=False, stored=before.stored)
+    assert actions(after.read(350.0)) == [("clear", "NORM", None)]
