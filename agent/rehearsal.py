@@ -196,7 +196,10 @@ def _named(moments: Iterable[Moment], config: Config) -> Iterator[tuple[Line, De
 def _compared(
     moments: Iterable[Moment], came: Iterable[Came]
 ) -> tuple[tuple[tuple[float, Expected], ...], tuple[Came, ...]]:
-    """What was expected and did not come, and what came and was not expected. Times must be equal."""
+    """What was expected and did not come, and what came and was not expected. Times must be equal.
+
+    That nobody acknowledged is no fault of a rule: it may be expected, and need not be.
+    """
     rest = list(came)
     missing = []
     for moment in moments:
@@ -206,7 +209,7 @@ def _compared(
                 missing.append((moment.at_s, expected))
             else:
                 rest.remove(match)
-    return tuple(missing), tuple(rest)
+    return tuple(missing), tuple(one for one in rest if one.action != "ack_overdue")
 
 
 def _is_meant(expected: Expected, at_s: float, came: Came) -> bool:
