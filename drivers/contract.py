@@ -141,6 +141,23 @@ class Driver(Protocol):
         """Allowed at any time, twice, after a failed connect; never raises."""
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request that a poll becomes. `what` is for a technician, `bus_s` how long it takes its line, where known."""
+
+    what: str
+    points: tuple[str, ...]
+    bus_s: float | None = None
+
+
+@runtime_checkable
+class Planning(Protocol):
+    """A driver that knows beforehand what it will ask."""
+
+    def requests(self, poll: Poll) -> Sequence[Request]:
+        """The requests of one poll, in the order in which they are sent. Opens nothing."""
+
+
 @runtime_checkable
 class Subscribing(Protocol):
     """A driver whose devices report by themselves."""

@@ -1,6 +1,7 @@
 """`wardgate points`: values as the daemon has them, and the table of values that other verbs show too."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,13 +22,41 @@ def points(
     config: ConfigDir = ETC,
     socket: Socket = None,
     as_json: AsJson = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="What the configuration asks of its devices, instead of values.")
+    ] = False,
 ) -> None:
     """Values with unit, quality and age, as the daemon last read them."""
+    if plan:
+        _tell_plan(config, device, Words(lang), as_json)
+        return
     views = client(config, socket).points(device)
     if as_json:
         show.json(views)
     else:
         point_table(views, Words(lang))
+
+
+def _tell_plan(config: Path, device: str | None, words: Words, as_json: bool) -> None:
+    from agent.cli.planned import plan
+
+    planned = plan(config, device)
+    if as_json:
+        show.json(planned)
+        return
+    headings = [words(word) for word in ("line", "device", "interval", "request", "points", "bus time")]
+    rows: list[Row] = [
+        [one.line, one.device, f"{one.poll_s:g} s", one.request, str(len(one.points)), _milliseconds(one.bus_ms)]
+        for one in planned.requests
+    ]
+    show.table(headings, rows)
+    for line in planned.lines:
+        busy = "" if line.bus_pct is None else f", {words('busy')} {line.bus_pct:g} %"
+        print(f"{line.line}: {line.requests_per_s:g} {words('requests/s')}{busy}")
+
+
+def _milliseconds(bus_ms: float | None) -> str:
+    return "—" if bus_ms is None else f"{bus_ms:g} ms"
 
 
 def point_table(views: Sequence[PointView], words: Words) -> None:

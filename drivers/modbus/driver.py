@@ -1,34 +1,36 @@
 """The Modbus driver: one line, its polls, and what their replies become. Protocol knowledge only.
 
-The blocks of one device are asked for one after the other, devices side by side as the line's concurrency allows. A
-read waits for at most one timeout: the first silence ends it, and a block that was silent is asked last from then on.
+The blocks of one device are asked for one after the other (`round`), devices side by side as the line's concurrency
+allows. What a device has taught outlives its connections.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
-from drivers.contract import Identity, Reading
+from drivers.contract import Identity, Reading, Request
 from drivers.errors import NoAnswer, Unreachable
 from drivers.modbus.connection import Tally
 from drivers.modbus.identity import IDENTIFY_PDU, identity
+from drivers.modbus.learning import Learned
 from drivers.modbus.manners import Manners, manners
 from drivers.modbus.memory import Memory
 from drivers.modbus.plan import plan
-from drivers.modbus.replies import NOT_ASKED, NoReply
+from drivers.modbus.replies import NoReply
+from drivers.modbus.round import Round
 from drivers.modbus.rtu import RtuTransactions
 from drivers.modbus.transaction import Transactions
 from drivers.modbus.transport import open_tcp
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
 
     from config.model import Device, Line
     from drivers.contract import Clock, Poll
     from drivers.modbus.connection import Link
     from drivers.modbus.line import ModbusLine
-    from drivers.modbus.memory import Outcome
     from drivers.modbus.settings import ModbusAddress
 
 
@@ -43,7 +45,8 @@ class ModbusDriver:
         self._units = frozenset(_address(device).unit for device in line.devices)
         self._link: Link | None = None
         self._memories: WeakKeyDictionary[Poll, Memory] = WeakKeyDictionary()
-        self._manners = {_address(device).unit: manners(_address(device)) for device in line.devices}
+        self._learned = {address.unit: Learned(address.max_registers) for address in map(_address, line.devices)}
+        self._manners = {address.unit: manners(address) for address in map(_address, line.devices)}
         self.tally = Tally()
         for device in line.devices:
             plan(device.points, _address(device))
@@ -52,15 +55,22 @@ class ModbusDriver:
         """Open a fresh connection, ending the one before. Raises `Unreachable` or `Refused`."""
         await self.close()
         self._link = await self._open()
+        for learned in self._learned.values():
+            learned.reconsider()
 
     async def read(self, poll: Poll) -> Reading:
         """One batch; its time is when the last block came. Raises `NoAnswer` or `Unreachable`."""
+        unit = _address(poll.device).unit
+        learned = self._learned[unit]
         memory = self._memories.get(poll)
         if memory is None:
-            memory = self._memories[poll] = Memory(poll)
-        memory.begin()
-        outcomes = await self._ask(memory, poll.device)
-        values, flaws, changed = memory.take(outcomes)
+            memory = self._memories[poll] = Memory(poll, learned)
+        memory.begin(poll, learned)
+        asked = Round(memory, learned, partial(self._exchange, unit), self._clock.mono, self._timeout_s)
+        await asked.run()
+        if asked.silence is not None and not asked.heard:
+            raise self._no_answer(poll.device, asked.silence) from asked.silence
+        values, flaws, changed = memory.take(asked.outcomes)
         return Reading(poll, self._clock.wall(), self._clock.mono(), values, flaws, changed)
 
     async def identify(self, device: Device) -> Identity:
@@ -73,28 +83,23 @@ class ModbusDriver:
             return Identity()
         return identity(payload)
 
+    def requests(self, poll: Poll) -> Sequence[Request]:
+        """What a poll asks, by what is known now."""
+        address = _address(poll.device)
+        return [
+            Request(
+                block.text,
+                tuple(poll.points[index].id for index in block.indexes),
+                self._spec.bus_s(len(block.pdu), block.size_bytes),
+            )
+            for block in plan(poll.points, address, self._learned[address.unit])
+        ]
+
     async def close(self) -> None:
         """End the connection, if there is one."""
         link, self._link = self._link, None
         if link is not None:
             await link.close()
-
-    async def _ask(self, memory: Memory, device: Device) -> list[Outcome]:
-        """One outcome for each part, up to the first silence."""
-        unit = _address(device).unit
-        outcomes: list[Outcome] = [NOT_ASKED] * len(memory.parts)
-        for place, number in enumerate(memory.order):
-            part = memory.parts[number]
-            try:
-                outcomes[number] = await self._exchange(unit, part.pdu, part.size_bytes)
-            except NoReply as reply:
-                outcomes[number] = reply.quality
-                if reply.silent:
-                    memory.postpone(number)
-                    if place == 0:
-                        raise self._no_answer(device, reply) from reply
-                    break
-        return outcomes
 
     def _exchange(self, unit: int, pdu: bytes, size_bytes: int | None) -> Awaitable[bytes]:
         """One request and its reply, as politely as the unit wants it."""

@@ -18,6 +18,15 @@ PAUSE_CHARACTERS = 3.5
 PAUSE_S_MIN = 0.00175
 """Above 19,200 baud the standard's pause between two frames is fixed."""
 
+TURNAROUND_S = 0.02
+"""What a device takes to begin its answer; 5 to 50 ms are usual."""
+
+_FRAME_BYTES = 3
+"""Unit and check sum, of the request and of the reply."""
+
+_REPLY_HEAD_BYTES = 2
+"""Function and byte count."""
+
 PAUSE_TCP_S = 0.002
 """RTU over TCP: the gateway keeps the pause on its line; this only keeps two of our frames in two packets."""
 
@@ -67,6 +76,13 @@ class ModbusLine(LineSpec):
         if self.serial is None:
             return PAUSE_TCP_S
         return max(PAUSE_CHARACTERS * CHARACTER_BITS / self.baud, PAUSE_S_MIN)
+
+    def bus_s(self, request_bytes: int, payload_bytes: int) -> float | None:
+        """How long one request takes a serial line; None on a network, where the device alone decides."""
+        if self.serial is None:
+            return None
+        characters = request_bytes + _REPLY_HEAD_BYTES + payload_bytes + 2 * _FRAME_BYTES
+        return characters * CHARACTER_BITS / self.baud + 2 * self.pause_s + TURNAROUND_S
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

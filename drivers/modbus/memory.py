@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from drivers.contract import NO_FLAWS, Quality
 from drivers.modbus.decode import BlockDecoder
-from drivers.modbus.plan import plan
+from drivers.modbus.plan import halves, plan
+from drivers.modbus.replies import NOT_ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from config.model import Point
     from drivers.contract import Poll, Span, Value
+    from drivers.modbus.learning import Learned
     from drivers.modbus.plan import Block
     from drivers.modbus.settings import ModbusAddress
 
@@ -32,16 +35,16 @@ class _Run(NamedTuple):
     at: int
 
 
-class _Part:
+class Part:
     """One block, compiled, with its last outcome."""
 
     __slots__ = ("block", "decoder", "flaws", "last", "pdu", "runs", "size_bytes")
 
-    def __init__(self, block: Block, poll: Poll) -> None:
+    def __init__(self, block: Block, points: Sequence[Point]) -> None:
         self.block = block
         self.pdu = block.pdu
         self.size_bytes = block.size_bytes
-        self.decoder = BlockDecoder(block, poll.points)
+        self.decoder = BlockDecoder(block, points)
         self.runs = _runs(block.indexes)
         self.last: Outcome | None = None
         self.flaws: Mapping[int, Quality] = NO_FLAWS
@@ -59,35 +62,54 @@ class _Part:
 
 
 class Memory:
-    """The compiled poll. `order` are its parts by number, those last that were silent when they were asked."""
+    """The compiled poll. `order` are its parts, those last that were silent when they were asked."""
 
-    __slots__ = ("_flaws", "_seen", "_values", "_whole", "order", "parts")
+    __slots__ = ("_flaws", "_seen", "_values", "_version", "_whole", "order", "points")
 
-    def __init__(self, poll: Poll) -> None:
-        address = cast("ModbusAddress", poll.device.address)
-        self.parts = tuple(_Part(block, poll) for block in plan(poll.points, address))
-        self.order = list(range(len(self.parts)))
+    def __init__(self, poll: Poll, learned: Learned) -> None:
+        self.points = poll.points
         self._whole = ((0, len(poll.points)),)
         self._values: list[Value] = [None] * len(poll.points)
         self._flaws: Mapping[int, Quality] = NO_FLAWS
         self._seen = False
+        self.order: list[Part] = []
+        self._plan(poll, learned)
 
-    def begin(self) -> None:
-        """A read starts; until `take`, the caller may believe anything."""
+    def _plan(self, poll: Poll, learned: Learned) -> None:
+        self._version = learned.version
+        address = cast("ModbusAddress", poll.device.address)
+        known = {part.block: part for part in self.order}
+        self.order = [known.get(block) or Part(block, self.points) for block in plan(self.points, address, learned)]
+
+    def begin(self, poll: Poll, learned: Learned) -> None:
+        """A read starts; until `take`, the caller may believe anything. What was learned since is heeded now."""
+        if self._version != learned.version:
+            self._plan(poll, learned)
         self._seen, seen = False, self._seen
         if not seen:
-            for part in self.parts:
+            for part in self.order:
                 part.last = None
 
-    def postpone(self, number: int) -> None:
+    def postpone(self, part: Part) -> None:
         """Ask a silent part after the others from now on, so that it costs them nothing."""
-        self.order.remove(number)
-        self.order.append(number)
+        self.order.remove(part)
+        self.order.append(part)
 
-    def take(self, outcomes: Sequence[Outcome]) -> tuple[Sequence[Value], Mapping[int, Quality], Sequence[Span]]:
-        """Values, flaws and changed spans of the whole poll, from one outcome for each part."""
+    def split(self, part: Part) -> tuple[Part, Part] | None:
+        """Two parts in the place of one, or None where it cannot be split."""
+        both = halves(part.block, self.points)
+        if both is None:
+            return None
+        one, other = (Part(block, self.points) for block in both)
+        place = self.order.index(part)
+        self.order[place : place + 1] = [one, other]
+        return one, other
+
+    def take(self, outcomes: Mapping[Part, Outcome]) -> tuple[Sequence[Value], Mapping[int, Quality], Sequence[Span]]:
+        """Values, flaws and changed spans of the whole poll, from one outcome for each part that was asked."""
         self._seen = True
-        fresh = [(part, new) for part, new in zip(self.parts, outcomes, strict=True) if new != part.last]
+        news = [(part, outcomes.get(part, NOT_ASKED)) for part in self.order]
+        fresh = [(part, new) for part, new in news if new != part.last]
         if not fresh:
             return self._values, self._flaws, ()
         values = list(self._values)
@@ -95,12 +117,12 @@ class Memory:
             part.put(outcome, values)
         self._values = values
         self._flaws = self._merged_flaws()
-        if len(fresh) == len(self.parts):
+        if len(fresh) == len(self.order):
             return values, self._flaws, self._whole
         return values, self._flaws, sorted((first, end) for part, _ in fresh for first, end, _ in part.runs)
 
     def _merged_flaws(self) -> Mapping[int, Quality]:
-        flawed = [part.flaws for part in self.parts if part.flaws]
+        flawed = [part.flaws for part in self.order if part.flaws]
         if not flawed:
             return NO_FLAWS
         return {index: quality for flaws in flawed for index, quality in flaws.items()}

@@ -10,6 +10,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, cast
 
 from config.errors import ConfigProblem
+from drivers.modbus.learning import Learned, Stretch
 from drivers.modbus.settings import BIT_TABLES
 
 if TYPE_CHECKING:
@@ -43,6 +44,21 @@ class Block:
         return _PDU.pack(self.function, self.start, self.count)
 
     @property
+    def registers(self) -> int:
+        """How heavy it is; sixteen bits weigh as one register."""
+        is_bits = self.function <= FUNCTIONS["discrete"]
+        return -(-self.count // BITS_PER_REGISTER) if is_bits else self.count
+
+    @property
+    def text(self) -> str:
+        """Function and range, as a technician says it."""
+        return f"FC{self.function:02} {self.start}-{self.start + self.count - 1} ({self.count})"
+
+    @property
+    def stretch(self) -> Stretch:
+        return Stretch(self.function, self.start, self.start + self.count)
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of payload that the only right answer has."""
         return (self.count + 7) // 8 if self.function <= FUNCTIONS["discrete"] else 2 * self.count
@@ -66,27 +82,54 @@ class _Growing:
     indexes: list[int]
 
 
-def plan(points: Sequence[Point], address: ModbusAddress) -> tuple[Block, ...]:
-    """The fewest requests that the address permits, in ascending order.
+def plan(points: Sequence[Point], address: ModbusAddress, learned: Learned | None = None) -> tuple[Block, ...]:
+    """The fewest requests that the address, and what the device has taught, permit; in ascending order.
 
     Raises `ConfigProblem` where no permitted request can read a point.
     """
+    knows = learned or Learned(address.max_registers)
     by_table: dict[Table, list[_Extent]] = {}
     for index, point in enumerate(points):
-        spec = cast("ModbusPoint", point.spec)
-        extent = _Extent(spec.start, spec.start + spec.width, index)
+        extent = _extent(point, index)
         _check(point, extent, address)
-        by_table.setdefault(spec.table, []).append(extent)
+        by_table.setdefault(cast("ModbusPoint", point.spec).table, []).append(extent)
     return tuple(
         Block(FUNCTIONS[table], grown.first, grown.end - grown.first, tuple(sorted(grown.indexes)))
         for table in sorted(by_table, key=FUNCTIONS.__getitem__)
-        for grown in _join(by_table[table], address, BITS_PER_REGISTER if table in BIT_TABLES else 1)
+        for grown in _join(by_table[table], address, knows, table)
     )
 
 
-def _join(extents: Iterable[_Extent], address: ModbusAddress, per_register: int) -> list[_Growing]:
+def halves(block: Block, points: Sequence[Point]) -> tuple[Block, Block] | None:
+    """The block in two, at the gap that is nearest to its middle, else at the middle; None where it cannot be split."""
+    extents = sorted((_extent(points[index], index) for index in block.indexes), key=lambda one: (one.first, one.end))
+    seams: list[tuple[bool, int, int]] = []
+    end = extents[0].end
+    for place, extent in enumerate(extents[1:], 1):
+        if extent.first >= end:
+            seams.append((extent.first == end, abs(2 * extent.first - 2 * block.start - block.count), place))
+        end = max(end, extent.end)
+    if not seams:
+        return None
+    *_, place = min(seams)
+    return _block(block.function, extents[:place]), _block(block.function, extents[place:])
+
+
+def _block(function: int, extents: Sequence[_Extent]) -> Block:
+    first = extents[0].first
+    count = max(extent.end for extent in extents) - first
+    return Block(function, first, count, tuple(sorted(extent.index for extent in extents)))
+
+
+def _extent(point: Point, index: int) -> _Extent:
+    spec = cast("ModbusPoint", point.spec)
+    return _Extent(spec.start, spec.start + spec.width, index)
+
+
+def _join(extents: Iterable[_Extent], address: ModbusAddress, learned: Learned, table: Table) -> list[_Growing]:
     """Extents in ascending order, each into the block before it where the limits allow."""
-    count_max, gap_max = address.max_registers * per_register, address.max_gap * per_register
+    per_register = BITS_PER_REGISTER if table in BIT_TABLES else 1
+    count_max, gap_max = learned.registers_max * per_register, address.max_gap * per_register
     blocks: list[_Growing] = []
     for extent in sorted(extents, key=lambda extent: (extent.first, extent.end)):
         last = blocks[-1] if blocks else None
@@ -95,6 +138,7 @@ def _join(extents: Iterable[_Extent], address: ModbusAddress, per_register: int)
             and extent.first - last.end <= gap_max
             and max(last.end, extent.end) - last.first <= count_max
             and not _touches(last.end, extent.first, address)
+            and not learned.is_cut(FUNCTIONS[table], last.first, extent.first)
         ):
             last.end = max(last.end, extent.end)
             last.indexes.append(extent.index)

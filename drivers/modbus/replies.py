@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _GATEWAY_PATHS = frozenset((0x0A, 0x0B))
 """Exceptions by which a gateway says that the unit behind it does not answer."""
 
+_REFUSALS = frozenset((2, 3))
 _REASONS: dict[int, Reason] = {1: "config_error", 2: "config_error", 3: "config_error", 5: "busy", 6: "busy"}
 _QUALITIES = {
     code: Quality(Grade.BAD, _REASONS.get(code, "device_fault"), f"exception {code}")
@@ -32,12 +33,15 @@ NOT_ASKED = Quality(Grade.BAD, "comm_lost", "not asked after a timeout")
 
 
 class NoReply(Exception):
-    """One request that gave no data. `quality` is what its points become; `silent` says that nobody was there."""
+    """One request that gave no data. `quality` is what its points become; `silent` says that nobody was there,
+    `refuses` that the device does not have, or not in one request, what it was asked for.
+    """
 
-    def __init__(self, quality: Quality, *, silent: bool = False) -> None:
+    def __init__(self, quality: Quality, *, silent: bool = False, refuses: bool = False) -> None:
         super().__init__(quality.raw)
         self.quality = quality
         self.silent = silent
+        self.refuses = refuses
 
 
 class Silence(NoReply):
@@ -66,7 +70,7 @@ class ExceptionReply(NoReply):
 
     def __init__(self, code: int) -> None:
         lost = Quality(Grade.BAD, "comm_lost", f"exception {code}")
-        super().__init__(_QUALITIES.get(code, lost), silent=code in _GATEWAY_PATHS)
+        super().__init__(_QUALITIES.get(code, lost), silent=code in _GATEWAY_PATHS, refuses=code in _REFUSALS)
 
 
 class Unsure(NoReply):
@@ -77,7 +81,7 @@ class Unsure(NoReply):
 
 
 class Garbled(NoReply):
-    """A reply that does not fit its request."""
+    """A reply that does not fit its request. One without any data is how some devices refuse."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(Quality(Grade.BAD, "decode_error", what))
+    def __init__(self, what: str, *, empty: bool = False) -> None:
+        super().__init__(Quality(Grade.BAD, "decode_error", what), refuses=empty)

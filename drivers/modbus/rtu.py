@@ -152,7 +152,8 @@ class RtuTransactions(Connection):
             self._tally.late += 1
         else:
             self._tally.refused += 1
-            pending.reply.set_exception(Garbled(_misfit(pending.shape, frame.pdu)))
+            empty = frame.pdu == bytes((pending.shape.function, 0))
+            pending.reply.set_exception(Garbled(_misfit(pending.shape, frame.pdu), empty=empty))
 
     def _take_exception(self, pending: _Pending, pdu: bytes) -> None:
         """A refusal, of this request only if nothing else is open."""

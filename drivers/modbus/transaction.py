@@ -106,7 +106,8 @@ class Transactions(Connection):
             pending.reply.set_exception(ExceptionReply(pdu[1]))
             return
         self._tally.refused += 1
-        pending.reply.set_exception(Garbled(_misfit(pending, unit, pdu)))
+        empty = unit == pending.unit and pdu[:2] == bytes((pending.function, 0))
+        pending.reply.set_exception(Garbled(_misfit(pending, unit, pdu), empty=empty))
 
     def _expire(self) -> None:
         """End what is overdue. All requests wait equally long, so the oldest is always the first in the dictionary."""

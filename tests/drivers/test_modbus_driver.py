@@ -460,6 +460,6 @@ def test_the_driver_is_the_same_under_uvloop() -> None:
 async def test_an_empty_poll_is_an_empty_reading() -> None:
     """Nothing is asked for, nothing comes."""
     target = Poll(device(), (), 1.0)
-    async with driving(honest) as (served, driver):
+    async with driving(honest, target.device) as (served, driver):
         reading = await driver.read(target)
         assert (list(reading.values), list(reading.changed), served.requests) == ([], [], [])
