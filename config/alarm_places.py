@@ -59,10 +59,12 @@ class PackRow(Source):
     key: str = ""
     block: Source | None = None
 
-    def problem(self, path: Sequence[Key], message: str, hint: str = "", *, at_key: bool = False) -> Problem:
+    def problem(
+        self, path: Sequence[Key], message: str, hint: str = "", *, at_key: bool = False, offset: int = 0
+    ) -> Problem:
         override = self.layers[0]
         if self.block is None or override.document.has((*override.path, *path)):
-            return Source.problem(self, path, message, hint, at_key=at_key)
+            return Source.problem(self, path, message, hint, at_key=at_key, offset=offset)
         return self.block.problem(("pack",), f"{self.key}: {message}", hint)
 
 

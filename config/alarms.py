@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from config.conditions import condition, unit
+from config.conditions import condition, gate, unit
 from config.model import Alarm, Basis, Text
 from config.texts import named, text_of
 
@@ -38,7 +38,7 @@ def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point | None, source: 
         report.refuse(
             source, ("stale_after",), "nothing happens then", "write on_bad: fail_safe beside it, or remove it"
         )
-    subject = point.name if point else OF_DEVICE
+    subject = point.name if point else OF_DEVICE if spec.offline else Text(key, key)
     default = Text(f"{owner.name.zh} {subject.zh}", f"{owner.name.en} {subject.en}")
     return Alarm(
         id=f"{owner.system}/{owner.device}{'/' + point.id if point else ''}#{key}",
@@ -50,6 +50,7 @@ def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point | None, source: 
         text=_filled(text_of(spec.text, default), owner, subject),
         advice=_filled(text_of(spec.advice, Text("", "")), owner, subject),
         unit=unit(spec, point),
+        when=gate(spec, owner.device, source, report),
         place=owner.place,
         on_delay_s=spec.on_delay,
         off_delay_s=spec.off_delay,

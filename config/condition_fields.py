@@ -9,6 +9,11 @@ from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, mod
 from config.fields import Duration, Spec
 
 WORD_BITS = 64
+EXPRESSION_LENGTH_MAX = 2_000
+
+Expression = Annotated[str, Field(min_length=1, max_length=EXPRESSION_LENGTH_MAX)]
+"""CEL over points: `supply_lost && !point("gen-1/running")`."""
+
 _BITS_SCHEMA = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}, "minItems": 1}]}
 _BIT_HINT = "write its number, such as 3, a list of them, or {clear: 3}"
 

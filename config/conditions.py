@@ -8,9 +8,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from config.directory import Place
+from config.formulas import formula
 from config.model import (
     MEAN_WINDOWS_S,
     Bits,
+    Computed,
     Counter,
     Deviation,
     Level,
@@ -28,10 +31,9 @@ from config.wording import near, shown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from config.directory import Directory
     from config.files import AlarmSpec
     from config.layers import Source
-    from config.model import Colour, Condition, Measure, Point
+    from config.model import Colour, Condition, Formula, Measure, Point
     from config.validate import Report
 
 RISING: tuple[LevelName, ...] = ("LL", "L", "H", "HH")
@@ -53,6 +55,9 @@ def condition(spec: AlarmSpec, device: str, point: Point | None, source: Source,
     if spec.limit is not None and point is not None:
         return _limit(spec, spec.limit, device, point, source, report)
     colour = _one_colour(spec, source, report)
+    if spec.expression is not None:
+        _refuse_deadband(spec, "n expression", source, report)
+        return Computed(formula(spec.expression, "bool", device, source, ("expression",), report), colour)
     if point is None:
         return Offline(colour)
     return (
@@ -60,6 +65,15 @@ def condition(spec: AlarmSpec, device: str, point: Point | None, source: Source,
         if spec.state is not None
         else _other(spec, point, colour, source, report)
     )
+
+
+def gate(spec: AlarmSpec, device: str, source: Source, report: Report) -> Formula | None:
+    """Without which the condition does not count."""
+    if spec.when is None:
+        return None
+    if spec.life_safety:
+        report.refuse(source, ("when",), "a life-safety alarm always counts", "remove it, or life_safety")
+    return formula(spec.when, "bool", device, source, ("when",), report)
 
 
 def unit(spec: AlarmSpec, point: Point | None) -> str:
@@ -82,7 +96,7 @@ def _other(spec: AlarmSpec, point: Point, colour: Colour, source: Source, report
         if spec.deadband and point.type not in NUMERIC:
             report.refuse(source, ("deadband",), f"point {point.id} is of type {point.type}", "remove it")
         return Stuck(spec.stuck, colour, spec.deadband)
-    _refuse_deadband(spec, "no update", source, report)
+    _refuse_deadband(spec, " missing update", source, report)
     after_s = spec.no_update or 0.0
     _check_pace("no_update", after_s, 2, point, source, report)
     return NoUpdate(after_s, colour)
@@ -122,8 +136,8 @@ def _deviation(written: str, device: str, source: Source, report: Report) -> Dev
     owner, slash, name = written.rpartition("/")
     owner = owner if slash else device
 
-    def check(directory: Directory) -> None:
-        other = directory.find(owner, name, written, source, ("deviation",), report)
+    def check() -> None:
+        other = report.directory.find(owner, name, written, Place(source, ("deviation",)), report)
         if other is not None and other.type not in NUMERIC:
             message = f"point {written} is of type {other.type}"
             report.refuse(source, ("deviation",), message, "write a point that is a number, or a number")
@@ -211,7 +225,7 @@ def _one_colour(spec: AlarmSpec, source: Source, report: Report) -> Colour:
 
 def _refuse_deadband(spec: AlarmSpec, what: str, source: Source, report: Report) -> None:
     if spec.deadband:
-        report.refuse(source, ("deadband",), f"a {what} has no deadband", "remove it")
+        report.refuse(source, ("deadband",), f"a{what} has no deadband", "remove it")
 
 
 def _bits(spec: AlarmSpec, point: Point, colour: Colour, source: Source, report: Report) -> Bits:
@@ -220,7 +234,7 @@ def _bits(spec: AlarmSpec, point: Point, colour: Colour, source: Source, report:
         report.refuse(source, ("bit",), f"point {point.id} is of type {point.type}", "write state: instead of bit:")
     elif (point.scale, point.offset) != (1.0, 0.0):
         report.refuse(source, ("bit",), f"point {point.id} is scaled", "remove scale and offset of a word of bits")
-    _refuse_deadband(spec, "bit", source, report)
+    _refuse_deadband(spec, " bit", source, report)
     mask = sum(1 << number for number in set(spec.bit.numbers))
     return Bits(mask, colour, spec.bit.clear)
 
@@ -241,7 +255,7 @@ def _state(spec: AlarmSpec, point: Point, colour: Colour, source: Source, report
         message, hint = _wrong_state(value, point)
         if message:
             report.refuse(source, ("state",), message, hint)
-    _refuse_deadband(spec, "state", source, report)
+    _refuse_deadband(spec, " state", source, report)
     return State(values, colour)
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from config.catalog import Catalog, Profile
-    from config.directory import Directory
     from config.document import Document
     from config.files import AddressSpec, PointSpec, Protocol
     from config.lines import LineEntry
@@ -46,7 +45,6 @@ class Surroundings:
     rules: Rules
     poll_s: Mapping[str, float]
     report: Report
-    directory: Directory
     lines_known: bool = True
     """False where `lines.yaml` could not be read: a line that is missing then is no mistake of the device."""
 
@@ -75,7 +73,7 @@ def read_device(name: str, source: Source, around: Surroundings) -> Device | Non
     specs = _point_specs(spec, source, profile, protocol, report)
     points = _points(specs, owner, poll_intervals(spec.poll, around.poll_s))
     unsure = profile is None and "profile" in source.data
-    around.directory.add(name, {**specs, **points}, unsure=unsure)
+    report.directory.add(name, {**specs, **points}, unsure=unsure)
     gathering = Gathering(owner, {**specs, **points}, around.packs, report, unsure=unsure)
     alarms = gathering.gather(_blocks(spec, owner, source, around))
     address = _address(source, profile, protocol, report)

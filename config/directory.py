@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from config.model import Point
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from config.validate import Report
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a name is written: `offset` characters into the text at `path`."""
+
+    source: Source
+    path: Sequence[Key]
+    offset: int = 0
+
+
 class Directory:
     """The points of each device; one with a mistake of its own is there, and is not a `Point`."""
 
@@ -28,20 +38,22 @@ class Directory:
         self._points[device] = points
         self._unsure |= {device} if unsure else set()
 
-    def points(self, device: str) -> Mapping[str, Point]:
-        """Those without a mistake."""
-        found = self._points.get(device, {})
-        return {name: point for name, point in found.items() if isinstance(point, Point)}
+    def names(self, device: str) -> list[str]:
+        """All of them, also those with a mistake."""
+        return list(self._points.get(device, ()))
 
-    def find(
-        self, device: str, name: str, written: str, source: Source, path: Sequence[Key], report: Report
-    ) -> Point | None:
-        """The point, or `None` and, unless that only follows from another mistake, a problem at `path`."""
+    def is_unsure(self, device: str) -> bool:
+        return device in self._unsure
+
+    def find(self, device: str, name: str, written: str, place: Place, report: Report) -> Point | None:
+        """The point, or `None` and, unless that only follows from another mistake, a problem at its place."""
         points = self._points.get(device)
+        message, hint = "", ""
         if points is None:
-            report.refuse(source, path, f"found {shown(written)}, no such device", near(device, self._points))
+            message, hint = f"found {shown(written)}, no such device", near(device, self._points)
         elif name not in points and device not in self._unsure:
-            hint = near(name, points)
-            report.refuse(source, path, f"found {shown(written)}, no point of {device}", hint)
+            message, hint = f"found {shown(written)}, no point of {device}", near(name, points)
+        if message:
+            report.refuse(place.source, place.path, message, hint, offset=place.offset)
         point = (points or {}).get(name)
         return point if isinstance(point, Point) else None

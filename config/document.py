@@ -57,9 +57,13 @@ class Document:
         self._text = self._decoded(content)
         self.data: Any = None if self.problems else self._data()
 
-    def problem(self, path: Sequence[Key], message: str, hint: str = "", *, at_key: bool = False) -> Problem:
-        """A problem of what stands at `path`."""
+    def problem(
+        self, path: Sequence[Key], message: str, hint: str = "", *, at_key: bool = False, offset: int = 0
+    ) -> Problem:
+        """A problem of what stands at `path`, `offset` characters into it where it is a text."""
         line, column = self.where(path, at_key=at_key)
+        if offset:
+            line, column = self._inside(path, offset) or (line, column)
         return Problem(self.name, line, column, ".".join(map(str, path)), message, hint)
 
     def where(self, path: Sequence[Key], *, at_key: bool = False) -> tuple[int, int]:
@@ -77,6 +81,20 @@ class Document:
             shown = node if plain else key_node
         mark = shown.start_mark if shown is not None else None
         return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+    def _inside(self, path: Sequence[Key], offset: int) -> tuple[int, int] | None:
+        """Where a character of a text stands; `None` where the text is not written as it reads."""
+        node = self._root
+        for key in path:
+            node = next((child for name, _, child in _children(node) if str(name) == str(key)), None)
+        if not isinstance(node, yaml.ScalarNode):
+            return None
+        before = node.value[:offset].split("\n")
+        lines, start = self._text.splitlines(), node.start_mark
+        row = start.line + len(before) - 1 + (node.style == "|")
+        text = node.value.split("\n")[len(before) - 1]
+        begin = lines[row].find(text, start.column if row == start.line else 0) if row < len(lines) else -1
+        return (row + 1, begin + len(before[-1]) + 1) if begin >= 0 else None
 
     def has(self, path: Sequence[Key]) -> bool:
         """Whether something is written at `path`."""

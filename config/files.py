@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from config.alarm_files import AlarmsSpec, BasisSpec, Confirmation
-from config.condition_fields import Bits, CounterSpec, Rate  # noqa: TC001 (pydantic reads these at run time)
+from config.condition_fields import Bits, CounterSpec, Expression, Rate  # noqa: TC001 (pydantic reads these at run time)
 from config.fields import (
     HOST_NAME,
     TOPIC_ROOT,
@@ -59,7 +59,7 @@ __all__ = [
 ]
 
 
-CONDITIONS = ("limit", "state", "bit", "no_update", "stuck", "counter", "offline")
+CONDITIONS = ("limit", "state", "bit", "no_update", "stuck", "counter", "offline", "expression")
 MEASURES = ("mean", "rate", "deviation")
 """What a limit may be judged on, instead of the value itself."""
 
@@ -149,6 +149,8 @@ class AlarmSpec(Spec):
     stuck: Annotated[Duration, Field(gt=0)] | None = None
     counter: CounterSpec | None = None
     offline: Literal[True] | None = None
+    expression: Expression | None = None
+    when: Expression | None = None
     deadband: Annotated[float, Field(ge=0)] = 0.0
     colour: Annotated[
         Colour | dict[LevelName, Colour], Field(description="red, orange, yellow or blue, or one for each level")
@@ -183,7 +185,7 @@ class AlarmSpec(Spec):
             raise ValueError(f"{measures[0]}: there is no limit; write the limit for it, such as limit: {{H: 30}}")
         if len(measures) > 1:
             raise ValueError(f"{measures[1]}: there is {measures[0]} too; write one of them, and another alarm")
-        if bool(self.point) == (self.offline is not None):
+        if bool(self.point) == (self.offline is not None) and self.expression is None:
             what = "missing; write point: the id of one of the device's points"
             raise ValueError(f"point: {what if not self.point else 'offline is about the device; remove it'}")
         return self

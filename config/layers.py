@@ -31,11 +31,13 @@ class Source:
     data: Any
     layers: tuple[Layer, ...]
 
-    def problem(self, path: Sequence[Key], message: str, hint: str = "", *, at_key: bool = False) -> Problem:
+    def problem(
+        self, path: Sequence[Key], message: str, hint: str = "", *, at_key: bool = False, offset: int = 0
+    ) -> Problem:
         """A problem at `path`: in the first layer that wrote it, or where the first layer should have."""
         for layer in self.layers:
             if layer.document.has((*layer.path, *path)):
-                return layer.document.problem((*layer.path, *path), message, hint, at_key=at_key)
+                return layer.document.problem((*layer.path, *path), message, hint, at_key=at_key, offset=offset)
         first = self.layers[0]
         return first.document.problem((*first.path, *path), message, hint, at_key=at_key)
 

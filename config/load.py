@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from config.catalog import Catalog
 from config.checks import check_addresses
 from config.devices import Surroundings, device_sources, read_device
-from config.directory import Directory
 from config.errors import ConfigInvalid, Problem
 from config.folder import Folder
 from config.gateway import POLL_S, poll_intervals, read_gateway
@@ -67,8 +66,7 @@ def _config(folder: Folder, protocols: Mapping[str, Protocol], report: Report) -
     catalog = Catalog(folder, protocols, report)
     poll_s = poll_intervals(gateway.spec.poll, POLL_S) if gateway else POLL_S
     packs, rules = Packs(folder, report), Rules.read(folder.read_all("alarms").values(), report)
-    known = lines_file is not None
-    around = Surroundings(lines, catalog, packs, rules, poll_s, report, Directory(), lines_known=known)
+    around = Surroundings(lines, catalog, packs, rules, poll_s, report, lines_known=lines_file is not None)
     devices = _devices(files, around, report)
     return _assembled(gateway, lines, devices, folder, report) if gateway else None
 
@@ -88,7 +86,7 @@ def _devices(files: Mapping[str, Document], around: Surroundings, report: Report
     if len(devices) == len(seen):
         around.rules.check()
     for check in report.later:
-        check(around.directory)
+        check()
     check_addresses(((device.id, device.line, device.address, seen[device.id]) for device in devices), report)
     return devices
 

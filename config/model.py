@@ -208,6 +208,34 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """A point in a formula: `name` is the variable that stands for it, `written` how a person called it."""
+
+    name: str
+    device: str
+    point: str
+    written: str
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """An expression over points: `text` as written, `cel` as it is evaluated (`config.cel`)."""
+
+    text: str
+    cel: str
+    inputs: tuple[Input, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Active while the formula is true."""
+
+    formula: Formula
+    colour: Colour
+    kind: ClassVar[str] = "expression"
+
+
+@dataclass(frozen=True, slots=True)
 class Offline:
     """Active while the device does not answer."""
 
@@ -215,7 +243,7 @@ class Offline:
     kind: ClassVar[str] = "offline"
 
 
-Condition = Limit | State | Bits | NoUpdate | Stuck | Counter | Offline
+Condition = Limit | State | Bits | NoUpdate | Stuck | Counter | Offline | Computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +260,7 @@ class Basis:
 class Alarm:
     """One alarm. `id` is stable: `{system}/{device}/{point}#{key}`; where it is about no point, that part is left out.
 
-    `unit` is that of what is judged.
+    `unit` is that of what is judged. While `when` is known to be false, the condition does not count.
     What is not `shelvable` is never hidden: maintenance marks it as a test instead. A `fail_safe` alarm is raised when
     its source was unusable for `stale_after_s`. `realarm_s` after its acknowledgement a standing alarm calls again.
     """
@@ -246,6 +274,7 @@ class Alarm:
     text: Text
     advice: Text
     unit: str = ""
+    when: Formula | None = None
     place: Place = Place()
     on_delay_s: float = 0.0
     off_delay_s: float = 0.0

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from config.directory import Directory
 from config.wording import mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from config.directory import Directory
     from config.document import Key
     from config.errors import Problem
     from config.layers import Source
@@ -23,18 +23,27 @@ Model = TypeVar("Model", bound=BaseModel)
 class Report:
     """What was found so far. Problems forbid the configuration, warnings do not.
 
-    `later` is what can be judged only when all devices are read.
+    `later` is what can be judged only when all devices, and so the whole `directory`, are read.
     """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        self.later: list[Callable[[Directory], None]] = []
+        self.directory = Directory()
+        self.later: list[Callable[[], None]] = []
 
     def refuse(
-        self, source: Source, path: Sequence[Key], message: str, hint: str = "", *, at_key: bool = False
+        self,
+        source: Source,
+        path: Sequence[Key],
+        message: str,
+        hint: str = "",
+        *,
+        at_key: bool = False,
+        offset: int = 0,
     ) -> None:
-        self.problems.append(source.problem(path, message, hint, at_key=at_key))
+        """`offset`: so many characters into the text at `path`."""
+        self.problems.append(source.problem(path, message, hint, at_key=at_key, offset=offset))
 
     def warn(self, source: Source, path: Sequence[Key], message: str, hint: str = "") -> None:
         self.warnings.append(source.problem(path, message, hint))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.events import DeviceCondition
-    from config.model import Condition
+    from config.model import Condition, Formula, PointType
     from drivers.contract import Value
 
 NAME = Text("室温", "Room temperature")
@@ -25,7 +25,14 @@ OVER_RANGE = Quality(Grade.UNCERTAIN, "range_suspect")
 LAST_KNOWN = Quality(Grade.UNCERTAIN, "last_known")
 
 
-def alarm(condition: Condition, *, point: str = "t", key: str = "key", on_delay_s: float = 0.0) -> Alarm:
+def alarm(
+    condition: Condition,
+    *,
+    point: str = "t",
+    key: str = "key",
+    on_delay_s: float = 0.0,
+    when: Formula | None = None,
+) -> Alarm:
     """An alarm on one point of the device; nobody has to acknowledge it."""
     part = f"/{point}" if point else ""
     return Alarm(
@@ -37,6 +44,7 @@ def alarm(condition: Condition, *, point: str = "t", key: str = "key", on_delay_
         condition,
         NAME,
         NAME,
+        when=when,
         on_delay_s=on_delay_s,
         ack_required=False,
     )
@@ -49,11 +57,12 @@ class Room:
         self,
         *alarms: Alarm,
         points: tuple[str, ...] = ("t", "sp"),
+        kind: PointType = "number",
         stored: Mapping[str, bytes] | None = None,
         wall: float = 1_000.0,
         mono: float = 50.0,
     ) -> None:
-        made = tuple(Point(point, "or-1", "or", NAME, "number", "Cel", 1.0, PointSpec()) for point in points)
+        made = tuple(Point(point, "or-1", "or", NAME, kind, "Cel", 1.0, PointSpec()) for point in points)
         self.device = Device("or-1", NAME, "or", "line", AddressSpec(), Place(), made, alarms)
         line = Line("line", NAME, "test", LineSpec(protocol="test"), (self.device,), 1.0, 1)
         config = Config(
@@ -113,7 +122,10 @@ class Room:
     def restarted(self, *, after_s: float = 0.0) -> Room:
         """The same rules, on another monotonic clock, from what was stored."""
         points = tuple(self.polls)
-        return Room(*self.device.alarms, points=points, stored=self.stored, wall=self.wall + after_s, mono=7.0)
+        kind = self.device.points[0].type
+        return Room(
+            *self.device.alarms, points=points, kind=kind, stored=self.stored, wall=self.wall + after_s, mono=7.0
+        )
 
     def _pass(self, seconds: float) -> None:
         self.wall += seconds

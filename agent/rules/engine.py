@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from agent.clock import Now
     from agent.events import DeviceCondition, Event
-    from agent.rules.judges import Cell, Judge
+    from agent.rules.cells import Cell
+    from agent.rules.judges import Judge
     from config.model import Config
 
 T = TypeVar("T")
@@ -103,7 +104,8 @@ class Rules:
         """
         runs: dict[str, Run] = {}
         by_point: dict[tuple[str, str], list[Run]] = {}
-        judges = Judges(stored)
+        types = {(point.device, point.id): point.type for device in config.devices for point in device.points}
+        judges = Judges(stored, types)
         for device in config.devices:
             for alarm in device.alarms:
                 run = runs[alarm.id] = Run(alarm, config.site, config.response)

@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from agent.rules.cells import Cell, Evaluator, Key
 from agent.rules.gauges import GOOD, LOOK_S_MIN, UNKNOWN, Gauge, RateOfChange, RollingMean, usable
 from agent.rules.standstill import CounterCheck, Silence, Standstill
-from config.model import Counter, Deviation, Limit, Mean, NoUpdate, Offline, Rate, Stuck
+from config.model import Computed, Counter, Deviation, Limit, Mean, NoUpdate, Offline, Rate, Stuck
+from drivers.contract import Grade, Quality
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from agent.clock import Now
     from agent.rules.occurrence import Run
-    from config.model import Alarm, Condition
-    from drivers.contract import Quality, Reading, Value
+    from config.model import Alarm, Condition, Formula, PointType
+    from drivers.contract import Reading, Value
 
 STATE_PREFIX = "judge/"
 """Keys of the state that the journal keeps for judges: this and the alarm's id."""
@@ -31,32 +33,8 @@ STATE_PREFIX = "judge/"
 STORE_S = 60.0
 """What a judge has counted is stored so often while it counts: more than this is never lost in a crash."""
 
-Key = tuple[str, str]
-"""Device and point; an empty point is the device itself: whether it is there."""
-
-
-class Heard(Protocol):
-    """When the poll that a point belongs to was last heard of."""
-
-    heard: float
-
-
-class Cell:
-    """The present value of a point, for everything that listens to more than its own point."""
-
-    __slots__ = ("heard", "judges", "known_until", "mono", "quality", "value")
-
-    def __init__(self) -> None:
-        self.value: Value = None
-        self.quality = UNKNOWN
-        self.mono = 0.0
-        self.known_until = float("-inf")
-        self.heard: Heard | None = None
-        self.judges: list[Judge] = []
-
-    @property
-    def confirmed(self) -> float:
-        return max(self.mono, self.heard.heard) if self.heard is not None else self.mono
+GATE_UNKNOWN = Quality(Grade.UNCERTAIN, "subnormal")
+"""What a good value is worth while nobody knows whether it counts: it may raise, and not clear."""
 
 
 class Source(Protocol):
@@ -76,12 +54,11 @@ class Source(Protocol):
 
 
 class Measured:
-    """A gauge on one point. `shows_value`: the gauge says true or false, and people see the value."""
+    """A gauge on one point."""
 
-    def __init__(self, cell: Cell, gauge: Gauge, *, shows_value: bool = False) -> None:
+    def __init__(self, cell: Cell, gauge: Gauge) -> None:
         self.cells = (cell,)
         self.gauge = gauge
-        self.shows_value = shows_value
 
     def take(self) -> None:
         (cell,) = self.cells
@@ -117,14 +94,55 @@ class Present:
         return None
 
 
+class Told:
+    """What a formula gives."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.cells = evaluator.cells
+        self._evaluator = evaluator
+        self._answer: tuple[Value, Quality] = (None, UNKNOWN)
+
+    def take(self) -> None:
+        self._answer = self._evaluator.look()
+
+    def look(self, _mono: float) -> tuple[Value, Quality]:
+        return self._answer
+
+    def next_due(self) -> None:
+        return None
+
+
+class Gate:
+    """Without which a condition does not count.
+
+    It is open, too, where nobody knows: rather an alarm too many than one that is missing.
+    """
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.cells = evaluator.cells
+        self._evaluator = evaluator
+        self.is_shut = False
+        self.is_known = False
+
+    def take(self) -> None:
+        value, quality = self._evaluator.look()
+        self.is_known = value is not None and quality.grade is Grade.GOOD
+        self.is_shut = value is False and self.is_known
+
+
 class Judge:
-    """One alarm, what it is judged on, and what of that was last stored."""
+    """One alarm, what it is judged on, what it is shut by, and what of that was last stored.
 
-    __slots__ = ("due", "raw", "run", "source", "stored_at")
+    `shown` is the cell whose value people see, where that is not what is judged.
+    """
 
-    def __init__(self, run: Run, source: Source, raw: bytes | None) -> None:
+    __slots__ = ("due", "gate", "raw", "run", "shown", "source", "stored_at")
+
+    def __init__(self, run: Run, source: Source, gate: Gate | None, shown: Cell | None, raw: bytes | None) -> None:
         self.run = run
         self.source = source
+        self.gate = gate
+        self.shown = shown
         self.raw = raw
         self.due: float | None = None
         self.stored_at = float("-inf")
@@ -132,10 +150,15 @@ class Judge:
     def judge(self, now: Now) -> bool:
         """Ask the source and put its answer into the alarm's lanes; true when one of them turned."""
         value, quality = self.source.look(now.mono)
-        turned = self.run.observe(value, quality, now, self._known_until())
-        if isinstance(self.source, Measured) and self.source.shows_value:
-            (cell,) = self.source.cells
-            self.run.value, self.run.quality = cell.value, cell.quality
+        run, gate = self.run, self.gate
+        if gate is not None and gate.is_shut:
+            turned = run.release(value, quality, now)
+        else:
+            is_doubtful = gate is not None and not gate.is_known and quality.grade is Grade.GOOD
+            turned = run.observe(value, GATE_UNKNOWN if is_doubtful else quality, now, self._known_until())
+            run.quality = quality
+        if self.shown is not None:
+            run.value, run.quality = self.shown.value, self.shown.quality
         return turned
 
     def _known_until(self) -> float:
@@ -171,8 +194,9 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
 class Judges:
     """All of them, the cells that they listen to, and when one of them has to be asked without a reading."""
 
-    def __init__(self, stored: Mapping[str, bytes] | None = None) -> None:
+    def __init__(self, stored: Mapping[str, bytes] | None = None, types: Mapping[Key, PointType] | None = None) -> None:
         self._stored = stored or {}
+        self._types = types or {}
         self._dues: list[tuple[float, int, Judge]] = []
         self._order = count()
         self._dirty: dict[str, bytes] = {}
@@ -181,14 +205,21 @@ class Judges:
 
     def add(self, run: Run) -> bool:
         """Appoint a judge if the alarm needs one; false where the present value of its point says it all."""
-        source = self._source(run.alarm)
-        if source is None:
+        alarm = run.alarm
+        source = self._source(alarm)
+        if source is None and alarm.when is None:
             return False
-        judge = Judge(run, source, self._stored.get(STATE_PREFIX + run.alarm.id))
-        self.by_alarm[run.alarm.id] = judge
-        for cell in source.cells:
+        source = source or Present((self._cell(alarm.device, alarm.point),))
+        gate = Gate(self._evaluator(alarm.when)) if alarm.when is not None else None
+        shown = None if isinstance(alarm.condition, Limit) or not alarm.point else self._cell(alarm.device, alarm.point)
+        judge = Judge(run, source, gate, shown, self._stored.get(STATE_PREFIX + alarm.id))
+        self.by_alarm[alarm.id] = judge
+        for cell in dict.fromkeys((*source.cells, *(gate.cells if gate else ()), *((shown,) if shown else ()))):
             cell.judges.append(judge)
         return True
+
+    def _evaluator(self, formula: Formula) -> Evaluator:
+        return Evaluator(formula, self._cell, self._types)
 
     def _source(self, alarm: Alarm) -> Source | None:
         condition, cell = alarm.condition, self._cell
@@ -198,9 +229,10 @@ class Judges:
                 return Present((cell(alarm.device, alarm.point), *others), value or 0.0)
             case Offline():
                 return Present((cell(alarm.device, ""),))
+            case Computed(formula):
+                return Told(self._evaluator(formula))
         gauge = _gauge(condition)
-        shows_value = not isinstance(condition, Limit)
-        return None if gauge is None else Measured(cell(alarm.device, alarm.point), gauge, shows_value=shows_value)
+        return None if gauge is None else Measured(cell(alarm.device, alarm.point), gauge)
 
     def _cell(self, device: str, point: str) -> Cell:
         return self.cells.setdefault((device, point), Cell())
@@ -245,6 +277,8 @@ class Judges:
             judge.wake(now)
         if heard:
             judge.source.take()
+            if judge.gate is not None:
+                judge.gate.take()
         turned = judge.judge(now)
         self._schedule(judge, now.mono)
         if now.mono - judge.stored_at >= STORE_S:

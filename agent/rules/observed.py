@@ -56,6 +56,15 @@ class Observed:
             return False
         return lane.follow(wanted, self._delay(lane), now.mono, now.wall)
 
+    def release(self, value: Value, quality: Quality, now: Now) -> bool:
+        """The condition does not count now, whatever the value is; true when a lane turned."""
+        self.value, self.quality, self.known = value, quality, True
+        turned = False
+        for lane in self.lanes:
+            turned = lane.follow(wanted=False, delay_s=self._delay(lane), mono=now.mono, wall=now.wall) or turned
+        self._settle()
+        return turned
+
     def turn(self, mono: float) -> bool:
         """Time passed while the value stood; true when a lane turned."""
         turned = False

@@ -173,6 +173,11 @@ class Run(Observed):
 
     # --- what happens to it ---------------------------------------------------------------------------------------
 
+    def release(self, value: Value, quality: Quality, now: Now) -> bool:
+        turned = super().release(value, quality, now)
+        self.bad.stop()
+        return turned or self.is_groundless
+
     def observe(self, value: Value, quality: Quality, now: Now, known_until: float) -> bool:
         turned = super().observe(value, quality, now, known_until)
         if self.alarm.fail_safe and self.known:

@@ -38,7 +38,7 @@ class _Timer:
 
     def run(self, mono: float) -> None:
         self.count(mono)
-        self.mark = mono
+        self.mark = mono if self.mark is None else max(mono, self.mark)
 
     def serves(self, after_s: float) -> bool:
         return self.elapsed_s >= after_s - 1e-9
@@ -158,7 +158,7 @@ class Silence:
     def take(self, value: Value, quality: Quality, mono: float, known_until: float) -> None:
         now_usable = usable(value, quality)
         if now_usable or self._since is None:
-            self._since = mono
+            self._since = mono if self._since is None else max(mono, self._since)
         elif self._usable:
             self._since = max(self._since, min(known_until, mono))
         self._usable = now_usable

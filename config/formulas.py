@@ -1,0 +1,242 @@
+"""Expressions as people write them to formulas that can be evaluated, and what is wrong with them.
+
+    supply_lost && !point("gen-1/running") && load_pct > 80
+
+A point of the own device is its id; any point is `point("DEVICE/POINT")`, and an id that is no CEL name (with a hyphen,
+say) is `point("POINT")`. What CEL itself has to say is told at the place in the expression that it means.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from config.cel import CelMistake, compiled
+from config.directory import Place
+from config.model import Formula, Input
+from config.wording import closest, near, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from config.document import Key
+    from config.layers import Source
+    from config.model import Point, PointType
+    from config.validate import Report
+
+_TOKEN = re.compile(
+    r"""
+    (?P<call>\bpoint\(\s*(?:"(?P<double>[^"\\\n]*)"|'(?P<single>[^'\\\n]*)')\s*\))
+  | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+  | (?P<number>\b(?:0[xX][0-9a-fA-F]+|\d+\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\d+u?)\b)
+  | (?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)
+  | (?P<operator>==|!=|\S)
+""",
+    re.VERBOSE,
+)
+_INTEGER = re.compile(r"\d+")
+_KINDS = {"double": "a number", "int": "a number", "bool": "a truth value", "string": "a text"}
+_TOLD = {"number": "a number", "bool": "true or false", "string": "a text"}
+_RESULTS = {"integer": "number", "enum": "string"}
+_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_HELP = "see docs/alarms.md"
+_INSTEAD = {"and": "write &&", "or": "write ||", "not": "write !", "=": "write == to compare", "＆＆": "write &&"}  # noqa: RUF001 (what a Chinese keyboard gives)
+_OVERLOAD = re.compile(r"found no matching overload for '([^']+)' applied to '\(?([^')]*)\)?'")
+_UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    start: int
+    point: str = ""
+    """Of a point: as it is written, `POINT` or `DEVICE/POINT`."""
+
+
+def formula(
+    written: str, gives: PointType, device: str, source: Source, path: Sequence[Key], report: Report
+) -> Formula:
+    """What is written at a device that is in the directory. Whether it fits all its points is told later."""
+    cel, inputs, _ = _translated(written, report.directory.names(device))
+    found = Formula(written, cel, tuple(_input(name, point, device) for name, point in inputs.items()))
+    report.later.append(lambda: _check(_Check(found, device, source, path, report), gives))
+    return found
+
+
+def _check(check: _Check, gives: PointType) -> None:
+    """Once all devices are read: does it fit its points, and give what is wanted?"""
+    if check.is_unsure:
+        return
+    points = {each: check.find(each) for each in check.formula.inputs}
+    known = {each: point for each, point in points.items() if point is not None}
+    if len(known) == len(points):
+        check.types(known, gives)
+
+
+class _Check:
+    """One formula under its points."""
+
+    def __init__(self, found: Formula, device: str, source: Source, path: Sequence[Key], report: Report) -> None:
+        self.formula = found
+        self._device = device
+        self._source = source
+        self._path = path
+        self._report = report
+        self._names = report.directory.names(device)
+        _, _, self._moves = _translated(found.text, self._names)
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether a name that is not known may be a point all the same."""
+        return self._report.directory.is_unsure(self._device)
+
+    def refuse(self, offset: int, message: str, hint: str) -> None:
+        self._report.refuse(self._source, self._path, message, hint, offset=offset)
+
+    def find(self, each: Input) -> Point | None:
+        offset = next(token.start for token in _tokens(self.formula.text, self._names) if token.point == each.written)
+        place = Place(self._source, self._path, offset)
+        return self._report.directory.find(each.device, each.point, each.written, place, self._report)
+
+    def compiles(self, points: Mapping[Input, Point]) -> str:
+        """What it gives; empty, and a problem, where CEL refuses it."""
+        types = tuple((each.name, point.type) for each, point in points.items())
+        try:
+            return compiled(self.formula.cel, types).gives
+        except CelMistake as mistake:
+            offset = self._original(mistake)
+            self.refuse(offset, *self._explained(mistake.what, offset))
+            return ""
+
+    def types(self, points: Mapping[Input, Point], gives: PointType) -> None:
+        found = self.compiles(points)
+        wanted = _RESULTS.get(gives, gives)
+        if found and found != wanted:
+            hint = "compare it, such as … > 0" if wanted == "bool" else f"write what gives {_TOLD[wanted]}"
+            self.refuse(0, f"it gives {_TOLD.get(found, found)}, not {_TOLD[wanted]}", hint)
+        elif found and not points:
+            self.refuse(0, "no point is in it", near(self._word(0), self._names))
+        if found:
+            self._check_states(points)
+
+    def _original(self, mistake: CelMistake) -> int:
+        """Where in the written text CEL means: lines keep their order, columns move with what was put in before."""
+        lines = self.formula.cel.split("\n")[: mistake.line - 1]
+        at = sum(len(line) + 1 for line in lines) + mistake.column - 1
+        moved = sum(length for position, length in self._moves if position < at)
+        return min(at - moved, max(0, len(self.formula.text) - 1))
+
+    def _explained(self, what: str, offset: int) -> tuple[str, str]:
+        undeclared = _UNDECLARED.search(what)
+        if undeclared:
+            name = self._word(offset) or undeclared[1]
+            if name == "point":
+                return "point() names a point", 'write it as a text: point("DEVICE/POINT")'
+            return f"found {shown(name)}, no point of {self._device} and no word of CEL", self._near(name)
+        overload = _OVERLOAD.search(what)
+        if overload:
+            operator = overload[1].strip("_@!").replace("_", " ").strip() or overload[1].strip("_")
+            kinds = [_KINDS.get(kind.strip(), kind.strip()) for kind in overload[2].split(",")]
+            stand = "between" if len(kinds) > 1 else "before"
+            return f"{shown(operator)} cannot stand {stand} {' and '.join(kinds)}", _advice(operator, overload[2])
+        if "mismatched input '<EOF>'" in what:
+            return "it ends too early", "write the rest, or the closing bracket"
+        if "Syntax error" in what:
+            return f"found {shown(self._piece(offset))} where it cannot be", _INSTEAD.get(self._piece(offset), _HELP)
+        return what[:1].lower() + what[1:], _HELP
+
+    def _near(self, name: str) -> str:
+        match = closest(name, self._names)
+        return f'write point("{match}")' if match and not _NAME.fullmatch(match) else near(name, self._names)
+
+    def _piece(self, offset: int) -> str:
+        return self.formula.text[offset : offset + 20].split(" ")[0]
+
+    def _word(self, offset: int) -> str:
+        match = re.compile(r"[A-Za-z_][\w.]*").match(self.formula.text, offset)
+        return match[0].rstrip(".") if match else ""
+
+    def _check_states(self, points: Mapping[Input, Point]) -> None:
+        """A comparison with a state that the point does not have is never true, and nobody would notice."""
+        by_written = {each.written: point for each, point in points.items()}
+        tokens = list(_tokens(self.formula.text, self._names))
+        for left, operator, right in zip(tokens, tokens[1:], tokens[2:], strict=False):
+            if operator.text not in {"==", "!="}:
+                continue
+            for one, other in ((left, right), (right, left)):
+                point = by_written.get(one.point)
+                if point is None or point.type != "enum" or other.kind != "text":
+                    continue
+                state = other.text[1:-1]
+                if state not in point.states.values():
+                    hint = near(state, point.states.values())
+                    self.refuse(other.start, f"found {shown(state)}, not a state of {point.id}", hint)
+
+
+def _tokens(text: str, own: Sequence[str]) -> Iterator[_Token]:
+    names = set(own)
+    for match in _TOKEN.finditer(text):
+        kind, found, start = str(match.lastgroup), match[0], match.start()
+        if match["call"]:
+            yield _Token("point", found, start, match["double"] or match["single"] or "")
+        elif match["name"]:
+            called = text[match.end() :].lstrip().startswith("(")
+            point = _longest(found, names, called=called)
+            yield _Token("point" if point else "name", found, start, point)
+        else:
+            yield _Token(kind, found, start)
+
+
+def _longest(path: str, names: set[str], *, called: bool) -> str:
+    """The longest beginning of a dotted path that is a point; what is called at its end is a function."""
+    parts = path.split(".")
+    for size in range(len(parts) - called, 0, -1):
+        name = ".".join(parts[:size])
+        if name in names:
+            return name
+    return ""
+
+
+def _translated(text: str, own: Sequence[str]) -> tuple[str, dict[str, str], list[tuple[int, int]]]:
+    """The text for CEL, its variables with the points that they stand for, and where how much was put in.
+
+    A call of `point` becomes a name of the same length, so nothing behind it moves; a whole number gets its `.0`.
+    """
+    parts: list[str] = []
+    inputs: dict[str, str] = {}
+    moves: list[tuple[int, int]] = []
+    end = size = 0
+    for token in _tokens(text, own):
+        parts.append(text[end : token.start])
+        put = token.text
+        if token.point and token.text.startswith("point("):
+            name = next((name for name, point in inputs.items() if point == token.point), f"_{len(inputs)}")
+            put = name.ljust(len(token.text))
+            inputs[name] = token.point
+        elif token.point:
+            inputs[token.point] = token.point
+        elif token.kind == "number" and _INTEGER.fullmatch(token.text):
+            put += ".0"
+        size += len(parts[-1]) + len(put)
+        if len(put) > len(token.text):
+            moves.append((size - 1, len(put) - len(token.text)))
+        parts.append(put)
+        end = token.start + len(token.text)
+    return "".join([*parts, text[end:]]), inputs, moves
+
+
+def _input(name: str, written: str, device: str) -> Input:
+    owner, slash, point = written.rpartition("/")
+    return Input(name, owner if slash else device, point, written)
+
+
+def _advice(operator: str, kinds: str) -> str:
+    if operator in {"&&", "||", "!", "? :", "?:"}:
+        return "write comparisons there, such as p > 3"
+    if "string" in kinds:
+        return "put a text into quotes, and compare it with a text"
+    if "bool" in kinds:
+        return "true and false are no numbers; write && or ||, or (x ? 1 : 0)"
+    return _HELP
