@@ -18,7 +18,7 @@ import structlog
 from agent.events import Event, Names, rfc3339
 from agent.presence import Presence
 from agent.status import LineView
-from drivers.contract import Poll, Reading, Subscribing
+from drivers.contract import Counting, Poll, Reading, Subscribing
 from drivers.errors import NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -328,6 +328,7 @@ class LineWorker:
             error=self._error,
             todo=self._todo,
             devices=list(self.devices),
+            counts=dict(self._driver.counts()) if isinstance(self._driver, Counting) else {},
         )
 
     async def close(self) -> None:

@@ -80,6 +80,7 @@ class LineView(View, frozen=True, kw_only=True):
     error: str | None
     todo: str | None
     devices: list[str]
+    counts: dict[str, int] = {}
 
 
 class DeviceView(View, frozen=True, kw_only=True):

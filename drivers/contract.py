@@ -169,3 +169,11 @@ class Subscribing(Protocol):
         with `changed=()` arrives at least every `poll.interval_s`, or every 5 s where that is longer: it is the proof
         of life. Ends by raising `Unreachable` or `Refused`; never ends silently.
         """
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A driver that counts what an operator should know of, although no single reading shows it."""
+
+    def counts(self) -> Mapping[str, int]:
+        """How often each happened since the driver was built, by a name in lower case."""

@@ -5,6 +5,7 @@ Read-only by construction: `requests` holds every request that can be sent.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
@@ -12,20 +13,24 @@ from asyncua.ua.object_ids import ObjectIds
 
 from drivers.contract import Clock, Grade, Identity, Poll, Quality, Reading
 from drivers.errors import NoAnswer, Unreachable
-from drivers.opcua import nodes, requests
+from drivers.opcua import requests
 from drivers.opcua.faults import quieten
-from drivers.opcua.feed import Feed, Picture
+from drivers.opcua.feed import FIRST_S, Feed, Picture
 from drivers.opcua.opening import Opener
+from drivers.opcua.publishing import Publisher
 from drivers.opcua.quality import of_status
+from drivers.opcua.requests import Deadband
+from drivers.opcua.resolve import Resolver
 from drivers.opcua.subscription import Item, Subscription, subscribe
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from asyncua import ua
 
     from config.model import Device, Line, Point
     from drivers.opcua.decode import Sample
+    from drivers.opcua.resolve import Found
     from drivers.opcua.session import Session
     from drivers.opcua.settings import OpcuaLine, OpcuaPoint
 
@@ -41,17 +46,18 @@ _BUILD = requests.read(
 class _Plan:
     """How one poll is read over one session: requests made once, and the picture of what came last."""
 
-    def __init__(self, session: Session, poll: Poll) -> None:
+    def __init__(self, poll: Poll, found: Sequence[Found], nodes_per_read: int) -> None:
         self.picture = Picture(poll)
         self.requests: list[tuple[ua.ReadRequest, list[int]]] = []
-        found = [(index, _node_id(session, point)) for index, point in enumerate(poll.points)]
-        known = [(index, node) for index, node in found if node is not None]
-        for start in range(0, len(known), session.nodes_per_read):
-            chunk = known[start : start + session.nodes_per_read]
+        known = []
+        for index, node in enumerate(found):
+            if isinstance(node, Quality):
+                self.picture.spoil(index, node)
+            else:
+                known.append((index, node))
+        for start in range(0, len(known), nodes_per_read):
+            chunk = known[start : start + nodes_per_read]
             self.requests.append((requests.read([node for _, node in chunk]), [index for index, _ in chunk]))
-        for index, node in found:
-            if node is None:
-                self.picture.spoil(index, _unknown_namespace(poll.points[index]))
 
 
 class PollingOpcuaDriver:
@@ -64,6 +70,7 @@ class PollingOpcuaDriver:
         self._clock = clock
         self._opener = Opener(line, self._settings, clock)
         self._session: Session | None = None
+        self._resolver: Resolver | None = None
         self._plans: WeakKeyDictionary[Poll, _Plan] = WeakKeyDictionary()
         quieten()
 
@@ -81,13 +88,21 @@ class PollingOpcuaDriver:
         session = self._connected()
         # Kept again only when all went well: after a failure others have seen the caller's bad readings, and whatever
         # comes next has changed.
-        plan = self._plans.pop(poll, None) or _Plan(session, poll)
+        plan = self._plans.pop(poll, None) or await self._plan(session, poll)
         for request, indexes in plan.requests:
             samples = await session.read(request, f"reading {poll.device.id}", NoAnswer)
             for index, (_, kind, raw, status, ticks) in zip(indexes, samples, strict=True):
                 plan.picture.put(index, kind, raw, status, ticks)
         self._plans[poll] = plan
         return plan.picture.reading(self._clock.wall(), self._clock.mono())
+
+    async def _plan(self, session: Session, poll: Poll) -> _Plan:
+        return _Plan(poll, await self._nodes(session, poll.points), session.nodes_per_read)
+
+    async def _nodes(self, session: Session, points: Sequence[Point]) -> list[Found]:
+        if self._resolver is None or self._resolver.session is not session:
+            self._resolver = Resolver(session)
+        return await self._resolver.find(_spec(point).node for point in points)
 
     async def identify(self, device: Device) -> Identity:
         samples = await self._connected().read(_BUILD, f"identifying {device.id}", NoAnswer)
@@ -103,38 +118,69 @@ class PollingOpcuaDriver:
 class SubscribingOpcuaDriver(PollingOpcuaDriver):
     """`mode: subscribe`: the server reports changes by itself."""
 
+    def __init__(self, line: Line, clock: Clock) -> None:
+        super().__init__(line, clock)
+        self._counts = Counter(overflows=0, short_queues=0)
+        self._feed: Feed | None = None
+
+    def counts(self) -> Mapping[str, int]:
+        """As `drivers.contract.Counting`: values that a server had to drop, and items that it does not queue."""
+        running = self._feed.overflows if self._feed else 0
+        return {**self._counts, "overflows": self._counts["overflows"] + running}
+
     async def changes(self, polls: Sequence[Poll]) -> AsyncGenerator[Reading, None]:
         """As `drivers.contract.Subscribing`. One call per connection: connect again before calling it anew."""
         session = self._connected()
-        subscription = await subscribe(session, self._settings.publishing, self._timeout_s)
+        feed = self._feed = Feed(polls)
+        subscriptions, slow = await self._subscribe(session, feed)
+        samples = await self._first(session, slow)
+        publisher = Publisher(session, subscriptions, self._timeout_s)
+        publisher.start()
         try:
-            feed = Feed(polls)
-            await self._fill(session, subscription, feed)
-            subscription.start()
-            samples: Sequence[Sample] = ()
             while True:
                 time, mono = self._clock.wall(), self._clock.mono()
-                for reading in feed.take(samples, time, mono, subscription.due_s):
+                for reading in feed.take(samples, time, mono, publisher.due_s):
                     yield reading
-                samples = (await subscription.next()).samples
+                samples = (await publisher.next()).samples
         finally:
-            subscription.stop()
+            publisher.stop()
+            self._counts["overflows"] += feed.overflows
+            self._feed = None
 
-    async def _fill(self, session: Session, subscription: Subscription, feed: Feed) -> None:
-        """Watch every point; those that cannot be watched get their flaw."""
-        items: list[Item] = []
+    async def _subscribe(self, session: Session, feed: Feed) -> tuple[list[Subscription], list[Item]]:
+        """One subscription for each publishing interval, the fastest first; flaws for what cannot be watched. Also the
+        items whose first value would be long in coming.
+        """
         points = [point for picture in feed.pictures for point in picture.poll.points]
-        for handle, point in enumerate(points):
-            node = _node_id(session, point)
-            if node is None:
-                feed.spoil(handle, _unknown_namespace(point))
+        groups: dict[float, list[Item]] = {}
+        for handle, (point, node) in enumerate(zip(points, await self._nodes(session, points), strict=True)):
+            if isinstance(node, Quality):
+                feed.spoil(handle, node)
             else:
-                sampling_s = cast("OpcuaPoint", point.spec).sampling or self._settings.publishing
-                items.append(Item(handle, node, sampling_s))
+                publishing_s = _spec(point).publishing or self._settings.publishing
+                groups.setdefault(publishing_s, []).append(_item(handle, node, point, publishing_s))
+        groups = groups or {self._settings.publishing: []}
+        subscriptions = []
+        for publishing_s, items in sorted(groups.items()):
+            subscriptions.append(await subscribe(session, publishing_s))
+            await self._watch(subscriptions[-1], items, feed)
+        return subscriptions, [item for each, items in groups.items() if each > FIRST_S for item in items]
+
+    async def _first(self, session: Session, items: Sequence[Item]) -> Sequence[Sample]:
+        """What the items hold now: a server may wait a whole publishing interval before it says so."""
+        samples: list[Sample] = []
+        for start in range(0, len(items), session.nodes_per_read):
+            some = items[start : start + session.nodes_per_read]
+            found = await session.read(requests.read([item.node for item in some]), "reading first values", Unreachable)
+            samples += [(item.handle, *sample[1:]) for item, sample in zip(some, found, strict=True)]
+        return samples
+
+    async def _watch(self, subscription: Subscription, items: Sequence[Item], feed: Feed) -> None:
         for item, status in zip(items, await subscription.watch(items), strict=True):
             flaw = of_status(status)
             if flaw is not None and flaw.grade is Grade.BAD:
                 feed.spoil(item.handle, flaw)
+        self._counts["short_queues"] += subscription.short_queues
 
 
 def OpcuaDriver(line: Line, clock: Clock) -> PollingOpcuaDriver:  # noqa: N802 - called by the registry like the other drivers' classes
@@ -143,16 +189,19 @@ def OpcuaDriver(line: Line, clock: Clock) -> PollingOpcuaDriver:  # noqa: N802 -
     return SubscribingOpcuaDriver(line, clock) if subscribes else PollingOpcuaDriver(line, clock)
 
 
-def _node_id(session: Session, point: Point) -> ua.NodeId | None:
-    """The node of a point on this server, `None` where the server does not have its namespace."""
-    address = nodes.parse(cast("OpcuaPoint", point.spec).node)
-    if address.uri is None:
-        return requests.node_id(address.identifier, address.index)
-    if address.uri not in session.namespaces:
+def _spec(point: Point) -> OpcuaPoint:
+    return cast("OpcuaPoint", point.spec)
+
+
+def _item(handle: int, node: ua.NodeId, point: Point, publishing_s: float) -> Item:
+    return Item(handle, node, _spec(point).sampling or publishing_s, _deadband(point))
+
+
+def _deadband(point: Point) -> Deadband | None:
+    """What is written in the unit of the point, in that of the node."""
+    written = _spec(point).server_deadband
+    if written is None or point.type not in {"number", "integer"}:
         return None
-    return requests.node_id(address.identifier, session.namespaces.index(address.uri))
-
-
-def _unknown_namespace(point: Point) -> Quality:
-    uri = nodes.parse(cast("OpcuaPoint", point.spec).node).uri
-    return Quality(Grade.BAD, "config_error", f"no namespace {uri}")
+    if isinstance(written, str):
+        return Deadband(float(written.removesuffix("%")), percent=True)
+    return Deadband(abs(written / point.scale), percent=False)

@@ -6,10 +6,11 @@ one point are there more, so that the rules see each of them in its order.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drivers.contract import NO_FLAWS, Grade, Poll, Quality, Reading, Span, Value
-from drivers.opcua.quality import of_status
+from drivers.opcua.quality import is_overflow, of_status
 from drivers.opcua.values import TICKS_TO_1970, Converter, converter, epoch_s
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Picture:
     def __init__(self, poll: Poll) -> None:
         self.poll = poll
         self.shown_mono = 0.0
+        self.overflows: dict[int, int] = {}
         self._converters: list[Converter] = [converter(point) for point in poll.points]
         self._values: list[Value] = [None] * len(poll.points)
         self._flaws: dict[int, Quality] = {}
@@ -54,6 +56,9 @@ class Picture:
     def put(self, index: int, kind: int, raw: object, status: int, ticks: int) -> None:
         """Take one sample of the point at `index`."""
         flaw = of_status(status) if status else None
+        if flaw is not None and is_overflow(status):
+            self.overflows[index] = self.overflows.get(index, 0) + 1
+            flaw = replace(flaw, raw=f"{flaw.raw}, {self.overflows[index]} overflows")
         if flaw is not None and flaw.grade is Grade.BAD:
             value: Value = None
         else:
@@ -117,6 +122,11 @@ class Feed:
         self.pictures = tuple(Picture(poll) for poll in polls)
         self._where = [(picture, index) for picture in self.pictures for index in range(len(picture.poll.points))]
         self._first_by: float | None = None
+
+    @property
+    def overflows(self) -> int:
+        """How many samples came with the mark that older ones were dropped."""
+        return sum(sum(picture.overflows.values()) for picture in self.pictures)
 
     def spoil(self, handle: int, flaw: Quality) -> None:
         """Say of a point that it cannot be watched."""

@@ -58,6 +58,11 @@ _BAD: dict[int, Reason] = {
 }
 
 
+def is_overflow(status: int) -> bool:
+    """Whether the server dropped older values of this item (OPC 10000-4, 7.39: data value, overflow)."""
+    return status & OVERFLOW == OVERFLOW
+
+
 @lru_cache(maxsize=1024)
 def of_status(status: int) -> Quality | None:
     """What a status code says of its value; `None` where it says nothing against it."""
@@ -66,7 +71,7 @@ def of_status(status: int) -> Quality | None:
         return Quality(Grade.BAD, _BAD.get(code, "not_available"), raw)
     if status & 0x4000_0000:
         return Quality(Grade.UNCERTAIN, _UNCERTAIN.get(code, "subnormal"), raw)
-    if status & OVERFLOW == OVERFLOW:
+    if is_overflow(status):
         return Quality(Grade.UNCERTAIN, "insufficient_data", raw)
     reason = _GOOD.get(code)
     return Quality(Grade.GOOD, reason, raw) if reason else None

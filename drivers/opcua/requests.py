@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, cast
 
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +22,14 @@ LIFE_S = 60.0
 QUEUE_S = 5.0
 QUEUE_MAX = 100
 NOTIFICATIONS_PER_PUBLISH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Deadband:
+    """Changes up to this size are kept from us: in the unit of the node, or in percent of its range."""
+
+    size: float
+    percent: bool
 
 
 def node_id(identifier: Identifier, namespace: int = 0) -> ua.NodeId:
@@ -46,7 +56,25 @@ def create_subscription(publishing_s: float) -> ua.CreateSubscriptionRequest:
     return request
 
 
-def monitored_item(handle: int, node: ua.NodeId, sampling_s: float) -> ua.MonitoredItemCreateRequest:
+def translate(paths: Sequence[Sequence[tuple[int, str]]]) -> ua.TranslateBrowsePathsToNodeIdsRequest:
+    """Which nodes are at the end of these paths below the folder Objects: namespace index and name of each step."""
+    request = ua.TranslateBrowsePathsToNodeIdsRequest()
+    request.Parameters.BrowsePaths = [
+        ua.BrowsePath(node_id(ObjectIds.ObjectsFolder), ua.RelativePath([_step(*step) for step in path]))
+        for path in paths
+    ]
+    return request
+
+
+def _step(index: int, name: str) -> ua.RelativePathElement:
+    hierarchical = node_id(ObjectIds.HierarchicalReferences)
+    target = ua.QualifiedName(cast("Any", name), cast("Any", index))
+    return ua.RelativePathElement(hierarchical, cast("Any", False), cast("Any", True), target)
+
+
+def monitored_item(
+    handle: int, node: ua.NodeId, sampling_s: float, deadband: Deadband | None = None
+) -> ua.MonitoredItemCreateRequest:
     """Watch `node`; what the server reports of it carries `handle`."""
     wanted = ua.MonitoringParameters()
     wanted.ClientHandle = cast("Any", handle)
@@ -54,6 +82,10 @@ def monitored_item(handle: int, node: ua.NodeId, sampling_s: float) -> ua.Monito
     # Two at least: with a queue of one, a server may drop values without a mark.
     wanted.QueueSize = cast("Any", min(QUEUE_MAX, max(2, ceil(QUEUE_S / sampling_s))))
     wanted.DiscardOldest = True
+    if deadband is not None:
+        kind = ua.DeadbandType.Percent if deadband.percent else ua.DeadbandType.Absolute
+        trigger = ua.DataChangeTrigger.StatusValue
+        wanted.Filter = ua.DataChangeFilter(trigger, cast("Any", int(kind)), cast("Any", deadband.size))
     return ua.MonitoredItemCreateRequest(
         ItemToMonitor=_value_of(node), MonitoringMode=ua.MonitoringMode.Reporting, RequestedParameters=wanted
     )
@@ -67,12 +99,12 @@ def create_items(subscription: int, items: Sequence[ua.MonitoredItemCreateReques
     return request
 
 
-def publish(subscription: int, taken: int | None) -> ua.PublishRequest:
-    """Ask for the next notification; `taken` is the number of the one that need not be kept for us any more."""
+def publish(taken: Sequence[tuple[int, int]]) -> ua.PublishRequest:
+    """Ask for the next notification; `taken` are subscription and number of those that need not be kept any more."""
     request = ua.PublishRequest()
-    if taken is not None:
-        acknowledged = ua.SubscriptionAcknowledgement(cast("Any", subscription), cast("Any", taken))
-        request.Parameters.SubscriptionAcknowledgements = [acknowledged]
+    request.Parameters.SubscriptionAcknowledgements = [
+        ua.SubscriptionAcknowledgement(cast("Any", subscription), cast("Any", number)) for subscription, number in taken
+    ]
     return request
 
 

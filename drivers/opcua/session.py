@@ -28,8 +28,14 @@ if TYPE_CHECKING:
     from asyncua.client.client import Client
 
 CLOSE_S = 1.0
+PROBE_S_MAX = 5.0
+"""How often a server is asked for its state and its clock."""
+STOPPED_CLOCK_S = 12.0
+"""A server whose clock shows the same time for so long is given up: it answers, but out of something that hangs."""
 
 _STATE = requests.node_id(ObjectIds.Server_ServerStatus_State)
+_TIME = requests.node_id(ObjectIds.Server_ServerStatus_CurrentTime)
+_SHUTDOWN = 4
 
 
 class Session:
@@ -48,7 +54,9 @@ class Session:
         self.nodes_per_read, self.items_per_call = limits
         self._client = client
         self._renewed = renewed
-        self._probe = requests.read([_STATE])
+        self._probe = requests.read([_STATE, _TIME])
+        self._clock_shown = 0
+        self._clock_since_mono = 0.0
         self._keeper = asyncio.create_task(self._keep(), name=f"opcua keep {endpoint}")
 
     async def send(
@@ -74,13 +82,25 @@ class Session:
         return answer.samples
 
     async def probe(self, doing: str) -> None:
-        """Ask for the state of the server, only to have an answer. Raises `DriverError`."""
-        await self.read(self._probe, doing, Unreachable)
+        """See that the server answers, works and its clock runs. Raises `DriverError`."""
+        (_, _, state, _, _), (_, _, ticks, _, _) = await self.read(self._probe, doing, Unreachable)
+        if state == _SHUTDOWN:
+            raise Unreachable(self.endpoint, "the server says that it is shutting down")
+        if isinstance(ticks, int) and ticks > 0:
+            self._check_clock(ticks, asyncio.get_running_loop().time())
+
+    def _check_clock(self, ticks: int, mono: float) -> None:
+        """A server may set its clock once a second only, but not for ever."""
+        if ticks != self._clock_shown:
+            self._clock_shown, self._clock_since_mono = ticks, mono
+        elif mono - self._clock_since_mono > STOPPED_CLOCK_S:
+            what = "the server answers, but its clock stands still: so may everything that it says"
+            raise Unreachable(self.endpoint, what, "see whether the server hangs")
 
     async def _keep(self) -> None:
         """Show the server that we live, and renew the channel at half its life. A failure ends the connection."""
         channel_s = self._client.secure_channel_timeout / 1000
-        pause_s = min(self._client.session_timeout / 1000 / 3, channel_s / 2)
+        pause_s = min(PROBE_S_MAX, self._client.session_timeout / 1000 / 3, channel_s / 2)
         pauses_to_renewal = max(1, int(channel_s / 2 / pause_s))
         pauses = 0
         try:

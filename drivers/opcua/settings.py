@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from config.files import AddressSpec, Duration, KeyReference, LineSpec, Password, PointSpec, Protocol
 from drivers.opcua import nodes
@@ -32,6 +32,23 @@ def _endpoint(text: str) -> str:
 def _node(text: str) -> str:
     nodes.parse(text)
     return text.strip()
+
+
+def _deadband(written: float | str) -> float | str:
+    """A number above 0, or percent of the range: `2%`. Raises `ValueError`."""
+    text = str(written).strip()
+    number, percent = text.removesuffix("%"), text.endswith("%")
+    try:
+        size = float(number)
+    except ValueError:
+        raise ValueError("not a deadband; write a number such as 0.5, or a part of the range such as 2%") from None
+    if not 0 < size <= (100 if percent else float("inf")):
+        raise ValueError("not a deadband; write more than 0, and at most 100%")
+    if percent:
+        return f"{size:g}%"
+    if isinstance(written, str):
+        raise ValueError(f"a text where a number stands; write {size:g}, or {size:g}%")  # noqa: TRY004 (pydantic collects ValueError only)
+    return size
 
 
 class OpcuaLine(LineSpec):
@@ -80,10 +97,22 @@ class OpcuaAddress(AddressSpec):
 
 
 class OpcuaPoint(PointSpec):
-    """One node. `sampling` is how often the server looks at it; without it, once per publishing interval."""
+    """One node. `publishing` is how often its changes may be reported, the line's if left out; `sampling` how often the
+    server looks at it, once per publishing interval if left out.
+
+    `server_deadband` has the server keep smaller changes to itself: a number in the unit of the point, or a part of the
+    range that the node has for engineering units. Unlike `deadband` it is also hidden from the alarms.
+    """
 
     node: Annotated[str, AfterValidator(_node)]
+    publishing: Annotated[Duration, Field(ge=0.05, le=3600)] | None = None
     sampling: Annotated[Duration, Field(ge=0.01, le=3600)] | None = None
+    server_deadband: (
+        Annotated[
+            float | str, AfterValidator(_deadband), WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]})
+        ]
+        | None
+    ) = None
 
     @property
     def where(self) -> str:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from asyncua import ua
+from asyncua.common.utils import ServiceError
+from asyncua.server.internal_session import InternalSession
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.subscription_service import SubscriptionService
 from asyncua.ua.object_ids import ObjectIds
 from opcua_peer import NAMESPACE, OpcuaPeer, driver_for, point, poll_of, with_status
 
-from drivers.contract import Grade, Quality, Subscribing
+from drivers.contract import Counting, Grade, Quality, Subscribing
 from drivers.errors import Unreachable
 from drivers.opcua.requests import node_id
 
@@ -139,15 +142,180 @@ async def test_a_value_that_turns_bad_and_good_again(peer: OpcuaPeer) -> None:
     assert (good.values, dict(good.flaws)) == ((2.0,), {})
 
 
-async def test_an_overflow_is_a_flaw_and_never_silent(peer: OpcuaPeer) -> None:
-    """A server that dropped queued values says so in the status: the value is uncertain until the next one."""
+async def test_8_never_a_silent_drop_overflow_becomes_quality_and_a_count(peer: OpcuaPeer) -> None:
+    """A server that dropped queued values says so: the value is uncertain until the next one, and each time counts."""
     await peer.add({"v.t": ua.Variant(1.0)})
-    async with listening(peer, poll_of(point("v.t"))) as readings:
+    driver = cast("SubscribingOpcuaDriver", driver_for(peer.url))
+    assert isinstance(driver, Counting)
+    await driver.connect()
+    async with aclosing(driver.changes([poll_of(point("v.t"))])) as readings:
         await anext(readings)
-        await peer.write("v.t", with_status(ua.Variant(3.0), 0x0480))
-        reading = await anext(readings)
-    assert reading.values == (3.0,)
-    assert reading.flaws == {0: Quality(Grade.UNCERTAIN, "insufficient_data", "0x00000480")}
+        for count in (1, 2):
+            await peer.write("v.t", with_status(ua.Variant(3.0 + count), 0x0480))
+            reading = await anext(readings)
+            assert reading.values == (3.0 + count,)
+            raw = f"0x00000480, {count} overflows"
+            assert reading.flaws == {0: Quality(Grade.UNCERTAIN, "insufficient_data", raw)}
+        await peer.write("v.t", ua.Variant(9.0))
+        assert not (await anext(readings)).flaws
+    assert driver.counts()["overflows"] == 2
+    await driver.close()
+
+
+async def test_8_a_queue_that_really_overflows(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More values than the queue holds between two notifications: the newest come, and the loss is marked."""
+    monkeypatch.setattr("drivers.opcua.requests.QUEUE_MAX", 3)
+    await peer.add({"q.t": ua.Variant(0)})
+    async with listening(peer, poll_of(point("q.t", type="integer")), publishing="300ms") as readings:
+        await anext(readings)
+        await peer.write("q.t", *(ua.Variant(value) for value in range(1, 9)))
+        seen = [await anext(readings) for _ in range(3)]
+    assert [reading.values for reading in seen] == [(6,), (7,), (8,)]
+
+
+async def test_8_subscriptions_per_publishing_interval(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Points that name the same interval share a subscription; the slow ones do not hold up the quick ones."""
+    await peer.add({f"g.{n}": ua.Variant(0.0) for n in range(4)})
+    asked: list[tuple[float, int]] = []
+    original = SubscriptionService.create_monitored_items
+
+    async def create(self: SubscriptionService, params: ua.CreateMonitoredItemsParameters) -> Any:
+        interval_ms = self.subscriptions[params.SubscriptionId].data.RevisedPublishingInterval
+        asked.append((interval_ms, len(params.ItemsToCreate)))
+        return await original(self, params)
+
+    monkeypatch.setattr(SubscriptionService, "create_monitored_items", create)
+    slow = {"spec": {"publishing": "1h"}}
+    points = [point("g.0"), point("g.1", **slow), point("g.2", **slow), point("g.3", spec={"publishing": "200ms"})]
+    polls = [poll_of(each) for each in points]
+    async with listening(peer, *polls) as readings:
+        first = {(await anext(readings)).poll for _ in range(4)}
+        await peer.run(_write_all(peer, {"g.1": 1.0, "g.0": 1.0}))
+        assert (await anext(readings)).poll is polls[0]
+    assert first == set(polls)
+    assert asked == [(50.0, 1), (200.0, 1), (3_600_000.0, 2)]
+
+
+async def test_8_server_side_deadband(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number is sent in the unit of the node, a percentage as such; the server keeps smaller changes to itself."""
+    await peer.add({f"d.{n}": ua.Variant(10.0) for n in "abc"})
+    asked: list[ua.DataChangeFilter | None] = []
+    original = SubscriptionService.create_monitored_items
+
+    async def create(self: SubscriptionService, params: ua.CreateMonitoredItemsParameters) -> Any:
+        for item in params.ItemsToCreate:
+            wanted: Any = cast("Any", item.RequestedParameters).Filter
+            asked.append(wanted if hasattr(wanted, "DeadbandType") else None)
+            if asked[-1] and asked[-1].DeadbandType == 2:
+                cast("Any", item.RequestedParameters).Filter = None  # the library's server does not know percent
+        return await original(self, params)
+
+    monkeypatch.setattr(SubscriptionService, "create_monitored_items", create)
+    scaled = point("d.a", scale=0.1, spec={"server_deadband": 0.5})
+    points = scaled, point("d.b", spec={"server_deadband": "2%"}), point("d.c")
+    async with listening(peer, poll_of(*points)) as readings:
+        await anext(readings)
+        await peer.write("d.a", ua.Variant(14.0))
+        await peer.write("d.c", ua.Variant(1.0))
+        quiet = await anext(readings)
+        await peer.write("d.a", ua.Variant(21.0))
+        loud = await anext(readings)
+    assert [each and (each.DeadbandType, each.DeadbandValue) for each in asked] == [(1, 5.0), (2, 2.0), None]
+    assert quiet.values[0] == 1.0
+    assert loud.values[0] == 2.1
+
+
+async def test_8_a_server_without_deadband_sends_all(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses the filter: the point is watched without one instead of not at all."""
+    await peer.add({"e.a": ua.Variant(1.0), "e.b": ua.Variant(2.0)})
+    original = SubscriptionService.create_monitored_items
+
+    async def refuse(self: SubscriptionService, params: ua.CreateMonitoredItemsParameters) -> Any:
+        results = await original(self, params)
+        for item, result in zip(params.ItemsToCreate, results, strict=True):
+            if hasattr(cast("Any", item.RequestedParameters).Filter, "DeadbandType"):
+                result.StatusCode = ua.StatusCode(ua.UInt32(0x8044_0000))
+        return results
+
+    monkeypatch.setattr(SubscriptionService, "create_monitored_items", refuse)
+    points = point("e.a", spec={"server_deadband": 0.5}), point("e.b")
+    async with listening(peer, poll_of(*points)) as readings:
+        first = await anext(readings)
+    assert (first.values, dict(first.flaws)) == ((1.0, 2.0), {})
+
+
+async def test_8_a_server_that_bears_few_publish_requests(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses the second one: the first one goes on to bring everything."""
+    await peer.add({"f.t": ua.Variant(0.0)})
+    original = InternalSession.publish
+    waiting = 0
+
+    def publish(self: InternalSession, *arguments: Any) -> Any:
+        nonlocal waiting
+        waiting += 1
+        if waiting == 2:
+            raise ServiceError(0x8078_0000)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(InternalSession, "publish", publish)
+    async with listening(peer, poll_of(point("f.t"))) as readings:
+        await anext(readings)
+        for value in (1.0, 2.0, 3.0):
+            await peer.write("f.t", ua.Variant(value))
+            assert (await anext(readings)).values == (value,)
+    assert waiting > 3
+
+
+async def test_8_a_frozen_server_is_found_by_data_liveness(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers everything, but its clock stands still: what it says may be as old as that."""
+    monkeypatch.setattr("drivers.opcua.session.PROBE_S_MAX", 0.05)
+    monkeypatch.setattr("drivers.opcua.session.STOPPED_CLOCK_S", 0.3)
+    await peer.add({"s.t": ua.Variant(0.0)})
+    frozen = ua.DataValue(ua.Variant(datetime(2026, 1, 1, tzinfo=UTC)))
+    original = InternalSession.read
+    stopped = asyncio.Event()
+
+    async def read(self: InternalSession, params: ua.ReadParameters) -> list[ua.DataValue]:
+        values: list[ua.DataValue] = await original(self, params)
+        clock = [node.NodeId.Identifier == ObjectIds.Server_ServerStatus_CurrentTime for node in params.NodesToRead]
+        now = ua.DataValue(ua.Variant(datetime.now(UTC)))
+        shown = frozen if stopped.is_set() else now
+        return [shown if is_clock else value for is_clock, value in zip(clock, values, strict=True)]
+
+    monkeypatch.setattr(InternalSession, "read", read)
+    async with listening(peer, poll_of(point("s.t"))) as readings:
+        await anext(readings)
+        for value in range(1, 10):
+            await peer.write("s.t", ua.Variant(float(value)))
+            await anext(readings)
+        stopped.set()
+        with pytest.raises(Unreachable, match="closed"):
+            await anext(readings)
+
+
+async def test_8_nodes_by_browse_path(peer: OpcuaPeer) -> None:
+    """By names from the Objects folder, with indexes or below a namespace URI; what is not there is a flaw."""
+    node = await peer.run(peer.server.nodes.objects.add_object(peer.index, "room/1"))
+    await peer.run(node.add_variable(peer.index, "t", 21.5))
+    texts = (
+        f"/{peer.index}:room&/1/{peer.index}:t",
+        f"nsu={NAMESPACE};/room&/1/t",
+        f"nsu={NAMESPACE};/room&/1/nothing",
+        "nsu=urn:not:there;/a/b",
+        "/Server/ServerStatus/State",
+    )
+    poll = poll_of(*(point(f"b.{n}", spec={"node": text}) for n, text in enumerate(texts)))
+    async with listening(peer, poll) as readings:
+        first = await anext(readings)
+    assert first.values == (21.5, 21.5, None, None, 0)
+    assert {index: (flaw.reason, flaw.raw) for index, flaw in first.flaws.items()} == {
+        2: ("config_error", "path: BadNoMatch (0x806F0000)"),
+        3: ("config_error", "no namespace urn:not:there"),
+    }
+    driver = driver_for(peer.url, mode="read")
+    await driver.connect()
+    assert (await driver.read(poll)).values == first.values
+    await driver.close()
 
 
 async def test_the_initial_values_of_2000_items_all_arrive(peer: OpcuaPeer) -> None:
@@ -199,7 +367,9 @@ async def test_a_point_without_an_initial_value_does_not_hold_up_the_others(
     assert first.flaws == {0: Quality(Grade.BAD, "not_connected", "no initial value")}
 
 
-async def test_a_quiet_server_proves_its_life(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_8_quiet_subscriptions_are_not_stale_while_keep_alives_come(
+    peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Keep-alives become readings in which nothing changed, at least as often as the contract says."""
     monkeypatch.setattr("drivers.opcua.requests.KEEP_ALIVE_S", 0.1)
     monkeypatch.setattr("drivers.opcua.feed.LIFE_S", 0.4)
@@ -225,7 +395,7 @@ async def test_a_server_with_rare_keep_alives_is_asked_whether_it_lives(
         return await original(self, params, *rest, **named)
 
     monkeypatch.setattr(SubscriptionService, "create_subscription", revise)
-    monkeypatch.setattr("drivers.opcua.subscription.PROBE_S", 0.1)
+    monkeypatch.setattr("drivers.opcua.publishing.PROBE_S", 0.1)
     monkeypatch.setattr("drivers.opcua.feed.LIFE_S", 0.2)
     await peer.add({"k.t": ua.Variant(1.0)})
     async with listening(peer, poll_of(point("k.t"), interval_s=0.1)) as readings:
@@ -346,7 +516,7 @@ async def test_a_cancelled_listener_leaves_nothing_behind(peer: OpcuaPeer) -> No
     assert not set(served) - before
 
 
-async def test_a_renumbered_namespace_is_found_again(peer: OpcuaPeer) -> None:
+async def test_8_a_renumbered_namespace_is_found_again(peer: OpcuaPeer) -> None:
     """A node given by namespace URI is resolved at each connect."""
     await peer.add({"r.t": ua.Variant(6.0)})
     array = peer.server.get_node(node_id(ObjectIds.Server_NamespaceArray))

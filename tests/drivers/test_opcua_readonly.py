@@ -14,6 +14,7 @@ ALLOWED = {
     "CreateMonitoredItemsRequest",
     "MonitoredItemCreateRequest",
     "PublishRequest",
+    "TranslateBrowsePathsToNodeIdsRequest",
     "CloseSessionRequest",
 }
 ON_DISK = {"identity.py": {"write"}, "trust.py": {"write_bytes"}}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 import subprocess
 import sys
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -13,10 +13,10 @@ import yaml
 from pydantic import ValidationError
 
 import drivers.opcua
-from drivers.opcua.nodes import NodeAddress, parse
+from drivers.opcua.nodes import NodeAddress, Path, parse
 from drivers.opcua.settings import OpcuaAddress, OpcuaLine, OpcuaPoint
 
-README = Path(drivers.opcua.__file__).with_name("README.md")
+README = pathlib.Path(drivers.opcua.__file__).with_name("README.md")
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,12 @@ README = Path(drivers.opcua.__file__).with_name("README.md")
         ("nsu=urn:maker:plc;s=x", NodeAddress(0, "urn:maker:plc", "x")),
         ("nsu=http://a/?p%3Bq%25;i=1", NodeAddress(0, "http://a/?p;q%", 1)),
         ("  ns=2;s=x  ", NodeAddress(2, None, "x")),
+        ("/2:or1/2:t", Path(None, ((2, "or1"), (2, "t")))),
+        ("nsu=urn:maker:plc;/or1/0:t", Path("urn:maker:plc", ((None, "or1"), (0, "t")))),
+        ("/a&/b/c&:d&&", Path(None, ((None, "a/b"), (None, "c:d&")))),
     ],
 )
-def test_a_node_is_read_as_it_is_written(text: str, address: NodeAddress) -> None:
+def test_8_a_node_is_read_as_it_is_written(text: str, address: NodeAddress | Path) -> None:
     """All four kinds of identifier, by index or by URI; the identifier is all the rest."""
     assert parse(text) == address
 
@@ -57,6 +60,11 @@ def test_a_node_is_read_as_it_is_written(text: str, address: NodeAddress) -> Non
         ("ns=2;b=***", "not base64"),
         ("ns=2;s=" + "x" * 5000, "at most 4096 characters"),
         ("", "not a NodeId"),
+        ("/a//b", "not a path"),
+        ("/a/", "not a path"),
+        ("/a&", "not a path"),
+        ("/70000:a", "at most 65535"),
+        ("/a" * 33, "at most 32 steps"),
     ],
 )
 def test_what_is_not_a_node_is_refused(text: str, said: str) -> None:
@@ -85,13 +93,23 @@ def test_a_line_needs_nothing_but_its_url() -> None:
         ({"url": "opc.tcp://plc", "publishing": "1ms"}, "greater than or equal to 0.05"),
         ({"url": "opc.tcp://plc", "mode": "listen"}, "'subscribe' or 'read'"),
         ({"url": "opc.tcp://plc", "path": "x"}, "Extra inputs are not permitted"),
+        ({"url": "opc.tcp://plc", "security": "best"}, "'encrypt', 'sign' or 'none'"),
+        ({"url": "opc.tcp://plc", "policy": "Basic128Rsa15"}, "'Basic256Sha256'"),
+        ({"url": "opc.tcp://plc", "user": "gw"}, "user or password is missing"),
+        ({"url": "opc.tcp://plc", "user": "gw", "password": "pass"}, "a secret in plain text"),
+        ({"url": "opc.tcp://plc", "user_cert": "a.der"}, "user_cert or user_key is missing"),
+        (
+            {"url": "opc.tcp://plc", "user": "gw", "password": {"env": "X"}, "security": "none"},
+            "write security: encrypt",
+        ),
+        ({"url": "opc.tcp://plc", "policy": "Basic256Sha256", "security": "none"}, "write security: encrypt"),
     ],
 )
-def test_a_line_that_cannot_work_is_refused(settings: dict[str, str], said: str) -> None:
+def test_a_line_that_cannot_work_is_refused(settings: dict[str, object], said: str) -> None:
     """Before anything is opened, and without repeating a secret."""
     with pytest.raises(ValidationError, match=re.escape(said)) as raised:
         OpcuaLine.model_validate(settings)
-    assert "secret" not in "".join(error["msg"] for error in raised.value.errors())
+    assert "me:" not in "".join(error["msg"] for error in raised.value.errors())
 
 
 def test_settings_do_without_the_library() -> None:
@@ -105,6 +123,19 @@ def test_sampling_is_a_duration() -> None:
     assert OpcuaPoint.model_validate({"node": "i=1", "sampling": "250ms"}).sampling == 0.25
     with pytest.raises(ValidationError):
         OpcuaPoint.model_validate({"node": "i=1", "sampling": "1ms"})
+
+
+@pytest.mark.parametrize(("written", "held"), [(0.5, 0.5), (2, 2.0), ("2%", "2%"), (" 2.50 % ", "2.5%")])
+def test_8_a_server_deadband_is_a_number_or_a_percentage(written: object, held: object) -> None:
+    """In the unit of the point, or of the node's range."""
+    assert OpcuaPoint.model_validate({"node": "i=1", "server_deadband": written}).server_deadband == held
+
+
+@pytest.mark.parametrize("written", [0, -1, "0%", "101%", "wide", "5", True, "nan%"])
+def test_8_what_is_no_deadband_is_refused(written: object) -> None:
+    """With what to write."""
+    with pytest.raises(ValidationError):
+        OpcuaPoint.model_validate({"node": "i=1", "server_deadband": written})
 
 
 def test_the_example_in_the_readme_is_valid() -> None:
