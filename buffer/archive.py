@@ -34,8 +34,9 @@ from buffer.database import (
 )
 from buffer.epoch import RESTORED
 from buffer.errors import JournalDamaged, JournalError, JournalLocked, JournalUnusable
+from buffer.plausible import is_count
 from buffer.reader import START, Reader
-from buffer.salvage import beside, is_count, remove, sync
+from buffer.salvage import beside, remove, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from buffer.errors import JournalDamaged, JournalLocked, JournalUnusable
 from buffer.migrations import APPLICATION_ID, READER, migrate
+from buffer.plausible import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,12 +66,20 @@ class FolderLock:
                 "stop it first, or give this one a journal.path of its own",
             ) from error
         _, self.found = self._read()
-        self.note(self.found)
+        with suppress(OSError):
+            self._write(self.found)
 
     def note(self, state: str) -> None:
-        """Leave it for the next one. A disk that does not take it makes the next start a little more careful."""
+        """Leave it for the next one, power cut or not: called before what it says begins, or after that has ended.
+
+        A disk that does not take it makes the next start a little more careful.
+        """
         with suppress(OSError):
-            os.pwrite(self._fd, f"{os.getpid()} {state}\n".encode().ljust(LOCK_BYTES), 0)
+            self._write(state)
+            os.fdatasync(self._fd)
+
+    def _write(self, state: str) -> None:
+        os.pwrite(self._fd, f"{os.getpid()} {state}\n".encode().ljust(LOCK_BYTES), 0)
 
     def release(self) -> None:
         """Allowed twice."""
@@ -122,6 +131,7 @@ def connect(
     at the file as it was found. Raises `JournalUnusable`, and `sqlite3.Error` for `unusable` to put into words.
     """
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    connection.text_factory = text
     try:
         refuse_foreign(connection, path, ours=ours)
         before_writing(connection)

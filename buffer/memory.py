@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from buffer.retention import Limits
 
 REASON_MEMORY = "memory_limit"
+REASON_PROCESS = "memory_lost"
+"""It was in memory only when the process ended."""
+
 CHUNK_OVERHEAD_BYTES = 400
 READ_BYTES_MAX = 1024 * 1024
 """Less than from disk: it is unpacked in the event loop."""

@@ -37,6 +37,7 @@ from buffer.errors import JournalDamaged, JournalUnavailable
 from buffer.incident import Incident
 from buffer.ledger import Ledger
 from buffer.log import commits_beyond
+from buffer.memory import REASON_PROCESS
 from buffer.regain import regain
 from buffer.salvage import ASIDE, BROKEN, beside, finish_interrupted, remove, salvage
 from buffer.store import Store
@@ -58,6 +59,8 @@ SUSPICION_MAX = 2
 
 TRANSIENT = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 """What a disk says that is full, failing or mounted read-only, and what it may say no more later."""
+
+NAMES = "SELECT name FROM epoch"
 
 UNREADABLE = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ})
 
@@ -169,6 +172,7 @@ class Opening:
         store = self._load()
         if self._is_start:
             store.account_for_holes(epoch.DAMAGED)
+            store.flush()
         return store
 
     def _load(self) -> Store:
@@ -179,7 +183,7 @@ class Opening:
             THOROUGH_S_MAX if self.suspicion else CHECK_S_MAX,
             ours=self.lock.found != NEVER,
             thorough=self.suspicion > 0,
-            before_writing=self._look_at_log,
+            before_writing=self._before_writing,
         )
         try:
             store = Store(connection, Ledger(self.cursors), self.wall, self.new_epoch, self.begin, self._reason)
@@ -194,6 +198,10 @@ class Opening:
 
     def _begin(self, store: Store) -> None:
         reason = store.renewal or self._reason
+        if store.is_volatile:  # The process ended while it wrote what it had in memory; others have seen all of it.
+            store.account_for_holes(REASON_PROCESS)
+            store.flush()
+            reason = reason or epoch.DISK_BACK
         if reason and not store.is_new:
             store.begin_epoch(reason)
         store.begin_streams()
@@ -217,12 +225,27 @@ class Opening:
     def _fits(self) -> bool:
         """Whether the file is whole, and the same journal, when it is read with the log that lies beside it."""
         try:
-            with closing(sqlite3.connect(f"{uri(self.path)}?immutable=1", uri=True)) as alone:
-                names = set(alone.execute("SELECT name FROM epoch"))
             with closing(connect_reader(self.path)) as reader:
-                return not check(reader, CHECK_S_MAX) and names <= set(reader.execute("SELECT name FROM epoch"))
-        except sqlite3.DatabaseError:
+                return not check(reader, CHECK_S_MAX) and self._names_alone() <= set(reader.execute(NAMES))
+        except BROKEN:
             return False
+
+    def _names_alone(self) -> set[tuple[str]]:
+        """Of the epochs, without the log. A checkpoint that was cut off leaves a file that says nothing without it."""
+        with suppress(*BROKEN), closing(sqlite3.connect(f"{uri(self.path)}?immutable=1", uri=True)) as alone:
+            return set(alone.execute(NAMES))
+        return set()
+
+    def _before_writing(self, connection: sqlite3.Connection) -> None:
+        """Begin with an empty log, in which nothing lies that only seems to be on disk.
+
+        What was written before a sync failed is in the kernel's memory, and passes for written with the next sync that
+        succeeds. A checkpoint writes it anew, into the file; what comes then does not lean on it.
+        """
+        self._look_at_log(connection)
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy and not self._is_start:
+            raise JournalUnavailable(f"the journal {self.path} is being read", "wait")
 
     def _look_at_log(self, connection: sqlite3.Connection) -> None:
         """After a crash: whether SQLite stopped reading its log too early."""
@@ -245,7 +268,8 @@ class Opening:
         if code == sqlite3.SQLITE_NOTADB:
             return self.lock.found != NEVER
         # Our statements are right, so what is not found in the schema was there.
-        return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR} or error.sqlite_errorcode in UNREADABLE
+        extended = getattr(error, "sqlite_errorcode", 0)
+        return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR} or extended in UNREADABLE
 
     def _refused(self, error: sqlite3.Error) -> JournalError:
         refusal = unusable(self.path, error)

@@ -14,6 +14,7 @@ from buffer.chunk import Unpacker, numbered
 from buffer.database import check, connect_reader, primary
 from buffer.errors import JournalDamaged, JournalUnavailable
 from buffer.ledger import Lane
+from buffer.plausible import are_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,14 +87,12 @@ class Reader:
     def _lane(self, lane: Lane) -> tuple[int, bool] | None:
         """Its id, and whether it is durable."""
         if lane not in self._lanes:
-            row = self._connection.execute(
-                "SELECT lane.id, durable FROM lane JOIN epoch ON epoch.id = lane.epoch WHERE name = ? AND stream = ?",
-                lane,
-            ).fetchone()
-            if row is None:
-                return None
-            self._lanes[lane] = row[0], bool(row[1])
-        return self._lanes[lane]
+            # All of them, and not one by its name: if the index of names is damaged a lane must not seem to be empty.
+            for epoch, stream, lane_id, durable in self._connection.execute(
+                "SELECT name, stream, lane.id, durable FROM lane NOT INDEXED JOIN epoch ON epoch.id = lane.epoch"
+            ):
+                self._lanes[Lane(epoch, stream)] = lane_id, bool(durable)
+        return self._lanes.get(lane)
 
     def _read(self, lane: Lane, after: int, before: int, limit: int) -> list[Record]:
         found: list[Record] = []
@@ -105,6 +104,8 @@ class Reader:
                 (known[0], after, before, min(limit, READ_CHUNKS_MAX)),
             ).fetchall()
             for row in rows:
+                if not are_counts(*row):
+                    raise ValueError("a chunk that was never written")
                 if len(found) >= limit or size > READ_BYTES_MAX:
                     break
                 records = self._chunk(lane, *row)

@@ -59,11 +59,11 @@ def regain(
         store.account_for_holes(incident, but=epoch)
     while len(rest := hand_over(written, False).held) > LAST_STEP_CHUNKS:
         with transaction(store.connection):
-            put_held(store, epoch, rest)
+            put_held(store, live, epoch, rest)
         written |= {stream: held.last for stream, held in rest}
     last = hand_over(written, True)
     with transaction(store.connection):
-        put_held(store, epoch, last.held)
+        put_held(store, live, epoch, last.held)
         for lane in [lane for lane in live.lanes() if lane.epoch == epoch]:
             live.put(lane, recount(store, lane, live.kept(lane).next))
         if incident and last.whole_state is not None:
@@ -99,11 +99,16 @@ def reconcile(store: Store, live: Ledger, volatile: str) -> bool:
     return behind
 
 
-def put_held(store: Store, epoch: str, held: Sequence[tuple[str, Held]]) -> None:
-    """Inside a transaction: chunks of the volatile epoch, as they were in memory."""
+def put_held(store: Store, live: Ledger, epoch: str, held: Sequence[tuple[str, Held]]) -> None:
+    """Inside a transaction: chunks of the volatile epoch, as they were in memory.
+
+    The lanes end where others were told that they do, because this may be the last that the process does.
+    """
     for stream, each in held:
         lane_id = store.add_lane(Lane(epoch, stream), durable=False)
         store.put_rows(lane_id, each.first, each.recorded_ms, [each.chunk])
+    for lane in {Lane(epoch, stream) for stream, _ in held}:
+        recount(store, lane, live.kept(lane).next)
 
 
 def recount(store: Store, lane: Lane, following: int) -> Kept:

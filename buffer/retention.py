@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from buffer.database import WAL_BYTES_MAX, transaction
 from buffer.errors import JournalDamaged
 from buffer.ledger import Kept
+from buffer.plausible import are_counts
 from buffer.store import TRANSACTION_BYTES
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Limits:
 
     @property
     def slack_bytes(self) -> int:
-        """How much below that it goes, so that a full journal does not trim at every commit."""
+        """How much below that it goes at most, so that a full journal does not trim at every commit."""
         return min(SLACK_BYTES_MAX, self.size_max_bytes // 64)
 
     @property
@@ -169,7 +170,8 @@ class Retention:
         mine = [lane for lane in lanes if quota.concerns(lane.stream)]
         if len(mine) < len(lanes):  # What pages hold whose records is not known; the sizes of the blobs tell roughly.
             used = round(used * self._stored(mine) / max(1, self._stored(lanes)))
-        allowed = quota.bytes_max - (self._limits.slack_bytes if quota in self._over else 0)
+        slack = min(self._limits.slack_bytes, quota.bytes_max // 16)  # A small share must not be all slack.
+        allowed = quota.bytes_max - (slack if quota in self._over else 0)
         if used <= allowed:
             self._over.discard(quota)
             return False
@@ -210,6 +212,8 @@ class Retention:
     def _drop(self, lane: Lane, size: int, reason: str) -> bool:
         kept = self._store.ledger.kept(lane)
         victims = list(self._victims(lane, (kept.first, kept.next - 1), NEVER_MS, size))
+        if not victims:
+            raise JournalDamaged("what is to be dropped is not there")
         self._store.ledger.drop(lane, victims[0][1], victims[-1][2], reason)
         self._delete(lane, victims)
         return True
@@ -227,6 +231,8 @@ class Retention:
         ):
             if not all(isinstance(value, int) for value in row):
                 raise JournalDamaged("a row that was never written")
+            if not are_counts(*row):
+                raise JournalDamaged("a chunk that was never written")
             if row[3] >= before_ms or size <= 0:
                 return
             size -= row[5]

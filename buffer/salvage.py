@@ -31,6 +31,7 @@ from buffer.epoch import DAMAGED
 from buffer.errors import JournalDamaged
 from buffer.incident import Incident
 from buffer.migrations import ADDED, COLUMNS, migrate
+from buffer.plausible import are_counts, credible, is_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -46,7 +47,6 @@ SALVAGE_S_MAX = 30.0
 BATCH_CHUNKS = 100
 SKIP_IDS_MAX = 1024
 PAGE_BYTES = 4096
-SEQUENCE_MAX = 2**53
 
 BROKEN = (sqlite3.DatabaseError, UnicodeDecodeError)
 """What SQLite says of a broken file, or would say, if the words that it quotes were not broken too."""
@@ -172,7 +172,7 @@ class Copy:
     def _ids(self, old: sqlite3.Connection) -> list[int]:
         """Of all chunks that the index or the table knows: the most important stream first, then the newest."""
         sql = "SELECT id, lane, first_seq, last_seq FROM chunk INDEXED BY chunk_range ORDER BY {}"
-        rows = (row for row in both_ways(old, sql, ("lane", "last_seq")) if all(map(is_count, row)))
+        rows = (row for row in both_ways(old, sql, ("lane", "last_seq")) if are_counts(*row))
         self._places = {chunk_id: (lane, first, last) for chunk_id, lane, first, last in rows}
         lanes = {chunk_id: place[0] for chunk_id, place in self._places.items()}
         if sum(last - first + 1 for _, first, last in self._places.values()) < max(1, self.expected):
@@ -196,7 +196,7 @@ class Copy:
     def _is_sound(self, chunk_id: int, row: Row) -> bool:
         """Whether a row is what was stored: table, index and checksum agree."""
         lane, first, last, *_, raw_bytes, blob = row
-        if not all(map(is_count, row[:7])) or not isinstance(blob, bytes) or lane not in self._streams or first == 0:
+        if not are_counts(*row[:7]) or not isinstance(blob, bytes) or lane not in self._streams or first == 0:
             return False
         if self._places.get(chunk_id, (lane, first, last)) != (lane, first, last):
             return False
@@ -370,23 +370,3 @@ def plausible(name: str, value: object) -> bool:
     if name in BLOBS:
         return isinstance(value, bytes)
     return is_count(value)
-
-
-def is_count(value: object) -> bool:
-    return isinstance(value, int) and 0 <= value <= SEQUENCE_MAX
-
-
-def credible(low: int, packed_spans: bytes, packed_counts: bytes | None, *, end: int) -> bool:
-    """Whether a mark can be what was written: sorted spans behind `low`, all of it before the end of the lane."""
-    try:
-        spans = msgspec.msgpack.decode(packed_spans, type=list[tuple[int, int]])
-        counts = None if packed_counts is None else msgspec.msgpack.decode(packed_counts, type=list[int])
-    except msgspec.MsgspecError:
-        return False
-    if counts is not None and len(counts) != len(spans):
-        return False
-    for first, last in spans:
-        if not low < first <= last:
-            return False
-        low = last
-    return low < end

@@ -19,6 +19,7 @@ from buffer.database import RENEW, connect_reader, transaction
 from buffer.epoch import FIRST, RENEWED, Begun, Previous, nothing
 from buffer.errors import JournalDamaged
 from buffer.ledger import Kept, Lane, Ledger, Loss, Mark, Span
+from buffer.plausible import are_counts, credible
 from buffer.reader import READ_CHUNKS_MAX
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Store:
         self._guard: sqlite3.Connection | None = None
         self._epoch_id = 0
         self.epoch = ""
+        self.is_volatile = False
         self.previous: Previous | None = None
         self._forget_other_cursors()
         self._load_lanes()
@@ -81,6 +83,8 @@ class Store:
         if self.is_new:
             self.begin_epoch(self.renewal or reason or FIRST)
         self.state: dict[str, bytes] = dict(connection.execute("SELECT key, value FROM state"))
+        if not all(isinstance(value, bytes) for value in self.state.values()):
+            raise JournalDamaged("a state that was never written")
 
     def pulse(self) -> None:
         """Note that the disk has answered so far, before it is asked again."""
@@ -118,7 +122,10 @@ class Store:
             self.store(first, {})
 
     def account_for_holes(self, reason: str, but: str = "") -> None:
-        """Count as lost what is missing between the chunks of a lane, in any epoch `but` one, and was not settled."""
+        """Count as lost what is missing between the chunks of a lane, in any epoch `but` one, and was not settled.
+
+        On disk with the next transaction.
+        """
         for lane, lane_id in self.lane_ids.items():
             if lane.epoch == but:
                 continue
@@ -129,7 +136,6 @@ class Store:
                 self.ledger.drop(lane, following, first - 1, reason)
                 following = last + 1
             self.ledger.drop(lane, following, self.ledger.kept(lane).next - 1, reason)
-        self.flush()
 
     def unused_name(self) -> str:
         used = {name for (name,) in self.connection.execute("SELECT name FROM epoch")}
@@ -206,17 +212,21 @@ class Store:
             "SELECT recorded_ms FROM chunk WHERE lane = ? AND last_seq >= ? ORDER BY last_seq LIMIT 1",
             (lane_id, sequence),
         ).fetchone()
+        if row is None or not are_counts(*row):
+            raise JournalDamaged("a record that is waited for is not there")
         return int(row[0])
 
     def is_sound(self, chunk_id: int, lane: Lane, span: Span) -> bool:
         """Whether the blob of one chunk is what was stored. Raises `JournalDamaged` where the row itself is not."""
         row = self.connection.execute(
-            "SELECT lane, first_seq, last_seq, blob, raw_bytes FROM chunk WHERE id = ?", (chunk_id,)
+            "SELECT lane, first_seq, last_seq, recorded_ms, raw_bytes, blob FROM chunk WHERE id = ?", (chunk_id,)
         ).fetchone()
-        if row is None or row[:3] != (self.lane_ids[lane], *span) or not isinstance(row[3], bytes):
+        if row is None or row[:3] != (self.lane_ids[lane], *span):
             raise JournalDamaged("a table and its index do not agree")
+        if not are_counts(*row[:5]) or not isinstance(row[5], bytes):
+            raise JournalDamaged("a chunk that was never written")
         try:
-            Unpacker().unpack(row[3], row[4], span[1] - span[0] + 1)
+            Unpacker().unpack(row[5], row[4], span[1] - span[0] + 1)
         except JournalDamaged:
             return False
         return True
@@ -272,7 +282,11 @@ class Store:
         row = self.connection.execute(
             "SELECT first_seq FROM chunk WHERE lane = ? ORDER BY last_seq LIMIT 1", (lane_id,)
         ).fetchone()
-        return None if row is None else int(row[0])
+        if row is None:
+            return None
+        if not are_counts(*row):
+            raise JournalDamaged("a chunk begins at no sequence")
+        return int(row[0])
 
     # Storing.
 
@@ -364,9 +378,10 @@ class Store:
             self.connection.execute(f"DELETE FROM loss WHERE cursor NOT IN ({marks})", names)  # noqa: S608 - only "?"
 
     def _load_epoch(self) -> None:
-        rows = self.connection.execute("SELECT id, name FROM epoch ORDER BY id DESC LIMIT 2").fetchall()
+        rows = self.connection.execute("SELECT id, name, durable FROM epoch ORDER BY id DESC LIMIT 2").fetchall()
         if rows:
-            self._epoch_id, self.epoch = rows[0]
+            self._epoch_id, self.epoch = rows[0][:2]
+            self.is_volatile = not rows[0][2]
         if len(rows) > 1:
             lanes = self.ledger.lanes().items()
             self.previous = Previous(
@@ -379,18 +394,22 @@ class Store:
             FROM lane JOIN epoch ON epoch.id = lane.epoch ORDER BY lane.id"""
         ).fetchall()
         for lane_id, epoch, stream, following, *sizes in rows:
+            if not are_counts(following, *sizes) or not isinstance(epoch, str) or not isinstance(stream, str):
+                raise JournalDamaged("a lane that was never written")
             lane = Lane(epoch, stream)
             self.lane_ids[lane] = lane_id
             kept = Kept(following, self.first_kept(lane_id) or following, *sizes)
             losses = self._load_losses(lane_id, lane)
-            marks = self._load_marks(lane_id, losses)
+            marks = self._load_marks(lane_id, losses, following)
             self.ledger.load(lane, kept, marks, losses)
             self._enter(lane, set(self.ledger.cursors) - marks.keys(), following)
 
-    def _load_marks(self, lane_id: int, losses: Iterable[Loss]) -> dict[str, Mark]:
+    def _load_marks(self, lane_id: int, losses: Iterable[Loss], following: int) -> dict[str, Mark]:
         rows = self.connection.execute("SELECT name, low, spans, sent, counts FROM cursor WHERE lane = ?", (lane_id,))
         marks = {}
         for name, low, packed, sent, counts in rows:
+            if not are_counts(low, sent or 0) or not credible(low, packed, counts, end=following):
+                raise JournalDamaged("a cursor that was never written")
             spans = msgspec.msgpack.decode(packed, type=list[Span])
             if sent is None:  # Written by a release that did not count it: it skipped nothing.
                 sent = low - sum(loss.records for loss in losses if loss.cursor == name and loss.last <= low)  # noqa: PLW2901 - see above
@@ -409,7 +428,10 @@ class Store:
         rows = self.connection.execute(
             "SELECT cursor, reason, first_seq, last_seq, records FROM loss WHERE lane = ?", (lane_id,)
         )
-        return [Loss(cursor, lane, *rest) for cursor, *rest in rows]
+        losses = [Loss(cursor, lane, *rest) for cursor, *rest in rows]
+        if not all(are_counts(loss.first, loss.last, loss.records) for loss in losses):
+            raise JournalDamaged("a loss that was never written")
+        return losses
 
 
 pack = msgspec.msgpack.Encoder().encode

@@ -15,6 +15,7 @@ import sqlite3
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from buffer.archive import copy
 from buffer.database import CLOSED
 from buffer.errors import JournalClosed, JournalDamaged, JournalError, JournalUnavailable
+from buffer.patrol import Patrol
 from buffer.retention import Retention
 
 if TYPE_CHECKING:
@@ -218,6 +220,7 @@ class Writer:
         """Until `stop`, or until the disk is away (`report.fault`)."""
         retention = Retention(store, self._limits)
         self._store = store
+        self.put_job(partial(self._go_round, Patrol(store)))
         begin = time.monotonic()
         try:
             while self._round(store, retention):
@@ -314,6 +317,10 @@ class Writer:
             failure = error
         finally:
             done(failure)
+
+    def _go_round(self, patrol: Patrol, _store: Store, _retention: Retention) -> None:
+        if patrol.step() and not self._stopping:
+            self.put_job(partial(self._go_round, patrol))
 
     def _take(self, wait_s: float) -> Sequence[Work]:
         with self._wake:

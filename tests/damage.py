@@ -96,7 +96,44 @@ def swapped(path: Path, source: random.Random) -> None:
     edit(path, change)
 
 
+def written(statement: str) -> Damage:
+    """A row is another one, in a file that is sound for SQLite: as after a flipped bit that its checks do not see."""
+
+    def damage(path: Path, source: random.Random) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            assert connection.execute(statement).rowcount == 1
+
+    return damage
+
+
+def misspelt(path: Path, source: random.Random) -> None:
+    """The index of the epochs' names has another name than the table."""
+    with closing(sqlite3.connect(path)) as connection:
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_epoch_1'"
+        ).fetchone()
+
+    def change(data: bytearray) -> None:
+        data[data.index(b"old", (page - 1) * PAGE)] ^= 1
+
+    edit(path, change)
+
+
 GALLERY: dict[str, Damage] = {
+    "an epoch's name is no text": written("UPDATE epoch SET name = CAST(x'6fff' AS TEXT)"),
+    "a stream's name is no text": written("UPDATE lane SET stream = CAST(x'ff6c' AS TEXT) WHERE id = 2"),
+    "a cursor's name is no text": written("UPDATE cursor SET name = CAST(x'ff6c' AS TEXT) WHERE lane = 2"),
+    "an index misspells a name": misspelt,
+    "a chunk was stored at no time": written("UPDATE chunk SET recorded_ms = 'x' WHERE id = 9"),
+    "a chunk begins nowhere": written("UPDATE chunk SET first_seq = 'x' WHERE id = 9"),
+    "a chunk is a text": written("UPDATE chunk SET blob = 'x' WHERE id = 9"),
+    "a chunk has no size": written("UPDATE chunk SET raw_bytes = 'x' WHERE id = 9"),
+    "a chunk is not there": written("DELETE FROM chunk WHERE id = 50"),
+    "the last chunk is not there": written("DELETE FROM chunk WHERE id = (SELECT max(id) FROM chunk)"),
+    "a lane ends nowhere": written("UPDATE lane SET next_seq = 'x' WHERE id = 2"),
+    "a lane holds less than nothing": written("UPDATE lane SET records = -5 WHERE id = 2"),
+    "a cursor is behind the end": written("UPDATE cursor SET low = 99999 WHERE lane = 2"),
+    "a state is a number": written("UPDATE state SET value = 5 WHERE key = 'n'"),
     "emptied": emptied,
     "cut to a tenth": truncated(0.1),
     "cut to a half": truncated(0.5),

@@ -16,6 +16,7 @@ import pytest
 from damage import GALLERY, PAGE, behind_the_index, bits, copy_of, zeroed
 from journal_desk import MEBIBYTE, OpenJournal, Wall, drafts
 
+from buffer.database import connect
 from buffer.errors import JournalUnavailable
 from buffer.journal import Journal
 from buffer.record import Draft
@@ -316,6 +317,21 @@ async def test_a_log_of_another_file_is_put_aside(tmp_path: Path, made: Made) ->
         incident = journal.stats().incident
         assert incident is not None
         assert (incident.reason, incident.moved_to[-4:], journal.epoch) == ("", "-wal", "old")
+        for stream, bodies in made.bodies.items():
+            assert [record.body for record in await everything(journal, stream, "old")] == bodies
+
+
+async def test_what_a_log_belongs_to_is_found_out_with_it(tmp_path: Path, made: Made) -> None:
+    """A power cut may take back the note that the last end was none, and leave half a checkpoint in the file."""
+    path = copy_of(made.closed, tmp_path / "journal")
+    with closing(connect(path, 1.0)) as connection:
+        before = path.read_bytes()
+        connection.execute("PRAGMA user_version = 7")  # This writes the first page, into the log.
+        crashed = copy_of(path.parent, tmp_path / "crashed")
+    assert path.with_name("journal.lock").read_text().split()[1] == "closed"
+    crashed.write_bytes(bytes(PAGE) + before[PAGE:])
+    async with opened(crashed.parent) as journal:
+        assert (journal.epoch, journal.stats().incident) == ("old", None)
         for stream, bodies in made.bodies.items():
             assert [record.body for record in await everything(journal, stream, "old")] == bodies
 

@@ -345,6 +345,18 @@ def test_a_stream_keeps_to_its_share(open_store: OpenStore) -> None:
     ]
 
 
+def test_a_small_share_is_a_share(open_store: OpenStore) -> None:
+    """However small it is next to what is trimmed at once elsewhere: the newest of it stay."""
+    limits = Limits(64 * MEBIBYTE, keep_s=3600.0, shares={"state": 0.01})
+    assert limits.slack_bytes > limits.used_max_bytes * 0.01
+    store = open_store("main")
+    fill(store, "state", 60, 10_000)
+    trim(store, limits)
+    ((first, last),) = kept(store, "state")
+    assert (first > 1, last) == (True, 60)
+    assert last - first > 20
+
+
 def test_a_stream_may_have_an_age_of_its_own(open_store: OpenStore, wall: Wall) -> None:
     """Settled telemetry may go after a day while alarms stay for a month."""
     store = open_store("main")

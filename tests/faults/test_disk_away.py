@@ -89,6 +89,30 @@ async def test_a_failed_sync_is_not_tried_again_on_its_handle(folder: Path, fail
     assert "fdatasync" not in after[: after.index("pread64")] if "pread64" in after else after == []
 
 
+async def test_what_only_seems_to_be_on_disk_is_written_anew(folder: Path, failing_disk: Path) -> None:
+    """After a failed sync the kernel holds pages that it takes for written: a power cut later must not need them."""
+    log = folder / "journal" / "journal.db-wal"
+    async with remote(folder, failing_disk) as journal:
+        await started(journal)
+        await journal.append("alarm", "a1")
+        synced = log.stat().st_size
+        journal.disk(f"fdatasync {EIO} 0")
+        await journal.append("alarm", "a2")
+        seeming, generation = log.stat().st_size, log.read_bytes()[16:24]
+        journal.disk()
+        await journal.back()
+        assert await journal.append("alarm", "a3")
+    after_the_cut = bytearray(log.read_bytes())
+    assert seeming > synced
+    if after_the_cut[16:24] == generation:
+        after_the_cut[synced:seeming] = bytes(seeming - synced)
+    log.write_bytes(after_the_cut)
+    async with remote(folder) as journal:
+        await started(journal)
+        assert [body for lane in (await journal.bodies()).values() for body in lane] == ["a1", "a2", "a3"]
+        assert (await journal.ask("stats"))["incident"] is None
+
+
 async def test_a_silent_disk_holds_no_alarm(folder: Path, failing_disk: Path) -> None:
     """A commit that hangs is not waited for; when it comes through after all, nothing is there twice."""
     async with remote(folder, failing_disk) as journal:
