@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +23,12 @@ from consumer.report import report
 from consumer.sinks import JsonLinesSink, NoSink, SinkError, SqliteSink
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from consumer.events import Event
     from consumer.saved import Changes
+
+    Consume = Callable[..., subprocess.Popen[str]]
 
 ROOT = Path(__file__).parents[2]
 
@@ -155,14 +157,24 @@ def test_a_broker_that_drops_for_a_slow_consumer_is_caught(start_mosquitto: Star
             assert back.stop().verdict == "COMPLETE"
 
 
-def consume(mosquitto: Mosquitto, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "agent", "consume", f"mqtt://{HOST}:{mosquitto.port}", *options]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def consume() -> Iterator[Consume]:
+    """Starts `wardgate consume`; whatever the test leaves of it is killed."""
+    with ExitStack() as left:
+
+        def start(mosquitto: Mosquitto, *options: str) -> subprocess.Popen[str]:
+            command = [sys.executable, "-m", "agent", "consume", f"mqtt://{HOST}:{mosquitto.port}", *options]
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            left.callback(process.communicate)
+            left.callback(process.kill)
+            return process
+
+        yield start
 
 
 def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[str, str, int]:
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=30)
     return out, err, process.returncode
 
 
@@ -175,9 +187,10 @@ def rows(path: Path) -> int:
         return 0
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", ["sqlite", "jsonl"])
 def test_killed_in_mid_stream_it_loses_nothing_and_doubles_nothing(
-    kind: str, start_mosquitto: StartMosquitto, tmp_path: Path
+    kind: str, consume: Consume, start_mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
     """Three kill -9 while records pour in: the file holds each once, and the report says so."""
     mosquitto = start_mosquitto("max_queued_messages 0", "max_inflight_messages 0")
