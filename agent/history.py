@@ -8,8 +8,10 @@ without a sample has no row.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
     from buffer.record import Record
     from config.model import Point
+
+BEGUN_S_MAX = 60.0
+LATE_S_MAX = 700.0
 
 RANK: dict[QualityName, int] = {"good": 0, "uncertain": 1, "bad": 2}
 
@@ -76,11 +81,38 @@ def samples(records: Iterable[Record], device: str, point: str) -> list[Reading]
     return found
 
 
+class Ordered:
+    """Takes samples roughly in the order of time, gives them in that order, those from a moment on and before another.
+
+    A batch begins up to `BEGUN_S_MAX` before its last sample; what alarms had recorded comes up to `LATE_S_MAX` late.
+    """
+
+    def __init__(self, from_s: float, to_s: float) -> None:
+        self._from_s = from_s
+        self._to_s = to_s
+        self._held: list[Reading] = []
+
+    def take(self, readings: Iterable[Reading]) -> list[Reading]:
+        """What nothing can come before any more."""
+        self._held += (each for each in readings if self._from_s <= each.time_s < self._to_s)
+        self._held.sort(key=attrgetter("time_s"))
+        ready = (
+            bisect_left(self._held, self._held[-1].time_s - LATE_S_MAX, key=attrgetter("time_s")) if self._held else 0
+        )
+        given, self._held = self._held[:ready], self._held[ready:]
+        return given
+
+    def end(self) -> list[Reading]:
+        """The rest."""
+        given, self._held = self._held, []
+        return given
+
+
 def plain(readings: Iterable[Reading]) -> list[HistoryRow]:
     """One row for each sample."""
     return [
         HistoryRow(time=rfc3339(each.time_s), last=each.value, q=each.q, count=1, min=None, max=None, mean=None)
-        for each in sorted(readings, key=lambda each: each.time_s)
+        for each in readings
     ]
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from agent.control.desk import Refusal
-from agent.history import Gaps, Thinner, hold_s, plain, samples, transitions
+from agent.history import BEGUN_S_MAX, Gaps, Ordered, Thinner, hold_s, plain, samples, transitions
 from agent.status import HistoryView
 from buffer.errors import JournalUnavailable
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
     from agent.clock import Clock
+    from agent.history import Reading
     from agent.status import GapView, HistoryRow, TransitionView
     from buffer.journal import Journal
     from buffer.record import Record
@@ -42,8 +43,7 @@ class Past:
         gaps = Gaps(from_s, hold_s(point))
         rows: list[HistoryRow] = []
         found: list[GapView] = []
-        decode = partial(samples, device=point.device, point=point.id)
-        async for readings in self._each("telemetry", from_s, to_s, decode):
+        async for readings in self.samples(point.device, point.id, from_s, to_s):
             rows += thinner.take(readings) if thinner else plain(readings)
             found += gaps.take(readings)
             bounded(rows)
@@ -60,6 +60,14 @@ class Past:
                 rows += found
                 bounded(rows)
         return sorted(rows, key=lambda row: row.time)
+
+    async def samples(self, device: str, point: str, from_s: float, to_s: float) -> AsyncGenerator[list[Reading], None]:
+        """What was stored of a point from one moment on and before another, in the order of time."""
+        ordered = Ordered(from_s, to_s)
+        decode = partial(samples, device=device, point=point)
+        async for readings in self._each("telemetry", from_s - BEGUN_S_MAX, to_s, decode):
+            yield ordered.take(readings)
+        yield ordered.end()
 
     async def _each(
         self, stream: str, from_s: float, to_s: float, decode: Callable[[list[Record]], list[T]]

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from agent.envelope import draft, volatile
-from agent.events import DeviceState, Event
+from agent.events import AlarmTransition, DeviceState, Event
+from agent.evidence import Evidence
 from agent.rules import AlarmCommand, DeviceChange, Refused, Tick, step
 from agent.telemetry import Telemetry
 from drivers.contract import Reading
@@ -62,6 +66,7 @@ class Pipeline:
         self._clock = clock
         self._window_s = window_s
         self._telemetry = Telemetry(meta_ver)
+        self._evidence = Evidence((run.alarm for run in rules.runs.values()), window_s)
         self._inbox: asyncio.Queue[Item] = asyncio.Queue(INBOX_MAX)
         self._flush_due: float | None = None
         self._alarm_due: float | None = None
@@ -112,9 +117,14 @@ class Pipeline:
         for start, stop in reading.changed:
             self.values_changed += stop - start
         self._act(step(self._rules, reading, self._clock.now()))
-        self._telemetry.take(reading)
-        if self._flush_due is None and (self._telemetry.is_pending or self._rules.dirty or self._rules.running):
+        self._evidence.take(reading, self._telemetry.take(reading))
+        if self._flush_due is None and self._has_more():
             self._flush_due = reading.mono + self._window_s
+
+    def _has_more(self) -> bool:
+        """Whether there will be something to flush."""
+        rules = self._rules
+        return bool(self._telemetry.is_pending or self._evidence.is_open or rules.dirty or rules.running)
 
     def _take_event(self, event: Event) -> None:
         """What happened to a device, and what follows from it, are one transaction."""
@@ -124,7 +134,7 @@ class Pipeline:
             return
         outcome = step(self._rules, DeviceChange(body.device, body.state), self._clock.now())
         self._alarm_due = outcome.next_due
-        self._append([event, *outcome.events], outcome.states)
+        self._append([event, *self._referring(outcome.events)], outcome.states)
 
     def _take_order(self, order: Order) -> None:
         try:
@@ -138,7 +148,17 @@ class Pipeline:
 
     def _act(self, outcome: Step) -> asyncio.Future[bool] | None:
         self._alarm_due = outcome.next_due
-        return self._append(outcome.events, outcome.states) if outcome.events else None
+        return self._append(self._referring(outcome.events), outcome.states) if outcome.events else None
+
+    def _referring(self, events: Iterable[Event]) -> list[Event]:
+        """With what the beginning or the end of an alarm says of the samples around it."""
+        return [
+            self._refer(event, event.body) if isinstance(event.body, AlarmTransition) else event for event in events
+        ]
+
+    def _refer(self, event: Event, body: AlarmTransition) -> Event:
+        reference = self._evidence.turned(body, self._clock.mono())
+        return replace(event, body=msgspec.structs.replace(body, evidence=reference)) if reference else event
 
     # --- the journal ----------------------------------------------------------------------------------------------
 
@@ -170,7 +190,8 @@ class Pipeline:
     def _flush(self) -> None:
         """All gathered telemetry, and the delays that moved, as one append."""
         self._flush_due = None
-        drafts = self._drafts(self._telemetry.flush())
+        closer = (self._telemetry.batches(*batch) for batch in self._evidence.due(self._clock.mono()))
+        drafts = self._drafts(chain(self._telemetry.flush(), *closer))
         states = self._rules.take_delays(self._clock.mono())
         if drafts or states:
             self._store(drafts, states, ())

@@ -15,7 +15,7 @@ from agent.events import Event, Sample, TelemetryBatch, Value, Why, rfc3339
 from drivers.contract import GRADE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from config.model import Device
     from drivers.contract import Poll, Quality, Reading
@@ -67,13 +67,16 @@ class Telemetry:
     def is_pending(self) -> bool:
         return bool(self._pending)
 
-    def take(self, reading: Reading) -> None:
-        """Note what of a reading is worth sending."""
+    def take(self, reading: Reading) -> Sequence[float] | None:
+        """Note what of a reading is worth sending.
+
+        Gives for each point when it was last (monotonic seconds of its reading), or None where nothing of this one is.
+        """
         plan = self._plans.get(reading.poll)
         if plan is None:
             plan = self._plans[reading.poll] = _Plan(reading.poll)
         if not reading.changed and reading.mono < plan.next_heartbeat:
-            return
+            return None
         samples: list[Sample] = []
         pending = self._pending.get(reading.poll.device)
         dt = round((reading.time - pending.t0) * 1000) if pending else 0
@@ -84,6 +87,7 @@ class Telemetry:
             if pending is None:
                 pending = self._pending[reading.poll.device] = _Pending(reading.time)
             pending.samples.extend(samples)
+        return plan.sent_at if samples else None
 
     def _note_changes(self, plan: _Plan, reading: Reading, dt: int, samples: list[Sample]) -> None:
         if reading.flaws or plan.flaws:
@@ -124,8 +128,12 @@ class Telemetry:
         """Everything gathered so far as events, at most 500 samples and 64 KiB each."""
         pending, self._pending = self._pending, {}
         for device, batch in pending.items():
-            for start in range(0, len(batch.samples), SAMPLES_MAX):
-                yield from self._events(device, batch.t0, batch.samples[start : start + SAMPLES_MAX])
+            yield from self.batches(device, batch.t0, batch.samples)
+
+    def batches(self, device: Device, t0: float, samples: list[Sample]) -> Iterator[Event]:
+        """Samples that were not gathered here, oldest first, within the same limits."""
+        for start in range(0, len(samples), SAMPLES_MAX):
+            yield from self._events(device, t0, samples[start : start + SAMPLES_MAX])
 
     def _has_texts(self, device: Device) -> bool:
         has_texts = self._texts.get(device)

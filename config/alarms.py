@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from config.conditions import condition, gate, unit
-from config.model import Alarm, Basis, Text
+from config.model import Alarm, Basis, Evidence, Text
 from config.texts import named, text_of
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point | None, source: 
         fail_safe=spec.on_bad == "fail_safe",
         stale_after_s=spec.stale_after,
         realarm_s=spec.realarm_after,
+        evidence=Evidence(spec.evidence.pre, spec.evidence.post),
         basis=Basis(spec.basis.source, spec.basis.status) if spec.basis else None,
         depends_on=named(spec.depends_on, "") if spec.depends_on else None,
     )

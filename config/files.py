@@ -135,6 +135,13 @@ class PlaceSpec(Spec):
     risk: Colour | None = None
 
 
+class EvidenceSpec(Spec):
+    """How long before and after its beginning and its end the points of an alarm are recorded at full rate."""
+
+    pre: Annotated[Duration, Field(le=600)] = 60.0
+    post: Annotated[Duration, Field(le=600)] = 60.0
+
+
 class AlarmSpec(Spec):
     """One alarm of the device it is written at. Exactly one condition; a limit may say what it is judged on."""
 
@@ -168,6 +175,7 @@ class AlarmSpec(Spec):
     ] = "hold"
     stale_after: Annotated[Duration, Field(gt=0)] = 30.0
     realarm_after: Annotated[Duration, Field(ge=60)] | None = None
+    evidence: EvidenceSpec = EvidenceSpec()
     unit: Unit | None = None
     optional: bool = False
     basis: BasisSpec | None = None

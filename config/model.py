@@ -247,6 +247,14 @@ Condition = Limit | State | Bits | NoUpdate | Stuck | Counter | Offline | Comput
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """How long before and after its beginning and its end the points of an alarm are recorded at full rate."""
+
+    pre_s: float = 60.0
+    post_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Basis:
     """Where a limit comes from. `verified`: read in the source itself; `secondary`: as others quote it; `unverified`:
     general knowledge; `experience`: an engineering default of ours.
@@ -285,6 +293,7 @@ class Alarm:
     fail_safe: bool = False
     stale_after_s: float = 30.0
     realarm_s: float | None = None
+    evidence: Evidence = Evidence()
     basis: Basis | None = None
     depends_on: Text | None = None
     """What of the site the limit depends on; such an alarm runs only once somebody has confirmed it."""
@@ -295,6 +304,17 @@ class Alarm:
         if isinstance(self.condition, Limit):
             return tuple(level.colour for level in self.condition.levels)
         return (self.condition.colour,)
+
+    @property
+    def points(self) -> tuple[tuple[str, str], ...]:
+        """Device and point of everything that it looks at; nothing where it is about a device."""
+        found = [(self.device, self.point)] if self.point else []
+        measure = self.condition.measure if isinstance(self.condition, Limit) else None
+        if isinstance(measure, Deviation) and measure.point:
+            found.append((measure.device, measure.point))
+        formulas = (self.condition.formula if isinstance(self.condition, Computed) else None, self.when)
+        found += [(each.device, each.point) for formula in formulas if formula for each in formula.inputs]
+        return tuple(dict.fromkeys(found))
 
     @property
     def stream(self) -> Stream:

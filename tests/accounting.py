@@ -178,14 +178,19 @@ def _validator(event_type: str, numbered: bool) -> Draft202012Validator:
 
 
 def samples(found: Account) -> dict[PointKey, list[Sample]]:
-    """Everything that was said of each point, in sequence."""
+    """Everything that was said of each point, in sequence; what an alarm recorded beside it, where it belongs."""
     said: dict[PointKey, list[Sample]] = defaultdict(list)
+    late: set[PointKey] = set()
     for arrival in found.records("telemetry"):
         if arrival.type == "telemetry.batch.v1":
             begin = seconds(arrival.data["t0"])
             for one in arrival.data["samples"]:
                 sample = Sample(begin + one["dt"] / 1000, one["v"], one.get("q", "good"), one.get("qr", "ok"))
                 said[arrival.data["device"], one["p"]].append(sample)
+                if one["why"] == "trigger":
+                    late.add((arrival.data["device"], one["p"]))
+    for key in late:
+        said[key].sort(key=lambda sample: sample.time)
     return said
 
 

@@ -37,11 +37,13 @@ ALARM_ID = "pwr.lv/m1/u#level"
 class Stage:
     """One device with one point and one alarm, through the real pipeline into a real journal."""
 
-    def __init__(self, journal: Journal, clock: SystemClock, window_s: float, on_delay_s: float) -> None:
+    def __init__(
+        self, journal: Journal, clock: SystemClock, window_s: float, on_delay_s: float, deadband: float
+    ) -> None:
         self.journal = journal
         self.clock = clock
         limit = Limit((Level("H", 240.0, "yellow"), Level("HH", 250.0, "red")))
-        point = Point("u", "m1", "pwr.lv", NAME, "number", "V", 1.0, PointSpec())
+        point = Point("u", "m1", "pwr.lv", NAME, "number", "V", 1.0, PointSpec(), deadband=deadband)
         alarm = Alarm(ALARM_ID, "level", "m1", "pwr.lv", "u", limit, NAME, NAME, on_delay_s=on_delay_s)
         device = Device("m1", NAME, "pwr.lv", "line", AddressSpec(), Place(), (point,), (alarm,))
         self.poll = Poll(device, (point,), 1.0)
@@ -86,11 +88,11 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    folder: Path, *, window_s: float = 0.05, on_delay_s: float = 0.0, ended: bool = True
+    folder: Path, *, window_s: float = 0.05, on_delay_s: float = 0.0, deadband: float = 0.0, ended: bool = True
 ) -> AsyncIterator[Stage]:
     clock = SystemClock()
     journal = await Journal.open(folder, Limits(2**24, 3600.0), wall=clock.wall, cursors=[])
-    made = Stage(journal, clock, window_s, on_delay_s)
+    made = Stage(journal, clock, window_s, on_delay_s, deadband)
     running = asyncio.create_task(made.pipeline.run())
     try:
         yield made
@@ -120,6 +122,22 @@ async def test_an_alarm_is_on_disk_when_it_is_shown(tmp_path: Path) -> None:
         assert [view.alarm_id for view in made.board.views()] == [ALARM_ID]
         records = await made.journal.read("critical", 0, 10)
         assert json.loads(records[0].body)["data"]["occurrence_id"] == event.occurrence_id
+
+
+async def test_raise_and_end_refer_to_the_samples_around_them(tmp_path: Path) -> None:
+    """And those are in the journal at full rate, though telemetry thinned them."""
+    values = [230.0, 230.2, 230.1, 255.0, 255.1, 255.2, 230.0]
+    async with stage(tmp_path, deadband=5.0) as made:
+        for value in values:
+            await made.read(value)
+        raised, cleared = await made.heard_of(2)
+        assert raised.evidence is not None
+        assert (raised.evidence.pre_s, raised.evidence.post_s, raised.evidence.ref) == (60, 60, "m1/u")
+        assert cleared.evidence == raised.evidence
+    batches = [json.loads(record.body)["data"] for record in (await stored(tmp_path, "telemetry"))]
+    found = [(batch["t0"], each["dt"], each["v"], each["why"]) for batch in batches for each in batch["samples"]]
+    assert sorted(value for *_, value, _ in found) == sorted(values)
+    assert sorted(value for *_, value, why in found if why == "trigger") == [230.1, 230.2, 255.1, 255.2]
 
 
 async def test_a_restart_finds_the_alarm_as_it_stood(tmp_path: Path) -> None:
@@ -201,7 +219,7 @@ async def test_a_journal_that_cannot_be_written_ends_the_pipeline(tmp_path: Path
     """Nothing goes on as if it had been stored; the process ends and is started again."""
     clock = SystemClock()
     journal = await Journal.open(tmp_path, Limits(2**24, 3600.0), wall=clock.wall, cursors=[])
-    made = Stage(journal, clock, 0.01, 0.0)
+    made = Stage(journal, clock, 0.01, 0.0, 0.0)
     running = asyncio.create_task(made.pipeline.run())
     await journal.close()
     with pytest.raises(JournalError):
