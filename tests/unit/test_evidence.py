@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from agent.events import AlarmTransition, Event, TelemetryBatch
 from agent.evidence import SAMPLES_MAX, SLACK_S, SPAN_S_MAX, Evidence
 from agent.telemetry import Telemetry
 from config.files import AddressSpec, PointSpec
-from config.model import Alarm, Deviation, Device, Level, Limit, Offline, Place, Point, Text
+from config.model import Alarm, Computed, Deviation, Device, Formula, Input, Level, Limit, Offline, Place, Point, Text
 from config.model import Evidence as Wanted
 from drivers.contract import Grade, Poll, Quality, Reading
 
@@ -141,6 +142,14 @@ def test_all_points_that_a_condition_looks_at_are_its_own() -> None:
     assert times(stage.out("u")) == times(stage.out("set")) == [0, 1, 2, 3]
     assert reference is not None
     assert (reference.pre_s, reference.post_s, reference.ref) == (60, 60, "m1/u,m1/set")
+
+
+def test_an_expression_looks_at_every_point_in_it() -> None:
+    """Also in the one that decides whether the condition counts; each of them once."""
+    inputs = tuple(Input(name, "m1", name, name) for name in ("u", "set"))
+    computed = Computed(Formula("u > set", "u > set", inputs), "red")
+    one = replace(alarm("u"), point="", condition=computed, when=Formula("set > 0", "set > 0", inputs[1:]))
+    assert one.points == (("m1", "u"), ("m1", "set"))
 
 
 @pytest.mark.parametrize(
