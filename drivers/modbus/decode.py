@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from drivers.contract import Grade, Quality
 from drivers.modbus.layout import bit_reader, register_reader
 from drivers.modbus.settings import BIT_TABLES
+from drivers.modbus.times import TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ Flaws = dict[int, Quality]
 _UNCERTAIN: frozenset[Reason] = frozenset(
     ("last_known", "substituted", "initial", "sensor_uncalibrated", "range_suspect", "subnormal", "insufficient_data"),
 )
+DECIMALS = frozenset(("bcd16", "bcd32", "bcd64"))
 _EXACT_MAX = 1 << 53
 """Above this an integer is not exact as a float; a scale that needs such a fraction is used as the float it is."""
 
@@ -51,7 +53,7 @@ class BlockDecoder:
         self._numbers = _Numbers.of([points[index] for index in plain], [points[index] for index in scaled])
         self._truths = slice(len(plain) + len(scaled), len(plain) + len(scaled) + len(truths))
         self._masks = [_mask(points[index]) for index in truths]
-        self._meanings = [_meaning(points[index]) for index in rest]
+        self._meanings = [(_meaning(points[index]), *_range(points[index])) for index in rest]
         specs = [_spec(points[index]) for index in self._indexes]
         self._read = (
             bit_reader(block.start, specs)
@@ -80,10 +82,12 @@ class BlockDecoder:
         return (values if self._arrange is None else self._arrange(values)), flaws
 
     def _decode_rest(self, fields: Fields, values: list[Value], flaws: Flaws) -> None:
-        for place, meaning in enumerate(self._meanings, self._truths.stop):
+        for place, (meaning, low, high) in enumerate(self._meanings, self._truths.stop):
             value = meaning(fields[place])
             if value is None:
                 flaws[place] = Quality(Grade.BAD, "decode_error", _shown(fields[place]))
+            elif not isinstance(value, str) and not low <= value <= high:
+                flaws[place] = Quality(Grade.UNCERTAIN, "range_suspect", _shown(fields[place]))
             values.append(value)
 
 
@@ -118,7 +122,7 @@ class _Numbers:
             floats=any(_spec(point).type in ("f32", "f64") for point in points),
             whole=[at for at, point in enumerate(points) if point.type == "integer" and _is_fractional(point)],
             ranges=[
-                (at, -inf if point.low is None else point.low, inf if point.high is None else point.high)
+                (at, *_range(point))
                 for at, point in enumerate(points)
                 if point.low is not None or point.high is not None
             ],
@@ -152,12 +156,18 @@ def _blank_out(values: list[Any], flaws: Flaws) -> None:
             flaws[at] = Quality(Grade.BAD, "not_available", "NaN" if isnan(value) else "Inf")
 
 
+def _range(point: Point) -> tuple[float, float]:
+    return -inf if point.low is None else point.low, inf if point.high is None else point.high
+
+
 def _spec(point: Point) -> ModbusPoint:
     return cast("ModbusPoint", point.spec)
 
 
 def _group(point: Point) -> int:
     """0 plain number, 1 scaled number, 2 truth value, 3 anything else."""
+    if _spec(point).type in DECIMALS or _spec(point).type in TIMES:
+        return 3
     if point.type in ("number", "integer"):
         return 0 if point.scale == 1.0 and point.offset == 0.0 else 1
     return 2 if point.type == "bool" and _spec(point).type not in ("f32", "f64") else 3
@@ -192,6 +202,10 @@ def _field(spec: ModbusPoint) -> int:
 def _meaning(point: Point) -> Callable[[Any], Value]:
     """What a raw field means; None where it has no meaning."""
     spec = _spec(point)
+    if spec.type in DECIMALS:
+        return _decimals(point)
+    if spec.type in TIMES:
+        return TIMES[spec.type]
     if point.type == "string":
         return _text
     if point.type == "bool":
@@ -200,6 +214,24 @@ def _meaning(point: Point) -> Callable[[Any], Value]:
         return point.states.get
     bit, field = spec.bit, _field(spec)
     return lambda raw: point.states.get(raw >> bit & field)
+
+
+def _decimals(point: Point) -> Callable[[int], Value]:
+    """Four bits a digit; a digit above 9 has no meaning."""
+    factor, summand, divisor = _fraction(point.scale, point.offset)
+
+    def meaning(raw: int) -> Value:
+        digits = f"{raw:x}"
+        if not digits.isdecimal():
+            return None
+        if point.type == "enum":
+            return point.states.get(int(digits))
+        if point.type == "bool":
+            return int(digits) != 0
+        value = (int(digits) * factor + summand) / divisor
+        return round(value) if point.type == "integer" else value
+
+    return meaning
 
 
 def _text(raw: bytes) -> str | None:

@@ -13,6 +13,8 @@ from weakref import WeakKeyDictionary
 from drivers.contract import Identity, Reading, Request
 from drivers.errors import NoAnswer, Unreachable
 from drivers.modbus.connection import Tally
+from drivers.modbus.counters import CounterFile, rollovers
+from drivers.modbus.factors import Afterwards
 from drivers.modbus.identity import IDENTIFY_PDU, identity
 from drivers.modbus.learning import Learned
 from drivers.modbus.manners import Manners, manners
@@ -23,14 +25,16 @@ from drivers.modbus.round import Round
 from drivers.modbus.rtu import RtuTransactions
 from drivers.modbus.transaction import Transactions
 from drivers.modbus.transport import open_tcp
+from drivers.modbus.verify import Verification
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from config.model import Device, Line
     from drivers.contract import Clock, Poll
     from drivers.modbus.connection import Link
     from drivers.modbus.line import ModbusLine
+    from drivers.modbus.memory import Outcome, Part
     from drivers.modbus.settings import ModbusAddress
 
 
@@ -42,14 +46,17 @@ class ModbusDriver:
         self._timeout_s = line.timeout_s
         self._endpoint = self._spec.endpoint
         self._clock = clock
+        self._home = line.home
         self._units = frozenset(_address(device).unit for device in line.devices)
         self._link: Link | None = None
         self._memories: WeakKeyDictionary[Poll, Memory] = WeakKeyDictionary()
         self._learned = {address.unit: Learned(address.max_registers) for address in map(_address, line.devices)}
         self._manners = {address.unit: manners(address) for address in map(_address, line.devices)}
+        self._verifications = {address.unit: Verification(address) for address in map(_address, line.devices)}
+        self._turns = CounterFile(line.home.state / "modbus" / f"{line.id}.json", rollovers(line.devices))
         self.tally = Tally()
         for device in line.devices:
-            plan(device.points, _address(device))
+            plan(Afterwards(device.points, {}).points, _address(device))
 
     async def connect(self) -> None:
         """Open a fresh connection, ending the one before. Raises `Unreachable` or `Refused`."""
@@ -57,6 +64,8 @@ class ModbusDriver:
         self._link = await self._open()
         for learned in self._learned.values():
             learned.reconsider()
+        for verification in self._verifications.values():
+            verification.reset()
 
     async def read(self, poll: Poll) -> Reading:
         """One batch; its time is when the last block came. Raises `NoAnswer` or `Unreachable`."""
@@ -64,14 +73,33 @@ class ModbusDriver:
         learned = self._learned[unit]
         memory = self._memories.get(poll)
         if memory is None:
-            memory = self._memories[poll] = Memory(poll, learned)
+            memory = self._memories[poll] = Memory(poll, learned, self._turns)
         memory.begin(poll, learned)
+        outcomes = await self._contradicted(poll.device, memory) or await self._ask(poll.device, memory)
+        values, flaws, changed = memory.take(outcomes)
+        return Reading(poll, self._clock.wall(), self._clock.mono(), values, flaws, changed)
+
+    async def _contradicted(self, device: Device, memory: Memory) -> Mapping[Part, Outcome] | None:
+        """Bad quality for everything while this is not the device that it should be."""
+        unit = _address(device).unit
+        verification = self._verifications[unit]
+        if not verification.is_due:
+            return None
+        try:
+            objection = await verification.run(partial(self._exchange, unit))
+        except NoReply as reply:
+            raise self._no_answer(device, reply) from reply
+        return None if objection is None else dict.fromkeys(memory.order, objection)
+
+    async def _ask(self, device: Device, memory: Memory) -> Mapping[Part, Outcome]:
+        unit = _address(device).unit
+        learned = self._learned[unit]
         asked = Round(memory, learned, partial(self._exchange, unit), self._clock.mono, self._timeout_s)
         await asked.run()
         if asked.silence is not None and not asked.heard:
-            raise self._no_answer(poll.device, asked.silence) from asked.silence
-        values, flaws, changed = memory.take(asked.outcomes)
-        return Reading(poll, self._clock.wall(), self._clock.mono(), values, flaws, changed)
+            self._verifications[unit].reset()
+            raise self._no_answer(device, asked.silence) from asked.silence
+        return asked.outcomes
 
     async def identify(self, device: Device) -> Identity:
         """Vendor, model and firmware; empty for a device without function 43. Raises as `read`."""
@@ -86,13 +114,14 @@ class ModbusDriver:
     def requests(self, poll: Poll) -> Sequence[Request]:
         """What a poll asks, by what is known now."""
         address = _address(poll.device)
+        points = Afterwards(poll.points, {}).points
         return [
             Request(
                 block.text,
-                tuple(poll.points[index].id for index in block.indexes),
+                tuple(points[index].id for index in block.indexes),
                 self._spec.bus_s(len(block.pdu), block.size_bytes),
             )
-            for block in plan(poll.points, address, self._learned[address.unit])
+            for block in plan(points, address, self._learned[address.unit])
         ]
 
     async def close(self) -> None:
@@ -116,6 +145,7 @@ class ModbusDriver:
                 self._spec,
                 self._timeout_s,
                 lambda: Transactions(self._endpoint, self._timeout_s, self._units, self.tally),
+                self._home.config,
             )
         if self._spec.serial is None:
             return await open_tcp(self._spec, self._timeout_s, self._rtu)

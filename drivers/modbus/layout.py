@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 Fields = tuple[Any, ...]
 """Raw numbers, bytes or bits, as `Struct.unpack` gives them."""
 
-_CODES = {"i16": "h", "u16": "H", "bit": "H", "i32": "i", "u32": "I", "i64": "q", "u64": "Q", "f32": "f", "f64": "d"}
+_CODES = {
+    "i16": "h", "u16": "H", "bit": "H", "i32": "i", "u32": "I", "i64": "q", "u64": "Q", "f32": "f", "f64": "d",
+    "bcd16": "H", "bcd32": "I", "bcd64": "Q", "time_unix": "I",
+}  # fmt: skip
+"""Everything else is taken as the bytes that it is."""
+
 _ENDIANS: dict[Order, str] = {"ABCD": ">", "CDAB": "<", "BADC": ">", "DCBA": "<"}
 _SWAPPED: frozenset[Order] = frozenset(("CDAB", "BADC"))
 _ONE_REGISTER: dict[Order, Order] = {"ABCD": "ABCD", "CDAB": "ABCD", "BADC": "BADC", "DCBA": "BADC"}
-"""A value of one register, and a string, has an order of bytes but none of registers."""
+"""A value of one register, a string and a calendar have an order of bytes but none of registers."""
 
 _BITS = tuple(tuple(byte >> bit & 1 == 1 for bit in range(8)) for byte in range(256))
 
@@ -75,8 +80,8 @@ def _gather(indexes: Sequence[int], available: int) -> Callable[[Fields], Fields
 
 def _cell(spec: ModbusPoint, start: int) -> _Cell:
     offset = 2 * (spec.start - start)
-    code = f"{2 * spec.width}s" if spec.type == "string" else _CODES[spec.type]
-    order = _ONE_REGISTER[spec.order] if spec.width == 1 or spec.type == "string" else spec.order
+    code = _CODES.get(spec.type) or f"{2 * spec.width}s"
+    order = _ONE_REGISTER[spec.order] if spec.width == 1 or spec.type not in _CODES else spec.order
     return _Cell(order, offset, offset + 2 * spec.width, code)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -122,14 +121,7 @@ class ModbusLine(LineSpec):
         return self
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
-        if self.tls is None:
-            return self
-        if self.framing == "rtu":
+    def _tls_has_its_own_frames(self) -> Self:
+        if self.tls is not None and self.framing == "rtu":
             raise ValueError("tls: RTU over TCP has no TLS; remove framing or tls")
-        if self.tls.key is not None and self.tls.key.file is not None and not self.tls.key.file.startswith("/"):
-            raise ValueError(f"tls: {self.tls.key.file} is relative; write the whole path from /")
-        for path in (self.tls.ca, self.tls.cert):
-            if isinstance(path, Path) and not path.is_absolute():
-                raise ValueError(f"tls: {path} is relative; write the whole path from /")
         return self

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from drivers.contract import NO_FLAWS, Quality
 from drivers.modbus.decode import BlockDecoder
+from drivers.modbus.factors import Afterwards, Turns
 from drivers.modbus.plan import halves, plan
 from drivers.modbus.replies import NOT_ASKED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, MutableMapping, Sequence
 
     from config.model import Point
     from drivers.contract import Poll, Span, Value
@@ -64,12 +65,15 @@ class Part:
 class Memory:
     """The compiled poll. `order` are its parts, those last that were silent when they were asked."""
 
-    __slots__ = ("_flaws", "_seen", "_values", "_version", "_whole", "order", "points")
+    __slots__ = ("_afterwards", "_flaws", "_seen", "_shown", "_values", "_version", "_whole", "order", "points")
 
-    def __init__(self, poll: Poll, learned: Learned) -> None:
-        self.points = poll.points
+    def __init__(self, poll: Poll, learned: Learned, turns: MutableMapping[str, Turns]) -> None:
+        afterwards = Afterwards(poll.points, turns)
+        self.points = afterwards.points
+        self._afterwards = afterwards if afterwards.is_needed else None
         self._whole = ((0, len(poll.points)),)
-        self._values: list[Value] = [None] * len(poll.points)
+        self._values: list[Value] = [None] * len(self.points)
+        self._shown: Sequence[Value] = self._values
         self._flaws: Mapping[int, Quality] = NO_FLAWS
         self._seen = False
         self.order: list[Part] = []
@@ -111,12 +115,15 @@ class Memory:
         news = [(part, outcomes.get(part, NOT_ASKED)) for part in self.order]
         fresh = [(part, new) for part, new in news if new != part.last]
         if not fresh:
-            return self._values, self._flaws, ()
+            return self._shown, self._flaws, ()
         values = list(self._values)
         for part, outcome in fresh:
             part.put(outcome, values)
-        self._values = values
+        self._values = self._shown = values
         self._flaws = self._merged_flaws()
+        if self._afterwards is not None:
+            self._shown, self._flaws = self._afterwards.apply(values, self._flaws)
+            return self._shown, self._flaws, self._whole
         if len(fresh) == len(self.order):
             return values, self._flaws, self._whole
         return values, self._flaws, sorted((first, end) for part, _ in fresh for first, end, _ in part.runs)

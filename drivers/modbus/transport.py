@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from config.secrets import Secret
@@ -37,8 +38,11 @@ _OPTIONS = (
 )
 
 
-async def open_tcp(spec: ModbusLine, timeout_s: float, make: Callable[[], Link]) -> Link:
-    """A fresh connection within `timeout_s`. Raises `Unreachable`, and `Refused` where a certificate is no good."""
+async def open_tcp(spec: ModbusLine, timeout_s: float, make: Callable[[], Link], root: Path = Path()) -> Link:
+    """A fresh connection within `timeout_s`; paths that the line names start at `root`.
+
+    Raises `Unreachable`, and `Refused` where a certificate is no good.
+    """
     endpoint = spec.endpoint
     try:
         async with asyncio.timeout(timeout_s):
@@ -46,7 +50,7 @@ async def open_tcp(spec: ModbusLine, timeout_s: float, make: Callable[[], Link])
                 make,
                 spec.host or "",
                 spec.port_number,
-                ssl=None if spec.tls is None else _context(spec.tls, endpoint),
+                ssl=None if spec.tls is None else _context(spec.tls, root, endpoint),
                 server_hostname=None if spec.tls is None else spec.tls.server_name or spec.host,
             )
     except TimeoutError as error:
@@ -73,15 +77,15 @@ async def open_tcp(spec: ModbusLine, timeout_s: float, make: Callable[[], Link])
     return link
 
 
-def _context(tls: TlsSpec, endpoint: str) -> ssl.SSLContext:
+def _context(tls: TlsSpec, root: Path, endpoint: str) -> ssl.SSLContext:
     """TLS 1.2 or newer, the device's certificate always checked. Raises `Refused`.
 
     The files are read anew for each connection, so that they can be renewed at any time.
     """
     try:
-        context = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
+        context = ssl.create_default_context(cafile=None if tls.ca is None else str(root / tls.ca))
         if tls.cert is not None and tls.key is not None:
-            context.load_cert_chain(tls.cert, _key(tls).path())
+            context.load_cert_chain(root / tls.cert, root / _key(tls).path())
     except LookupError as error:
         raise Refused(endpoint, str(error), "check tls of the line") from error
     except OSError as error:  # ssl.SSLError is one too

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import random
 import socket
 import weakref
@@ -463,3 +464,42 @@ async def test_an_empty_poll_is_an_empty_reading() -> None:
     async with driving(honest, target.device) as (served, driver):
         reading = await driver.read(target)
         assert (list(reading.values), list(reading.changed), served.requests) == ([], [], [])
+
+
+async def paced(of: Device, reads: int) -> list[tuple[float, float]]:
+    """When each request came and when its answer went, for so many reads of a device that takes 20 ms to answer."""
+    asked = poll(of)
+    times: list[tuple[float, float]] = []
+
+    async def slow(request: Request, writer: asyncio.StreamWriter) -> None:
+        came = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.02)
+        times.append((came, asyncio.get_running_loop().time()))
+        writer.write(request.addresses())
+
+    async with driving(slow, asked.device) as (_, driver):
+        for _ in range(reads):
+            await driver.read(asked)
+    return times
+
+
+async def test_the_gap_of_a_device_lies_between_an_answer_and_the_next_request() -> None:
+    """Also between two blocks of one read."""
+    times = await paced(two_blocks(gap="50ms"), 2)
+    assert all(after[0] - before[1] >= 0.049 for before, after in itertools.pairwise(times))
+
+
+async def test_a_device_gets_no_more_requests_in_a_second_than_it_bears() -> None:
+    """Counted from request to request."""
+    times = await paced(two_blocks(requests_per_s=20), 2)
+    assert all(after[0] - before[0] >= 0.049 for before, after in itertools.pairwise(times))
+
+
+async def test_a_line_never_has_a_second_connection() -> None:
+    """Many devices bear only one: the old one is closed before the new one is opened."""
+    target = poll(two_blocks())
+    async with driving(honest, target.device) as (served, driver):
+        for _ in range(5):
+            await driver.connect()
+            await driver.read(target)
+            assert sum(not writer.is_closing() for writer in served.writers) == 1

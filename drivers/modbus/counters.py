@@ -1,0 +1,93 @@
+"""The turns of a line's counters, kept over restarts in a small file of the gateway's state folder.
+
+Written when a counter has begun again, and whenever one has moved on by a sixteenth of its range: a few times a year. A
+file that is missing or damaged means that nothing is known; it is never an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from drivers.modbus.factors import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from config.model import Device
+    from drivers.modbus.settings import ModbusPoint
+
+_STEP = 1 / 16
+
+
+class CounterFile(MutableMapping[str, Turns]):
+    """Turns by `device/point`. `ranges` says where each counter begins again."""
+
+    def __init__(self, path: Path, ranges: dict[str, float]) -> None:
+        self._path = path
+        self._ranges = ranges
+        self._found: dict[str, Turns] | None = None
+        self._written: dict[str, Turns] = {}
+
+    @property
+    def _kept(self) -> dict[str, Turns]:
+        """Read when it is first needed: a driver opens nothing while it is built."""
+        if self._found is None:
+            self._found = _read(self._path) if self._ranges else {}
+            self._written = dict(self._found)
+        return self._found
+
+    def __getitem__(self, name: str) -> Turns:
+        return self._kept[name]
+
+    def __setitem__(self, name: str, turns: Turns) -> None:
+        self._kept[name] = turns
+        written = self._written.get(name)
+        if written is None or written._replace(last=turns.last) != turns or self._moved(name, written, turns):
+            self._write()
+
+    def __delitem__(self, name: str) -> None:
+        del self._kept[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def _moved(self, name: str, written: Turns, now: Turns) -> bool:
+        return abs((now.last or 0.0) - (written.last or 0.0)) >= _STEP * self._ranges.get(name, 0.0)
+
+    def _write(self) -> None:
+        """As a whole or not at all. A disk that does not take it changes nothing of what is read."""
+        self._written = dict(self._kept)
+        fresh = self._path.with_suffix(".new")
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with fresh.open("w", encoding="utf-8") as file:
+                json.dump(self._kept, file)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+
+
+def rollovers(devices: Iterable[Device]) -> dict[str, float]:
+    """Where each counter of these devices begins again, by `device/point`."""
+    return {
+        f"{device.id}/{point.id}": rollover
+        for device in devices
+        for point in device.points
+        if (rollover := cast("ModbusPoint", point.spec).rollover) is not None
+    }
+
+
+def _read(path: Path) -> dict[str, Turns]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Turns(int(count), float(last), float(offset)) for name, (count, last, offset) in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
