@@ -171,11 +171,13 @@ class Gathering:
     def _of_pack(self, name: str, block: Block) -> Iterator[_Row]:
         pack = self._packs.get(name)
         lacking: dict[str, str] = {}
+        bound = False
         for key, below in pack.rows.items() if pack else ():
             if key in block.spec.omit:
                 continue
             row = _overridden(key, below, name, block)
             found = [self._single(each, block) for each in self._numbered(row)]
+            bound = bound or bool(found)
             yield from (each for each in found if each.key not in block.spec.omit)
             if not found and not self._unsure:
                 self._lack(row, block, lacking)
@@ -184,6 +186,9 @@ class Gathering:
             message = f"{name} needs points that {self._owner.device} has not: {what}"
             hint = f"add them, or write omit: [{', '.join(lacking)}]"
             self._report.refuse(block.source, ("pack",), message, hint)
+        elif pack and not bound and not self._unsure and block.told is None:
+            message = f"{name} watches nothing that {self._owner.device} has"
+            self._report.refuse(block.source, ("pack",), message, "remove it, or name the points as the pack does")
 
     def _single(self, row: _Row, block: Block) -> _Row:
         """One pump's, or zone's, alarm with what is overridden for it alone."""

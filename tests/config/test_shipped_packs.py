@@ -1,0 +1,141 @@
+"""The alarm packs that ship with the product: complete, in both languages, each limit with its basis, each alarm tried."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agent import rehearsal
+from config import yaml12
+from config.folder import SHIPPED_PACKS, shipped_packs
+from config.load import load
+from config.model import COLOURS, Limit
+from config.systems import SYSTEMS
+from drivers.registry import protocols
+
+if TYPE_CHECKING:
+    from config.model import Alarm, Config
+
+CASES = Path(__file__).parents[1] / "cases" / "packs"
+HAN = re.compile(r"[\u4e00-\u9fff]")
+PACKS = shipped_packs()
+LATCHING = {
+    "boiler": {"water-very-low", "water-very-high", "pressure-lock", "steam-pressure", "gas-leak"},
+    "env": {"ammonia", "hydrogen-sulphide"},
+    "fire.water": {"tank-low"},
+    "hazchem": {
+        "gas-very-high-1",
+        *(f"{gas}-1" for gas in ("combustible", "carbon-monoxide", "hydrogen-sulphide", "ammonia", "chlorine")),
+        "hydrogen-peroxide-1",
+    },
+    "kitchen": {"gas-leak"},
+    "lift": {"trapped"},
+    "pv": {"pressure"},
+    "sec": {"panic-1", "infant", "zone-1", "fence-1", "forced-1"},
+    "water": {"tank-very-high", "tank-very-low", "sump"},
+}
+"""Entrapment, over-pressure, extreme water level, gas level 2 and what the guards answer to."""
+
+
+def hospital(pack: str, folder: Path) -> Config:
+    """A device that has every point of the pack."""
+    shutil.copytree(CASES / "base", folder, dirs_exist_ok=True)
+    return load(Path(shutil.copytree(CASES / pack, folder, dirs_exist_ok=True)), protocols())
+
+
+def alarms(pack: str, folder: Path) -> tuple[Alarm, ...]:
+    (device,) = hospital(pack, folder).devices
+    return device.alarms
+
+
+def written(pack: str) -> dict[str, dict[str, Any]]:
+    data, flaws = yaml12.load((SHIPPED_PACKS / f"{pack}.yaml").read_text(encoding="utf-8"))
+    assert not flaws
+    rows: dict[str, dict[str, Any]] = data["alarms"]
+    return rows
+
+
+def test_every_system_has_a_pack() -> None:
+    """One named as the system, and for some more that go with it."""
+    assert set(SYSTEMS) <= set(PACKS)
+    assert {pack for pack in PACKS if pack not in SYSTEMS} == {
+        *(f"cold.{content}" for content in ("vaccine", "blood", "platelet", "plasma")),
+        "hvac.rm.negative",
+        "hvac.rm.positive",
+    }
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_9_and_13_each_pack_has_a_rule_test_that_holds(pack: str, tmp_path: Path) -> None:
+    """Every alarm of the pack is raised in it, at the value and after the delay that is written down there."""
+    config = hospital(pack, tmp_path)
+    tests = rehearsal.read(tmp_path / "rule-tests", config)
+    outcomes = [rehearsal.rehearse(test, config) for test in tests]
+    assert [outcome for outcome in outcomes if not outcome.is_well] == []
+    raised = {
+        expected.alarm
+        for test in tests
+        for moment in test.moments
+        for expected in moment.expected
+        if expected.action == "raise"
+    }
+    assert raised == {alarm.id for device in config.devices for alarm in device.alarms}
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_each_alarm_says_what_and_what_to_do_and_why(pack: str, tmp_path: Path) -> None:
+    """Text and advice in both languages, no two alike on one point, and a basis."""
+    found = alarms(pack, tmp_path)
+    for text in (text for alarm in found for text in (alarm.text, alarm.advice)):
+        assert HAN.search(text.zh)
+        assert text.en
+        assert not HAN.search(text.en)
+        assert "{" not in text.zh + text.en
+    assert len({(alarm.point, alarm.text) for alarm in found}) == len(found)
+    assert all(alarm.basis is not None for alarm in found)
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_limits_have_a_unit_a_deadband_and_levels_in_order(pack: str, tmp_path: Path) -> None:
+    """A limit without its unit could be bound to a point in another; HH is at least as grave as H."""
+    rank = {colour: n for n, colour in enumerate(COLOURS)}
+    for key, row in written(pack).items():
+        if "limit" in row:
+            assert "unit" in row, key
+            assert "deadband" in row, key
+    for alarm in alarms(pack, tmp_path):
+        if isinstance(alarm.condition, Limit):
+            colours = {level.name: rank[level.colour] for level in alarm.condition.levels}
+            assert colours.get("HH", 0) <= colours.get("H", 9)
+            assert colours.get("LL", 0) <= colours.get("L", 9)
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_life_safety_is_red_and_quick(pack: str, tmp_path: Path) -> None:
+    """Never shelved, and no on-delay that would hide it for more than five seconds."""
+    for alarm in alarms(pack, tmp_path):
+        if alarm.life_safety:
+            assert (set(alarm.colours), alarm.shelvable) == ({"red"}, False)
+            assert alarm.on_delay_s <= 5
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_what_has_to_be_reset_by_a_person_is_latching(pack: str, tmp_path: Path) -> None:
+    """And nothing else is."""
+    assert {alarm.key for alarm in alarms(pack, tmp_path) if alarm.latching} == LATCHING.get(pack, set())
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_red_limits_of_the_site_wait_for_a_name(pack: str, tmp_path: Path) -> None:
+    """Without the confirmation of the case, every alarm that depends on the site does not run."""
+    device = hospital(pack, tmp_path / "confirmed").devices[0]
+    expected = {alarm.id for alarm in device.alarms if alarm.depends_on}
+    file = tmp_path / "confirmed" / "devices" / "device.yaml"
+    file.write_text(re.sub(r", confirmed_by: \{[^}]*\}", "", file.read_text(encoding="utf-8")), encoding="utf-8")
+    unconfirmed = load(tmp_path / "confirmed", protocols()).devices[0]
+    assert {alarm.id for alarm in unconfirmed.unconfirmed} == expected
+    assert {alarm.id for alarm in unconfirmed.alarms} == {alarm.id for alarm in device.alarms} - expected
