@@ -143,7 +143,10 @@ class Gathering:
             return False
         place = first.problem((), "")
         message = f"{made.id} is an alarm already, by {place.file}:{place.line}"
-        self._report.refuse(row.source, (), message, "write another key, or leave one of the two out", at_key=True)
+        hint = "write another key, or leave one of the two out"
+        if isinstance(first, PackRow):
+            hint = "write another key, or change the pack's alarm under override"
+        self._report.refuse(row.source, (), message, hint, at_key=True)
         return True
 
     # --- which rows there are -------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ LIFE_SAFETY = {
     "or/or-1/o2_p#oxygen-low",
     "or/or-1/o2_p#oxygen-high",
     "or/or-1/air_p#air-low",
+    "or/or-1/air_p#air-high",
     "or/or-1/vac_p#vacuum-low",
 }
 

@@ -1,4 +1,4 @@
-"""The alarm packs that ship with the product: complete, in both languages, each limit with its basis, each alarm tried."""
+"""The alarm packs that ship: complete, in both languages, with a basis for each limit, and each alarm tried."""
 
 from __future__ import annotations
 

@@ -64,11 +64,11 @@ def test_another_moment_level_or_colour_is_not_what_was_expected(hospital: Confi
 
 
 def test_a_value_stands_and_is_asked_for_again(hospital: Config, tmp_path: Path) -> None:
-    """An hour of formaldehyde is one line of the test; its device goes on answering meanwhile."""
+    """A quarter of an hour is one line of the test; the device goes on answering meanwhile."""
     steps = """
-    0s: {set: {or-1/hcho: 0.1}}
-    59min: {}
-    1h: {expect: {or/or-1/hcho#formaldehyde: raise H yellow}}
+    0s: {set: {or-1/rh: 65}}
+    14min: {}
+    15min: {expect: {or/or-1/rh#humidity: raise H yellow}}
     2h: {}
 """
     assert played(hospital, tmp_path, steps).is_well
