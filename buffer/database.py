@@ -148,7 +148,9 @@ def connect(
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that can only read. It never checkpoints, and while it is open no other one does so on closing."""
-    connection = sqlite3.connect(f"{uri(path)}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None)
+    connection = sqlite3.connect(
+        f"{uri(path)}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+    )
     # SQLite opens the file, and takes the lock that keeps others from being the last, only when it is first asked.
     try:
         connection.execute("SELECT count(*) FROM meta").fetchone()
@@ -156,6 +158,12 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def file_of(path: Path) -> tuple[int, int]:
+    """What tells two files apart that had one name, one after the other. Raises `OSError`."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def uri(path: Path) -> str:

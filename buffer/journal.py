@@ -26,8 +26,9 @@ import asyncio
 import secrets
 import sqlite3
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -42,7 +43,7 @@ from buffer.regain import Handover
 from buffer.writer import Work, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from buffer.epoch import Begin
@@ -137,6 +138,7 @@ class Journal:
         # A long look back must not hold up what is being sent.
         self._historians = ThreadPoolExecutor(1, thread_name_prefix="journal-history")
         self._reader: Reader | None = None
+        self._may_open = Lock()
         self._reader_of = self._generation = 0
         self._copies: set[asyncio.Future[bool]] = set()
         self._closing = False
@@ -348,7 +350,7 @@ class Journal:
         try:
             await self._opened
             with suppress(JournalUnavailable):  # Then it is tried again with every question.
-                await self._loop.run_in_executor(self._readers, self._connect_reader)
+                await self._loop.run_in_executor(self._readers, self._first_reader)
         except BaseException:
             self._writer.stop()
             self._writer.join()
@@ -418,21 +420,32 @@ class Journal:
 
     # In the reader's thread.
 
-    def _read(self, lane: Lane, after: int, before: int, limit: int) -> list[Record]:
-        if self._reader is None or self._reader_of != self._generation:
-            self._connect_reader()
-        assert self._reader is not None, "connected above"
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Raises `JournalUnavailable` while the file is opened anew."""
+        if not self._may_open.acquire(blocking=False):
+            raise JournalUnavailable("the journal is being opened", "try again")
         try:
-            return self._reader.read(lane, after, before, limit)
-        except JournalUnavailable:
-            if not self._away:
-                self._writer.put_job(lambda store, _: store.probe(lane, after))
-            raise
+            yield
+        finally:
+            self._may_open.release()
+
+    def _read(self, lane: Lane, after: int, before: int, limit: int) -> list[Record]:
+        with self._reading():
+            if self._reader is None or self._reader_of != self._generation:
+                self._connect_reader()
+            assert self._reader is not None, "connected above"
+            try:
+                return self._reader.read(lane, after, before, limit)
+            except JournalUnavailable:
+                if not self._away:
+                    self._writer.put_job(lambda store, _: store.probe(lane, after))
+                raise
 
     def _read_history(self, stream: str, from_ms: int, to_ms: int, place: Place) -> tuple[list[Record], Place | None]:
         try:
-            # A connection for each question: they are rare, and none is left open when the file is replaced.
-            with closing(Reader(self._opening.path, self._on_damaged)) as reader:
+            # A connection for each question: they are rare.
+            with self._reading(), closing(Reader(self._opening.path, self._on_damaged)) as reader:
                 try:
                     return reader.history(stream, from_ms, to_ms, place)
                 except JournalUnavailable:
@@ -441,6 +454,10 @@ class Journal:
                     raise
         except sqlite3.Error as error:
             raise unavailable(stream, error) from error
+
+    def _first_reader(self) -> None:
+        with self._reading():
+            self._connect_reader()
 
     def _connect_reader(self) -> None:
         self._close_reader()
@@ -451,9 +468,9 @@ class Journal:
             raise unavailable("the journal", error) from error
 
     def _close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
 
     def _on_damaged(self, chunk: Damaged) -> None:
         self._writer.put_job(lambda _, retention: retention.mend(*chunk))
@@ -472,6 +489,12 @@ class Journal:
 
     def lost(self, error: JournalError) -> None:
         self._in_loop(self._fall_back, str(error))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._may_open:
+            self._close_reader()
+            yield
 
     def hand_over(self, written: Mapping[str, int], last: bool) -> Handover:
         return self._ask(lambda: self._hand_over(written, last=last))

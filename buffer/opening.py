@@ -29,6 +29,7 @@ from buffer.database import (
     connect,
     connect_reader,
     damaged,
+    file_of,
     primary,
     unusable,
     uri,
@@ -44,6 +45,7 @@ from buffer.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from buffer.database import FolderLock
@@ -87,6 +89,8 @@ class Opening:
     """How often damage showed lately that the quick check had not found."""
     _reason: str = field(default="", init=False)
     _is_start: bool = field(default=True, init=False)
+    _file: tuple[int, int] | None = field(default=None, init=False)
+    """The one that was open last."""
 
     def first(self, renew: str = "") -> Store:
         """At the start of a process. Raises `JournalUnusable`, and `JournalUnavailable` where the disk does not answer.
@@ -111,12 +115,19 @@ class Opening:
         self._went_well()
         return store
 
-    def again(self, live: Ledger, hand_over: Callable[[Mapping[str, int], bool], Handover]) -> tuple[Store, Stored]:
+    def again(
+        self,
+        live: Ledger,
+        hand_over: Callable[[Mapping[str, int], bool], Handover],
+        alone: Callable[[], AbstractContextManager[None]],
+    ) -> tuple[Store, Stored]:
         """After the disk was away, and as often as it takes; gives what is to be published of the new epoch.
 
-        Raises `JournalError`, `sqlite3.Error` and `OSError`; then it is away still.
+        It is opened `alone`, because handles of one process share what they know: that it can only be read, or what was
+        in a log that has gone. Raises `JournalError`, `sqlite3.Error` and `OSError`; then it is away still.
         """
-        store = self._open()
+        with alone():
+            store = self._open()
         try:
             if self._is_start:
                 live.take_over(store.ledger)
@@ -149,6 +160,7 @@ class Opening:
     def _went_well(self) -> None:
         self._is_start = False
         self._reason = ""
+        self._file = file_of(self.path)
         self.lock.found = OPEN
         self.lock.note(OPEN)
 
@@ -214,6 +226,9 @@ class Opening:
         if not self.path.exists() or not self.path.stat().st_size:
             self._note(epoch.FILE_MISSING)
             remove(self.path)
+        elif self._file is not None and self._file != file_of(self.path):
+            self._note(epoch.FILE_MISSING)
+            remove(self.path, but_file=True)  # The log is that of the other file.
         elif self.lock.found == OPEN and not log.exists():
             self._note(epoch.LOG_MISSING)
         elif self.lock.found == CLOSED and log.exists() and log.stat().st_size and not self._fits():

@@ -319,8 +319,8 @@ def forget_old(path: Path) -> None:
         remove(old)
 
 
-def remove(path: Path) -> None:
-    for suffix in ("", LOG_SUFFIX, SHARED_SUFFIX):
+def remove(path: Path, *, but_file: bool = False) -> None:
+    for suffix in ("", LOG_SUFFIX, SHARED_SUFFIX)[but_file:]:
         beside(path, suffix).unlink(missing_ok=True)
 
 

@@ -7,6 +7,7 @@ not. Trimming is `buffer.retention`'s, on the same connection.
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from buffer.chunk import Chunk, Packer, Unpacker, by_stream
-from buffer.database import RENEW, connect_reader, transaction
+from buffer.database import RENEW, connect_reader, file_of, transaction
 from buffer.epoch import FIRST, RENEWED, Begun, Previous, nothing
 from buffer.errors import JournalDamaged
 from buffer.ledger import Kept, Lane, Ledger, Loss, Mark, Span
@@ -70,6 +71,7 @@ class Store:
         self._new_epoch = new_epoch
         self._begin = begin
         self._path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
+        self._file = file_of(self._path)
         self._packer = Packer()
         self._guard: sqlite3.Connection | None = None
         self._epoch_id = 0
@@ -194,7 +196,9 @@ class Store:
         self.connection.close()
 
     def sizes(self) -> tuple[int, int]:
-        """Bytes of the file and of the write-ahead log. Raises `OSError` where somebody has deleted them."""
+        """Bytes of the file and of the write-ahead log. Raises `OSError` where they are deleted or replaced."""
+        if file_of(self._path) != self._file:
+            raise FileNotFoundError(errno.ENOENT, "another file lies in its place", str(self._path))
         return self._path.stat().st_size, self._path.with_name(self._path.name + "-wal").stat().st_size
 
     def oldest_ms(self) -> dict[str, int]:

@@ -29,6 +29,7 @@ from buffer.retention import Retention
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from buffer.ledger import Ledger
@@ -93,6 +94,9 @@ class Owner(Protocol):
 
     def lost(self, error: JournalError) -> None:
         """The disk is away: the owner is to `overtake`. May be said again."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """While this lasts nobody else in the process has the file open."""
 
     def hand_over(self, written: Mapping[str, int], last: bool) -> Handover:
         """See `buffer.regain`."""
@@ -260,7 +264,7 @@ class Writer:
                     return None
 
     def _take_back(self) -> Store:
-        store, begun = self._opening.again(self._owner.ledger, self._owner.hand_over)
+        store, begun = self._opening.again(self._owner.ledger, self._owner.hand_over, self._owner.alone)
         if not self._owner.regained(store, begun):
             store.abandon()
             raise Overtaken("it takes too long")
