@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from config.conditions import condition, gate, unit
-from config.model import Alarm, Basis, Evidence, Text
+from config.model import COLOURS, Alarm, Basis, Evidence, Limit, Text, colours_of
 from config.texts import named, text_of
 
 if TYPE_CHECKING:
     from config.files import AlarmSpec
     from config.layers import Source
-    from config.model import Place, Point
+    from config.model import Colour, Condition, Place, Point
     from config.validate import Report
 
 
@@ -32,8 +32,11 @@ class Owner:
 
 def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point | None, source: Source, report: Report) -> Alarm:
     """The alarm; with a problem in `report` for each thing that is wrong with it. No point: it is about the device."""
-    if spec.life_safety and spec.shelvable:
-        report.refuse(source, ("shelvable",), "a life-safety alarm is never shelved", "leave shelvable out")
+    judged = condition(spec, owner.device, point, source, report)
+    judged = _one_step_up(judged) if owner.place.risk == "red" else judged
+    never = _never_hidden(spec, owner, judged)
+    if never and spec.shelvable:
+        report.refuse(source, ("shelvable",), f"{never} is never shelved", "leave shelvable out")
     if "stale_after" in spec.model_fields_set and spec.on_bad == "hold":
         report.refuse(
             source, ("stale_after",), "nothing happens then", "write on_bad: fail_safe beside it, or remove it"
@@ -46,7 +49,7 @@ def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point | None, source: 
         device=owner.device,
         system=owner.system,
         point=point.id if point else "",
-        condition=condition(spec, owner.device, point, source, report),
+        condition=judged,
         text=_filled(text_of(spec.text, default), owner, subject),
         advice=_filled(text_of(spec.advice, Text("", "")), owner, subject),
         unit=unit(spec, point),
@@ -57,7 +60,7 @@ def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point | None, source: 
         life_safety=spec.life_safety,
         ack_required=spec.ack,
         latching=spec.latching,
-        shelvable=not spec.life_safety if spec.shelvable is None else spec.shelvable,
+        shelvable=not never if spec.shelvable is None else spec.shelvable,
         fail_safe=spec.on_bad == "fail_safe",
         stale_after_s=spec.stale_after,
         realarm_s=spec.realarm_after,
@@ -65,6 +68,28 @@ def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point | None, source: 
         basis=Basis(spec.basis.source, spec.basis.status) if spec.basis else None,
         depends_on=named(spec.depends_on, "") if spec.depends_on else None,
     )
+
+
+def _never_hidden(spec: AlarmSpec, owner: Owner, judged: Condition) -> str:
+    """What it is that forbids hiding this alarm, or nothing."""
+    if spec.life_safety:
+        return "a life-safety alarm"
+    if owner.system == "fire":
+        return "an alarm of the fire system"
+    if owner.system.startswith("medgas.") and "red" in colours_of(judged):
+        return "a red alarm of the medical gas supply"
+    return ""
+
+
+def _one_step_up(judged: Condition) -> Condition:
+    """In a space of the red risk grade everything is one colour worse; red stays red."""
+    if isinstance(judged, Limit):
+        return replace(judged, levels=tuple(replace(level, colour=_worse(level.colour)) for level in judged.levels))
+    return replace(judged, colour=_worse(judged.colour))
+
+
+def _worse(colour: Colour) -> Colour:
+    return COLOURS[max(0, COLOURS.index(colour) - 1)]
 
 
 def _filled(text: Text, owner: Owner, point: Text) -> Text:

@@ -36,6 +36,7 @@ from config.fields import (
     Unit,
 )
 from config.model import Colour, LevelName, PointType, Stream  # noqa: TC001 (pydantic reads these at run time)
+from config.response_files import MaintenanceSpec, PlatformVerb, ResponseSpec  # noqa: TC001 (pydantic reads these at run time)
 
 __all__ = [
     "AddressSpec",
@@ -322,6 +323,9 @@ class GatewaySpec(Spec):
     journal: JournalSpec = JournalSpec()
     poll: PollSpec = PollSpec()
     uplinks: dict[Id, UplinkSpec] = Field(default_factory=dict)
+    response: dict[Colour, ResponseSpec] = Field(default_factory=dict)
+    platform_commands: list[PlatformVerb] = Field(default_factory=list)
+    maintenance: dict[Id, MaintenanceSpec] = Field(default_factory=dict)
 
 
 class LinesFile(Spec):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from config.files import GatewaySpec
 from config.layers import Layer, Source
 from config.model import Home, Journal
+from config.responses import read_responses, read_windows
 from config.uplinks import read_uplinks
 from config.validate import validate
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from config.document import Document
     from config.files import JournalSpec, PollSpec
-    from config.model import Uplink
+    from config.model import Colour, MaintenanceWindow, Response, Uplink
     from config.validate import Report
 
 SOCKET_PATH_BYTES_MAX = 107
@@ -36,6 +37,9 @@ class Gateway:
     control_socket: Path
     home: Home
     uplinks: tuple[Uplink, ...]
+    response: Mapping[Colour, Response]
+    maintenance: tuple[MaintenanceWindow, ...]
+    source: Source
 
 
 def read_gateway(document: Document, root: Path, report: Report) -> Gateway | None:
@@ -51,7 +55,9 @@ def read_gateway(document: Document, root: Path, report: Report) -> Gateway | No
         report.refuse(source, ("control_socket",), message, "write a shorter absolute path")
     uplinks = read_uplinks(spec, source, root, report)
     home = Home(f"{spec.site}-{spec.gateway}", root.absolute(), _absolute(root, spec.state))
-    return Gateway(spec, _journal(spec.journal, root), control_socket, home, uplinks)
+    response = read_responses(spec.response, source, report)
+    windows = read_windows(spec.maintenance)
+    return Gateway(spec, _journal(spec.journal, root), control_socket, home, uplinks, response, windows, source)
 
 
 def poll_intervals(spec: PollSpec, below: Mapping[str, float]) -> dict[str, float]:

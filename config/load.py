@@ -16,6 +16,7 @@ from config.gateway import POLL_S, poll_intervals, read_gateway
 from config.lines import read_lines
 from config.model import Config
 from config.packs import Packs
+from config.responses import check_windows
 from config.selectors import Rules
 from config.texts import named
 from config.validate import Report
@@ -68,6 +69,8 @@ def _config(folder: Folder, protocols: Mapping[str, Protocol], report: Report) -
     packs, rules = Packs(folder, report), Rules.read(folder.read_all("alarms").values(), report)
     around = Surroundings(lines, catalog, packs, rules, poll_s, report, lines_known=lines_file is not None)
     devices = _devices(files, around, report)
+    if gateway is not None and not report.problems:
+        check_windows(gateway.maintenance, devices, gateway.source, report)
     return _assembled(gateway, lines, devices, folder, report) if gateway else None
 
 
@@ -111,5 +114,8 @@ def _assembled(
         journal=gateway.journal,
         uplinks=gateway.uplinks,
         lines=tuple(line for line in built if line is not None),
+        response=gateway.response,
+        maintenance=gateway.maintenance,
+        platform_commands=frozenset(gateway.spec.platform_commands),
         warnings=tuple(sorted(set(report.warnings))),
     )

@@ -254,6 +254,13 @@ class Evidence:
     post_s: float = 60.0
 
 
+def colours_of(condition: Condition) -> tuple[Colour, ...]:
+    """Every colour that it can give an alarm."""
+    if isinstance(condition, Limit):
+        return tuple(level.colour for level in condition.levels)
+    return (condition.colour,)
+
+
 @dataclass(frozen=True, slots=True)
 class Basis:
     """Where a limit comes from. `verified`: read in the source itself; `secondary`: as others quote it; `unverified`:
@@ -301,9 +308,7 @@ class Alarm:
     @property
     def colours(self) -> tuple[Colour, ...]:
         """Every colour that this alarm can reach."""
-        if isinstance(self.condition, Limit):
-            return tuple(level.colour for level in self.condition.levels)
-        return (self.condition.colour,)
+        return colours_of(self.condition)
 
     @property
     def points(self) -> tuple[tuple[str, str], ...]:
@@ -320,6 +325,50 @@ class Alarm:
     def stream(self) -> Stream:
         """By configuration, never by one event, so all events of one alarm share a stream."""
         return "critical" if self.life_safety or "red" in self.colours else "alarm"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which alarms are meant: those that have one of the values of each trait that is named; at least one is."""
+
+    device: frozenset[str] = frozenset()
+    system: frozenset[str] = frozenset()
+    building: frozenset[str] = frozenset()
+    floor: frozenset[str] = frozenset()
+    space: frozenset[str] = frozenset()
+
+    def named(self) -> list[tuple[str, frozenset[str]]]:
+        """The traits that matter, with their values."""
+        traits = ("device", "system", "building", "floor", "space")
+        return [(trait, getattr(self, trait)) for trait in traits if getattr(self, trait)]
+
+    def means(self, alarm: Alarm) -> bool:
+        return all(self.trait(alarm, trait) in wanted for trait, wanted in self.named())
+
+    @staticmethod
+    def trait(alarm: Alarm, trait: str) -> str:
+        """The alarm's own value of it."""
+        value: str = getattr(alarm if trait in ("device", "system") else alarm.place, trait)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceWindow:
+    """Maintenance that comes again and again, at `start_minute` of the local day, for `duration_s`.
+
+    It comes on `weekdays` (0 is Monday) in the `weeks` of a month, or on `days` of the month; empty is every one. What
+    is meant is hidden by design, or with `is_test` marked as a test only, as what must never be hidden always is.
+    """
+
+    id: str
+    scope: Scope
+    start_minute: int
+    duration_s: float
+    reason: str
+    weekdays: frozenset[int] = frozenset()
+    weeks: frozenset[int] = frozenset()
+    days: frozenset[int] = frozenset()
+    is_test: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -472,6 +521,8 @@ class Config:
     uplinks: tuple[Uplink, ...]
     lines: tuple[Line, ...]
     response: Mapping[Colour, Response] = field(default_factory=lambda: RESPONSE)
+    maintenance: tuple[MaintenanceWindow, ...] = ()
+    platform_commands: frozenset[str] = frozenset()
     warnings: tuple[Problem, ...] = ()
 
     @property
