@@ -108,7 +108,7 @@ def test_a_device_that_stays_silent_is_offline(tmp_path: Path) -> None:
     steps = """
     0s: {set: {or-1/o2_p: 400, or-1/dp: 10, or-1/t: 22}}
     500ms: {silent: or-1}
-    10s: {expect: {or/or-1#lost: raise orange}}
+    10s: {expect: {or/or-1#lost: raise red}}
     1min: {set: {or-1/o2_p: 400}, expect: {or/or-1#lost: clear}}
 """
     assert played(load(folder, protocols()), tmp_path, steps).is_well
