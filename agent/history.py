@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.envelope import segment
-from agent.events import ALARM_TRANSITION, Action, AlarmState, Names, QualityName, Value, rfc3339
+from agent.events import ALARM_TRANSITION, Action, AlarmState, Evidence, Names, QualityName, Value, rfc3339
 from agent.status import GapView, HistoryRow, TransitionView
 from config.model import Colour
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from buffer.record import Record
     from config.model import Point
@@ -238,6 +238,7 @@ class _Transition(msgspec.Struct):
     ts_decided: str
     text: Names
     ack: _By
+    evidence: Evidence | None = None
 
 
 class _Envelope(msgspec.Struct):
@@ -277,6 +278,38 @@ def transitions(records: Iterable[Record], alarm_id: str | None) -> list[Transit
                     comment=body.ack.comment,
                     text=body.text,
                     test=event.test,
+                    evidence=body.evidence,
                 )
             )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """From when to when which points belong to an occurrence, epoch seconds."""
+
+    begin_s: float
+    end_s: float
+    points: tuple[str, ...]
+
+
+def occurrence(rows: Sequence[TransitionView], occurrence_id: str | None) -> list[TransitionView]:
+    """Those of one occurrence, the last one where none is named; oldest first."""
+    wanted = occurrence_id or (rows[-1].occurrence_id if rows else "")
+    return [row for row in rows if row.occurrence_id == wanted]
+
+
+def around(rows: Iterable[TransitionView]) -> list[Around]:
+    """The times that transitions refer to; those that overlap are one."""
+    found: list[Around] = []
+    for row in rows:
+        if row.evidence is None or not row.evidence.ref:
+            continue
+        at_s = datetime.fromisoformat(row.time).timestamp()
+        begin_s, end_s = at_s - row.evidence.pre_s, at_s + row.evidence.post_s
+        points = tuple(row.evidence.ref.split(","))
+        if found and found[-1].end_s >= begin_s and found[-1].points == points:
+            found[-1] = Around(found[-1].begin_s, max(end_s, found[-1].end_s), points)
+        else:
+            found.append(Around(begin_s, end_s, points))
     return found

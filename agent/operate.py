@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from agent.pipeline import Pipeline
     from agent.poll import LineWorker
     from agent.rules import Rules
-    from agent.status import AlarmView, HistoryView, TransitionView
+    from agent.status import AlarmView, HistoryView, OccurrenceView, TransitionView
     from agent.uplink.uplink import Uplink
     from buffer.journal import Journal
     from buffer.record import Record
@@ -91,7 +91,7 @@ class OperatorDesk:
         self._started = clock.wall()
         self._rates = Rates()
         self._board = board
-        self._past = Past(journal, clock)
+        self._past = Past(journal, clock, [point for device in config.devices for point in device.points])
 
     # --- the present ----------------------------------------------------------------------------------------------
 
@@ -228,6 +228,13 @@ class OperatorDesk:
         found = await self._past.of_alarms(alarm_id, from_s, to_s)
         if alarm_id is not None and not found:  # One that is configured no longer may still have a past.
             _find(alarm_id, list(self._rules.runs), "alarm")
+        return found
+
+    async def occurrence(self, alarm_id: str, occurrence_id: str | None) -> OccurrenceView:
+        found = await self._past.of_occurrence(alarm_id, occurrence_id)
+        if found is None:
+            _find(alarm_id, list(self._rules.runs), "alarm")
+            raise Refusal(f"nothing of {occurrence_id or alarm_id} is kept", "see wardgate alarms history")
         return found
 
     async def backup(self, path: str) -> None:

@@ -7,15 +7,27 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from agent.control.desk import Refusal
-from agent.history import BEGUN_S_MAX, Gaps, Ordered, Thinner, hold_s, plain, samples, transitions
-from agent.status import HistoryView
+from agent.events import rfc3339
+from agent.history import (
+    BEGUN_S_MAX,
+    Gaps,
+    Ordered,
+    Thinner,
+    around,
+    hold_s,
+    occurrence,
+    plain,
+    samples,
+    transitions,
+)
+from agent.status import EvidenceView, HistoryView, OccurrenceView, SampleView
 from buffer.errors import JournalUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from agent.clock import Clock
-    from agent.history import Reading
+    from agent.history import Around, Reading
     from agent.status import GapView, HistoryRow, TransitionView
     from buffer.journal import Journal
     from buffer.record import Record
@@ -25,6 +37,18 @@ ROWS_MAX = 20_000
 ANSWER_S_MAX = 12.0
 """Less than a client waits for an answer."""
 
+DAY_S = 86_400.0
+LOOK_BACK_S = (DAY_S, 30 * DAY_S, 1e9)
+"""An alarm's last occurrence is mostly a recent one."""
+
+SPANS_MAX = 9
+"""Of an occurrence that came and went many times, the first span and so many of the last are shown."""
+
+SECOND_S = 1.0
+MILLISECOND_S = 0.001
+SETTLED_S = 2.0
+"""After that what was read is stored, with the usual telemetry window."""
+
 ALARM_STREAMS = ("critical", "alarm")
 
 T = TypeVar("T")
@@ -33,9 +57,10 @@ T = TypeVar("T")
 class Past:
     """Every method raises `Refusal` where the answer would be too much, or the journal cannot be read now."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: Journal, clock: Clock, points: Iterable[Point]) -> None:
         self._journal = journal
         self._clock = clock
+        self._units = {f"{point.device}/{point.id}": point.unit for point in points}
 
     async def of_point(self, point: Point, from_s: float, to_s: float, every_s: float | None) -> HistoryView:
         """What it was between two moments, epoch seconds."""
@@ -60,6 +85,35 @@ class Past:
                 rows += found
                 bounded(rows)
         return sorted(rows, key=lambda row: row.time)
+
+    async def of_occurrence(self, alarm_id: str, occurrence_id: str | None) -> OccurrenceView | None:
+        """One occurrence of an alarm, the last one where none is named, with its evidence; None where none is kept."""
+        rows: list[TransitionView] = []
+        now_s = self._clock.wall()
+        for back_s in LOOK_BACK_S:
+            rows = occurrence(await self.of_alarms(alarm_id, now_s - back_s, now_s + SECOND_S), occurrence_id)
+            if rows and rows[0].n == 1:
+                break
+        if not rows:
+            return None
+        spans = around(rows)
+        chosen = spans[:1] + spans[1:][-SPANS_MAX:]
+        found = [await self._evidence(span, name) for span in chosen for name in span.points]
+        return OccurrenceView(alarm_id=alarm_id, occurrence_id=rows[0].occurrence_id, transitions=rows, evidence=found)
+
+    async def _evidence(self, span: Around, name: str) -> EvidenceView:
+        device, _, point = name.partition("/")
+        rows: list[SampleView] = []
+        async for readings in self.samples(device, point, span.begin_s, span.end_s + MILLISECOND_S):
+            rows += (SampleView(time=rfc3339(each.time_s), value=each.value, q=each.q) for each in readings)
+        return EvidenceView(
+            point=name,
+            unit=self._units.get(name, ""),
+            begin=rfc3339(span.begin_s),
+            end=rfc3339(span.end_s),
+            complete=span.end_s + SETTLED_S < self._clock.wall(),
+            samples=rows,
+        )
 
     async def samples(self, device: str, point: str, from_s: float, to_s: float) -> AsyncGenerator[list[Reading], None]:
         """What was stored of a point from one moment on and before another, in the order of time."""

@@ -14,6 +14,7 @@ from agent.events import (
     AlarmState,
     ClockState,
     DeviceCondition,
+    Evidence,
     Names,
     Overlay,
     OverlayInfo,
@@ -171,6 +172,35 @@ class TransitionView(View, frozen=True, kw_only=True):
     comment: str | None
     text: Names
     test: bool
+    evidence: Evidence | None
+
+
+class SampleView(View, frozen=True, kw_only=True):
+    """One value as it was stored."""
+
+    time: str
+    value: Value
+    q: QualityName
+
+
+class EvidenceView(View, frozen=True, kw_only=True):
+    """What one point (`device/point`) was around a beginning or an end; `complete` is false while more is to come."""
+
+    point: str
+    unit: str
+    begin: str
+    end: str
+    complete: bool
+    samples: list[SampleView]
+
+
+class OccurrenceView(View, frozen=True, kw_only=True):
+    """One occurrence of an alarm as far as the journal still has it: what it did, and the samples around that."""
+
+    alarm_id: str
+    occurrence_id: str
+    transitions: list[TransitionView]
+    evidence: list[EvidenceView]
 
 
 class AlarmView(View, frozen=True, kw_only=True):

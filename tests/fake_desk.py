@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Self
 
 from agent.control.desk import Refusal
 from agent.control.server import serve
-from agent.events import Actor, Names
+from agent.events import Actor, Evidence, Names
 from agent.status import (
     AlarmView,
     DeviceView,
+    EvidenceView,
     GapView,
     HealthView,
     HistoryRow,
     HistoryView,
     JournalView,
     LineView,
+    OccurrenceView,
     PointView,
+    SampleView,
     Status,
     StreamView,
     TransitionView,
@@ -182,6 +185,7 @@ def transition(action: Action, state: AlarmState) -> TransitionView:
         comment=None,
         text=one.text,
         test=True,
+        evidence=Evidence(pre_s=60, post_s=60, ref="fire-panel/zone3"),
     )
 
 
@@ -227,6 +231,18 @@ class FakeDesk:
             raise LookupError(f"no alarm '{alarm_id}'; did you mean '{alarm().alarm_id}'?")
         raised, cleared = transition("raise", "UNACK"), transition("clear", "RTNUN")
         return [raised, cleared] if to_s - from_s > 3600 else []
+
+    async def occurrence(self, alarm_id: str, occurrence_id: str | None) -> OccurrenceView:
+        if alarm_id != alarm().alarm_id:
+            raise LookupError(f"no alarm '{alarm_id}'; did you mean '{alarm().alarm_id}'?")
+        if occurrence_id not in (None, alarm().occurrence_id):
+            raise Refusal(f"nothing of {occurrence_id} is kept", "see wardgate alarms history")
+        sample = SampleView(time=NOW, value=True, q="good")
+        around = EvidenceView(point="fire-panel/zone3", unit="1", begin=NOW, end=NOW, complete=False, samples=[sample])
+        transitions = [transition("raise", "UNACK")]
+        return OccurrenceView(
+            alarm_id=alarm_id, occurrence_id=alarm().occurrence_id, transitions=transitions, evidence=[around]
+        )
 
     async def backup(self, path: str) -> None:
         if "nowhere" in path:

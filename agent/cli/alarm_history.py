@@ -1,4 +1,4 @@
-"""`wardgate alarms history`: what alarms did."""
+"""`wardgate alarms history` and `alarms show`: what alarms did, and what their points were around it."""
 
 from datetime import datetime
 from typing import Annotated
@@ -10,7 +10,7 @@ from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Socket, client
 from agent.cli.show import Cell, Row
 from agent.cli.when import HELP, when
 from agent.cli.words import Words
-from agent.status import TransitionView
+from agent.status import EvidenceView, TransitionView
 
 
 def alarm_history(
@@ -31,6 +31,44 @@ def alarm_history(
         show.json(found)
     else:
         transition_table(found, Words(lang))
+
+
+def alarm_show(
+    lang: Lang,
+    alarm: Annotated[str, typer.Argument(metavar="ID", help="The alarm's id, as `wardgate alarms` shows it.")],
+    occurrence: Annotated[
+        str | None,
+        typer.Option(metavar="ID", show_default=False, help="An earlier occurrence, as `--json` names it."),
+    ] = None,
+    config: ConfigDir = ETC,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """The last occurrence of an alarm: what it did, and every value of its points around its beginning and its end."""
+    found = client(config, socket).occurrence(alarm, occurrence)
+    if as_json:
+        show.json(found)
+        return
+    words = Words(lang)
+    transition_table(found.transitions, words)
+    for one in found.evidence:
+        print()
+        evidence_table(one, words)
+
+
+def evidence_table(found: EvidenceView, words: Words) -> None:
+    title = f"{found.point}  {show.local_time(found.begin)} … {show.local_time(found.end)}"
+    if not found.complete:
+        title += f"  ({words('more is to come')})"
+    rows: list[Row] = [
+        [
+            show.local_time_ms(one.time),
+            f"{show.value(one.value)} {show.unit(found.unit)}".rstrip(),
+            Cell(words(one.q), show.STYLES[one.q]),
+        ]
+        for one in found.samples
+    ]
+    show.table([words(word) for word in ("time", "value", "quality")], rows, title=title)
 
 
 def transition_table(found: list[TransitionView], words: Words) -> None:

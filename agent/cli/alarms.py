@@ -57,6 +57,7 @@ def reset(
     _show(client(config, socket).reset(alarm, comment), Words(lang), as_json)
 
 
+app.command("show", epilog="Example: wardgate alarms show pwr.lv/lv-main/u_ab#supply-lost")(alarm_history.alarm_show)
 app.command("history", epilog="Example: wardgate alarms history --from 2h")(alarm_history.alarm_history)
 
 

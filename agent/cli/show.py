@@ -174,3 +174,8 @@ def local_time(rfc3339: str | None) -> str:
         return "—"
     here = moment(rfc3339).astimezone()
     return here.strftime("%H:%M:%S" if here.date() == datetime.now(UTC).astimezone().date() else "%Y-%m-%d %H:%M:%S")
+
+
+def local_time_ms(rfc3339: str) -> str:
+    """The same with milliseconds."""
+    return f"{local_time(rfc3339)}.{moment(rfc3339).microsecond // 1000:03d}"

@@ -87,6 +87,7 @@ CHINESE = {
     "maximum": "最大",
     "mean": "平均",
     "minimum": "最小",
+    "more is to come": "尚未完整",
     "name": "名称",
     "next sequence": "下一序号",
     "next": "下一",

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from agent.status import AlarmView, HistoryView, PointView, Status, TransitionView
+from agent.status import AlarmView, HistoryView, OccurrenceView, PointView, Status, TransitionView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,6 +94,11 @@ class Client:
         """What alarms did between two moments, or one of them."""
         asked = {"from_s": from_s, "to_s": to_s} | ({"alarm_id": alarm_id} if alarm_id is not None else {})
         return self._ask("GET", "/v1/alarms/history?" + urlencode(asked), list[TransitionView])
+
+    def occurrence(self, alarm_id: str, occurrence_id: str | None = None) -> OccurrenceView:
+        """One occurrence of an alarm, the last where none is named, with its evidence."""
+        asked = {"alarm_id": alarm_id} | ({"occurrence_id": occurrence_id} if occurrence_id is not None else {})
+        return self._ask("GET", "/v1/alarms/occurrence?" + urlencode(asked), OccurrenceView)
 
     def backup(self, path: Path) -> None:
         """Have the daemon copy its journal. Waits as long as that takes."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from agent.events import Actor
-    from agent.status import AlarmView, HistoryView, PointView, Status, TransitionView
+    from agent.status import AlarmView, HistoryView, OccurrenceView, PointView, Status, TransitionView
 
 
 class Refusal(Exception):
@@ -54,6 +54,9 @@ class Desk(Protocol):
 
     async def alarm_history(self, alarm_id: str | None, from_s: float, to_s: float) -> list[TransitionView]:
         """What alarms did between two moments, or one of them, the oldest first. Raises as `history`."""
+
+    async def occurrence(self, alarm_id: str, occurrence_id: str | None) -> OccurrenceView:
+        """One occurrence of an alarm, the last where none is named, with its evidence. Raises as `history`."""
 
     async def backup(self, path: str) -> None:
         """Copy the journal to an absolute path, beside everything else. Raises `Refusal`."""

@@ -70,6 +70,11 @@ class AlarmHistoryRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     alarm_id: str | None = None
 
 
+class OccurrenceRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    alarm_id: str
+    occurrence_id: str | None = None
+
+
 class BackupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
 
@@ -165,6 +170,7 @@ def _app(desk: Desk) -> web.Application:
     app.router.add_get("/v1/tail", api.tail)
     app.router.add_get("/v1/history", api.history)
     app.router.add_get("/v1/alarms/history", api.alarm_history)
+    app.router.add_get("/v1/alarms/occurrence", api.occurrence)
     app.router.add_post("/v1/journal/backup", api.backup)
     app.router.add_post("/v1/alarms/acknowledge", api.acknowledge)
     app.router.add_post("/v1/alarms/reset", api.reset)
@@ -202,6 +208,10 @@ class _Api:
     async def alarm_history(self, request: web.Request) -> web.Response:
         asked = msgspec.convert(dict(request.query), AlarmHistoryRequest, strict=False)
         return _json(await self._desk.alarm_history(asked.alarm_id, asked.from_s, asked.to_s))
+
+    async def occurrence(self, request: web.Request) -> web.Response:
+        asked = msgspec.convert(dict(request.query), OccurrenceRequest, strict=False)
+        return _json(await self._desk.occurrence(asked.alarm_id, asked.occurrence_id))
 
     async def backup(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await request.read(), type=BackupRequest)

@@ -43,7 +43,7 @@ def batch(begin_s: float, *values: float | None, every_s: float = 1.0) -> Draft:
 
 async def test_a_point_by_range_and_thinned(journal: Journal) -> None:
     """Rows for the time that was asked for, with their quality, and the gaps between them."""
-    past = Past(journal, ManualClock(NOW))
+    past = Past(journal, ManualClock(NOW), [POINT])
     await journal.append([batch(NOW - 7200, 1.0, 2.0)])
     await journal.append([batch(NOW - 3600, 10.0, 20.0, None), batch(NOW - 60, 30.0, 50.0)])
     seen = await past.of_point(POINT, NOW - 3600, NOW, None)
@@ -66,7 +66,7 @@ async def test_a_point_by_range_and_thinned(journal: Journal) -> None:
 
 async def test_more_than_one_answer_should_hold_is_refused(journal: Journal) -> None:
     """With what to ask for instead; thinned it is welcome."""
-    past = Past(journal, ManualClock(NOW))
+    past = Past(journal, ManualClock(NOW), [POINT])
     await journal.append([batch(NOW - 30_000 + 500 * at, *map(float, range(500))) for at in range(ROWS_MAX // 500 + 1)])
     with pytest.raises(Refusal, match="too much history") as caught:
         await past.of_point(POINT, NOW - 40_000, NOW, None)
@@ -79,13 +79,13 @@ async def test_a_journal_that_cannot_be_read_now_is_said(journal: Journal, tmp_p
     await journal.append([batch(NOW, 1.0)])
     (tmp_path / "journal.db").rename(tmp_path / "elsewhere")
     with pytest.raises(Refusal, match="telemetry"):
-        await Past(journal, ManualClock(NOW)).of_point(POINT, NOW - 60, NOW, None)
+        await Past(journal, ManualClock(NOW), [POINT]).of_point(POINT, NOW - 60, NOW, None)
     (tmp_path / "elsewhere").rename(tmp_path / "journal.db")
 
 
 async def test_what_alarms_did_is_in_the_order_of_time(journal: Journal, tmp_path: Path) -> None:
     """Of both streams together; or of one alarm."""
-    past = Past(journal, ManualClock(NOW))
+    past = Past(journal, ManualClock(NOW), [POINT])
     await journal.append(
         [transition("alarm", "a", NOW - 30), transition("critical", "c", NOW - 20), transition("alarm", "a", NOW - 10)]
     )
@@ -93,12 +93,50 @@ async def test_what_alarms_did_is_in_the_order_of_time(journal: Journal, tmp_pat
     assert [row.time for row in await past.of_alarms("a", NOW - 25, NOW)] == [rfc3339(NOW - 10)]
 
 
-def transition(stream: str, alarm_id: str, at: float) -> Draft:
+async def test_an_occurrence_is_shown_with_the_samples_around_it(journal: Journal) -> None:
+    """The last one, from its raise on, also where that was long ago; times that overlap are one."""
+    past = Past(journal, ManualClock(NOW), [POINT])
+    await journal.append(
+        [
+            transition("alarm", "a", NOW - 200_000, occurrence=1),
+            transition("alarm", "a", NOW - 100_000, occurrence=2),
+            transition("alarm", "a", NOW - 99_970, action="clear", n=2, occurrence=2),
+            transition("alarm", "a", NOW - 30, action="ack", n=3, occurrence=2, refers=False),
+            transition("alarm", "a", NOW - 20, action="retrigger", n=4, occurrence=2),
+        ]
+    )
+    await journal.append([batch(NOW - 100_070 + at, float(at)) for at in range(200)])
+    await journal.append([batch(NOW - 70, *map(float, range(60)))])
+    found = await past.of_occurrence("a", None)
+    assert found is not None
+    assert [row.n for row in found.transitions] == [1, 2, 3, 4]
+    assert [(one.point, one.unit, one.complete, len(one.samples)) for one in found.evidence] == [
+        ("m1/u", "V", True, 151),
+        ("m1/u", "V", False, 60),
+    ]
+    assert (found.evidence[0].samples[0].value, found.evidence[0].begin) == (10.0, rfc3339(NOW - 100_060))
+    first = await past.of_occurrence("a", "gw/a/1")
+    assert first is not None
+    assert [row.time for row in first.transitions] == [rfc3339(NOW - 200_000)]
+    assert await past.of_occurrence("b", None) is None
+
+
+def transition(
+    stream: str,
+    alarm_id: str,
+    at: float,
+    *,
+    action: str = "raise",
+    n: int = 1,
+    occurrence: int = 1,
+    refers: bool = True,
+) -> Draft:
     data = {
         "alarm_id": alarm_id,
-        "occurrence_id": f"gw/{alarm_id}/1",
-        "n": 1,
-        "action": "raise",
+        "occurrence_id": f"gw/{alarm_id}/{occurrence}",
+        "n": n,
+        "action": action,
+        "evidence": {"pre_s": 60, "post_s": 60, "ref": "m1/u"} if refers else None,
         "ended": False,
         "state": "UNACK",
         "colour": "red",

@@ -191,6 +191,22 @@ def test_history_of_alarms(served: Served, capsys: pytest.CaptureFixture[str]) -
     assert "did you mean" in capsys.readouterr().err
 
 
+def test_evidence_of_an_alarm(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it did, and the values around it; of an earlier occurrence where one is named."""
+    arguments = ["alarms", "show", "fire/fire-panel/zone3#fire", "--socket", str(served.path)]
+    assert main([*arguments, "--lang", "en"]) == 0
+    shown = capsys.readouterr().out
+    assert "raise" in shown
+    assert "fire-panel/zone3" in shown
+    assert "(more is to come)" in shown
+    assert ".412  true" in shown
+    occurrence = "gw-a1/fire/fire-panel/zone3#fire/1"
+    assert main([*arguments, "--occurrence", occurrence, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["evidence"][0]["samples"][0]["value"] is True
+    assert main([*arguments, "--occurrence", "gw-a1/fire/fire-panel/zone3#fire/0"]) == 1
+    assert "is kept; see wardgate alarms history" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
