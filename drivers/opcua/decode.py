@@ -14,11 +14,15 @@ from struct import Struct
 from uuid import UUID
 
 from drivers.opcua import walk
-from drivers.opcua.values import GUID, LOCALIZED_TEXT, NULL, STRING
+from drivers.opcua.kinds import ARRAY, EXTENSION_OBJECT, GUID, LOCALIZED_TEXT, NODE_ID, NULL, STRING
 from drivers.opcua.walk import Undecodable
 
 Sample = tuple[int, int, object, int, int]
-"""Handle, type number, value, status code, source time in ticks (0: none). Arrays and structures come as `None`."""
+"""Handle, type number, value, status code, source time in ticks (0: none).
+
+Where the source gives no time, it is the server's. Arrays, structures and NodeIds come as the bytes that they are
+encoded in, what else is no scalar as `None`.
+"""
 
 _READ_RESPONSE = 634
 _PUBLISH_RESPONSE = 829
@@ -65,13 +69,13 @@ class _Layout:
     struct: Struct
     kind: int
     has_status: bool
-    has_source: bool
+    has_time: bool
 
     def samples(self, rows: list[tuple[int, object, int, int]]) -> list[Sample]:
         kind = self.kind
-        if self.has_status and self.has_source:
+        if self.has_status and self.has_time:
             return [(handle, kind, value, status, ticks) for handle, value, status, ticks in rows]
-        if self.has_source:
+        if self.has_time:
             return [(handle, kind, value, 0, ticks) for handle, value, ticks in rows]  # type: ignore[misc]  # shape known by layout
         if self.has_status:
             return [(handle, kind, value, status, 0) for handle, value, status in rows]  # type: ignore[misc]  # shape known by layout
@@ -180,8 +184,9 @@ def _run(body: bytes, first: int, size: int, shape: bytes, most: int) -> int:
 
 
 def _fields(mask: int) -> str:
-    """What follows the value, source time and status read, the rest skipped."""
-    order = ((_STATUS, "I"), (_SOURCE, "q"), (_SOURCE_PS, "2x"), (_SERVER, "8x"), (_SERVER_PS, "2x"))
+    """What follows the value: status and the better time are read, the rest is skipped."""
+    server = "8x" if mask & _SOURCE else "q"
+    order = ((_STATUS, "I"), (_SOURCE, "q"), (_SOURCE_PS, "2x"), (_SERVER, server), (_SERVER_PS, "2x"))
     return "".join(field for bit, field in order if mask & bit)
 
 
@@ -190,7 +195,8 @@ def _layout(shape: bytes) -> _Layout | None:
     mask, kind = shape
     if not mask & _VALUE or mask & 0xC0 or kind not in _SCALARS:
         return None
-    return _Layout(Struct(f"<2x{_SCALARS[kind]}{_fields(mask)}"), kind, bool(mask & _STATUS), bool(mask & _SOURCE))
+    has_time = bool(mask & (_SOURCE | _SERVER))
+    return _Layout(Struct(f"<2x{_SCALARS[kind]}{_fields(mask)}"), kind, bool(mask & _STATUS), has_time)
 
 
 @lru_cache(maxsize=1024)
@@ -212,27 +218,42 @@ def _single(body: bytes, pos: int, *, keyed: bool, place: int) -> tuple[Sample, 
     if mask & _STATUS:
         (status,) = _U32.unpack_from(body, pos)
         pos += 4
-    if mask & _SOURCE:
-        (ticks,) = _I64.unpack_from(body, pos)
-        pos += 8
-    pos += 2 * bool(mask & _SOURCE_PS) + 8 * bool(mask & _SERVER) + 2 * bool(mask & _SERVER_PS)
+    source, server = bool(mask & _SOURCE), bool(mask & _SERVER)
+    picoseconds = 2 * bool(mask & _SOURCE_PS)
+    if source or server:
+        (ticks,) = _I64.unpack_from(body, pos if source else pos + picoseconds)
+    pos += 8 * source + picoseconds + 8 * server + 2 * bool(mask & _SERVER_PS)
     if pos > len(body):
         raise Undecodable("a value is cut short")
     return (handle, kind, value, status, ticks), pos
 
 
 def _variant(body: bytes, pos: int) -> tuple[int, object, int]:
-    """Encoding byte, value and end of a variant; what is neither a scalar nor a text has no value here."""
+    """Encoding byte, value and end of a variant."""
     kind, start = walk.byte(body, pos)
-    if kind in _SCALARS:
-        scalar = Struct(f"<{_SCALARS[kind]}")
-        return kind, scalar.unpack_from(body, start)[0], start + scalar.size
-    if kind == STRING:
-        return kind, *_string(body, start)
-    if kind == LOCALIZED_TEXT:
-        return kind, *_localized(body, start)
+    if kind in _SCALARS or kind in _TEXTS:
+        return kind, *scalar(kind, body, start)
     stop = walk.variant(body, pos)
-    return kind, (UUID(bytes_le=body[start:stop]) if kind == GUID else None), stop
+    if kind == GUID:
+        return kind, UUID(bytes_le=body[start:stop]), stop
+    return kind, (body[start:stop] if kind & ARRAY or kind in _RAW else None), stop
+
+
+_RAW = frozenset((NODE_ID, EXTENSION_OBJECT))
+_TEXTS = frozenset((STRING, LOCALIZED_TEXT))
+
+
+def scalar(kind: int, body: bytes, pos: int) -> tuple[object, int]:
+    """A value of a built-in type without its encoding byte, and its end; `None` for what is no scalar."""
+    if kind in _SCALARS:
+        one = Struct(f"<{_SCALARS[kind]}")
+        return one.unpack_from(body, pos)[0], pos + one.size
+    if kind == STRING:
+        return _string(body, pos)
+    if kind == LOCALIZED_TEXT:
+        return _localized(body, pos)
+    stop = walk.element(body, pos, kind)
+    return (UUID(bytes_le=body[pos:stop]) if kind == GUID else None), stop
 
 
 def _string(body: bytes, pos: int) -> tuple[str | bytes | None, int]:

@@ -16,6 +16,7 @@ from drivers.errors import NoAnswer, Unreachable
 from drivers.opcua import requests
 from drivers.opcua.faults import quieten
 from drivers.opcua.feed import FIRST_S, Feed, Picture
+from drivers.opcua.learn import learn
 from drivers.opcua.opening import Opener
 from drivers.opcua.publishing import Publisher
 from drivers.opcua.quality import of_status
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from config.model import Device, Line, Point
     from drivers.opcua.decode import Sample
+    from drivers.opcua.learn import Known
     from drivers.opcua.resolve import Found
     from drivers.opcua.session import Session
     from drivers.opcua.settings import OpcuaLine, OpcuaPoint
@@ -46,17 +48,17 @@ _BUILD = requests.read(
 class _Plan:
     """How one poll is read over one session: requests made once, and the picture of what came last."""
 
-    def __init__(self, poll: Poll, found: Sequence[Found], nodes_per_read: int) -> None:
-        self.picture = Picture(poll)
+    def __init__(self, poll: Poll, found: Sequence[Found], known: Mapping[Point, Known], nodes_per_read: int) -> None:
+        self.picture = Picture(poll, known)
         self.requests: list[tuple[ua.ReadRequest, list[int]]] = []
-        known = []
+        there = []
         for index, node in enumerate(found):
             if isinstance(node, Quality):
                 self.picture.spoil(index, node)
             else:
-                known.append((index, node))
-        for start in range(0, len(known), nodes_per_read):
-            chunk = known[start : start + nodes_per_read]
+                there.append((index, node))
+        for start in range(0, len(there), nodes_per_read):
+            chunk = there[start : start + nodes_per_read]
             self.requests.append((requests.read([node for _, node in chunk]), [index for index, _ in chunk]))
 
 
@@ -97,7 +99,8 @@ class PollingOpcuaDriver:
         return plan.picture.reading(self._clock.wall(), self._clock.mono())
 
     async def _plan(self, session: Session, poll: Poll) -> _Plan:
-        return _Plan(poll, await self._nodes(session, poll.points), session.nodes_per_read)
+        found = await self._nodes(session, poll.points)
+        return _Plan(poll, found, await learn(session, poll.points, found), session.nodes_per_read)
 
     async def _nodes(self, session: Session, points: Sequence[Point]) -> list[Found]:
         if self._resolver is None or self._resolver.session is not session:
@@ -131,8 +134,10 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
     async def changes(self, polls: Sequence[Poll]) -> AsyncGenerator[Reading, None]:
         """As `drivers.contract.Subscribing`. One call per connection: connect again before calling it anew."""
         session = self._connected()
-        feed = self._feed = Feed(polls)
-        subscriptions, slow = await self._subscribe(session, feed)
+        points = [point for poll in polls for point in poll.points]
+        nodes = await self._nodes(session, points)
+        feed = self._feed = Feed(polls, await learn(session, points, nodes))
+        subscriptions, slow = await self._subscribe(session, feed, points, nodes)
         samples = await self._first(session, slow)
         publisher = Publisher(session, subscriptions, self._timeout_s)
         publisher.start()
@@ -147,13 +152,14 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
             self._counts["overflows"] += feed.overflows
             self._feed = None
 
-    async def _subscribe(self, session: Session, feed: Feed) -> tuple[list[Subscription], list[Item]]:
+    async def _subscribe(
+        self, session: Session, feed: Feed, points: Sequence[Point], nodes: Sequence[Found]
+    ) -> tuple[list[Subscription], list[Item]]:
         """One subscription for each publishing interval, the fastest first; flaws for what cannot be watched. Also the
         items whose first value would be long in coming.
         """
-        points = [point for picture in feed.pictures for point in picture.poll.points]
         groups: dict[float, list[Item]] = {}
-        for handle, (point, node) in enumerate(zip(points, await self._nodes(session, points), strict=True)):
+        for handle, (point, node) in enumerate(zip(points, nodes, strict=True)):
             if isinstance(node, Quality):
                 feed.spoil(handle, node)
             else:

@@ -14,9 +14,11 @@ from drivers.opcua.quality import is_overflow, of_status
 from drivers.opcua.values import TICKS_TO_1970, Converter, converter, epoch_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from config.model import Point
     from drivers.opcua.decode import Sample
+    from drivers.opcua.learn import Known
 
 LIFE_S = 5.0
 """A quiet poll proves its life at least this often, or once per interval where that is longer."""
@@ -29,11 +31,11 @@ _SILENT = Quality(Grade.BAD, "not_connected", "no initial value")
 class Picture:
     """What is known of one poll. Owns the arrays that readings are copied from."""
 
-    def __init__(self, poll: Poll) -> None:
+    def __init__(self, poll: Poll, known: Mapping[Point, Known] | None = None) -> None:
         self.poll = poll
         self.shown_mono = 0.0
         self.overflows: dict[int, int] = {}
-        self._converters: list[Converter] = [converter(point) for point in poll.points]
+        self._converters: list[Converter] = [converter(point, (known or {}).get(point)) for point in poll.points]
         self._values: list[Value] = [None] * len(poll.points)
         self._flaws: dict[int, Quality] = {}
         self._times: dict[int, float] = {}
@@ -118,8 +120,8 @@ def spans(indexes: Iterable[int]) -> tuple[Span, ...]:
 class Feed:
     """The pictures of all polls of a line. A handle is the place of a point in the polls, counted through."""
 
-    def __init__(self, polls: Sequence[Poll]) -> None:
-        self.pictures = tuple(Picture(poll) for poll in polls)
+    def __init__(self, polls: Sequence[Poll], known: Mapping[Point, Known] | None = None) -> None:
+        self.pictures = tuple(Picture(poll, known) for poll in polls)
         self._where = [(picture, index) for picture in self.pictures for index in range(len(picture.poll.points))]
         self._first_by: float | None = None
 

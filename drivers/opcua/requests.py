@@ -36,11 +36,11 @@ def node_id(identifier: Identifier, namespace: int = 0) -> ua.NodeId:
     return ua.NodeId(cast("Any", identifier), cast("Any", namespace))
 
 
-def read(nodes: Sequence[ua.NodeId]) -> ua.ReadRequest:
-    """The values of `nodes` with their source times. Can be sent again and again."""
+def read(nodes: Sequence[ua.NodeId], attribute: AttributeIds = AttributeIds.Value) -> ua.ReadRequest:
+    """The values of `nodes` with both times, or another of their attributes. Can be sent again and again."""
     request = ua.ReadRequest()
-    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Source
-    request.Parameters.NodesToRead = [_value_of(node) for node in nodes]
+    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+    request.Parameters.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=cast("Any", attribute)) for node in nodes]
     return request
 
 
@@ -56,12 +56,11 @@ def create_subscription(publishing_s: float) -> ua.CreateSubscriptionRequest:
     return request
 
 
-def translate(paths: Sequence[Sequence[tuple[int, str]]]) -> ua.TranslateBrowsePathsToNodeIdsRequest:
-    """Which nodes are at the end of these paths below the folder Objects: namespace index and name of each step."""
+def translate(paths: Sequence[tuple[ua.NodeId, Sequence[tuple[int, str]]]]) -> ua.TranslateBrowsePathsToNodeIdsRequest:
+    """Which nodes are at the end of these paths: where each begins, then namespace index and name of each step."""
     request = ua.TranslateBrowsePathsToNodeIdsRequest()
     request.Parameters.BrowsePaths = [
-        ua.BrowsePath(node_id(ObjectIds.ObjectsFolder), ua.RelativePath([_step(*step) for step in path]))
-        for path in paths
+        ua.BrowsePath(start, ua.RelativePath([_step(*step) for step in steps])) for start, steps in paths
     ]
     return request
 
@@ -94,7 +93,7 @@ def monitored_item(
 def create_items(subscription: int, items: Sequence[ua.MonitoredItemCreateRequest]) -> ua.CreateMonitoredItemsRequest:
     request = ua.CreateMonitoredItemsRequest()
     request.Parameters.SubscriptionId = cast("Any", subscription)
-    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Source
+    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
     request.Parameters.ItemsToCreate = list(items)
     return request
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua import ua_binary
+from asyncua.ua.object_ids import ObjectIds
 
 from drivers.contract import Grade, Quality
 from drivers.errors import Unreachable
@@ -14,7 +16,7 @@ from drivers.opcua import nodes, requests
 from drivers.opcua.faults import name_of, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from drivers.opcua.nodes import NodeAddress, Path
     from drivers.opcua.session import Session
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 PATHS_PER_CALL = 100
 _WHOLE = 0xFFFF_FFFF
 """The index of a target that is at the end of its path."""
+
+Start = tuple[ua.NodeId, Sequence[tuple[int, str]]]
+"""Where a path begins, and its steps: namespace index and name."""
 
 Found = ua.NodeId | Quality
 """A node, or why a point has none."""
@@ -37,16 +42,14 @@ class Resolver:
     async def find(self, texts: Iterable[str]) -> list[Found]:
         """Node or flaw of each. Raises `DriverError`."""
         wanted = list(texts)
-        paths: dict[str, list[tuple[int, str]]] = {}
+        paths: dict[str, Start] = {}
         for text in dict.fromkeys(wanted):
             if text not in self._found:
                 self._look_up(text, paths)
-        for start in range(0, len(paths), PATHS_PER_CALL):
-            some = list(paths.items())[start : start + PATHS_PER_CALL]
-            self._found |= dict(zip(dict(some), await self._follow([path for _, path in some]), strict=True))
+        self._found |= dict(zip(paths, await follow(self.session, list(paths.values())), strict=True))
         return [self._found[text] for text in wanted]
 
-    def _look_up(self, text: str, paths: dict[str, list[tuple[int, str]]]) -> None:
+    def _look_up(self, text: str, paths: dict[str, Start]) -> None:
         """What can be said without the server goes into `_found`, what it must be asked for into `paths`."""
         address = nodes.parse(text)
         index = self._namespace(address)
@@ -55,7 +58,8 @@ class Resolver:
         elif isinstance(address, nodes.NodeAddress):
             self._found[text] = requests.node_id(address.identifier, index)
         else:
-            paths[text] = [(index if step is None else step, name) for step, name in address.steps]
+            steps = [(index if step is None else step, name) for step, name in address.steps]
+            paths[text] = requests.node_id(ObjectIds.ObjectsFolder), steps
 
     def _namespace(self, address: NodeAddress | Path) -> int | None:
         if address.uri is None:
@@ -64,16 +68,23 @@ class Resolver:
             return None
         return self.session.namespaces.index(address.uri)
 
-    async def _follow(self, paths: Sequence[Sequence[tuple[int, str]]]) -> list[Found]:
-        doing = "looking for its nodes by path"
-        body = await self.session.send(requests.translate(paths), doing)
-        with translated(self.session.endpoint, doing):
-            answer = ua_binary.struct_from_binary(ua.TranslateBrowsePathsToNodeIdsResponse, Buffer(body))
-            answer.ResponseHeader.ServiceResult.check()
-            results = list(answer.Results)
-        if len(results) != len(paths):
-            raise Unreachable(self.session.endpoint, f"{len(results)} nodes for {len(paths)} paths while {doing}")
-        return [_target(result) for result in results]
+
+async def follow(session: Session, paths: Sequence[Start]) -> list[Found]:
+    """The node at the end of each path. Raises `DriverError`."""
+    chunks = [paths[start : start + PATHS_PER_CALL] for start in range(0, len(paths), PATHS_PER_CALL)]
+    return [found for chunk in chunks for found in await _follow(session, chunk)]
+
+
+async def _follow(session: Session, paths: Sequence[Start]) -> list[Found]:
+    doing = "looking for nodes by path"
+    body = await session.send(requests.translate(paths), doing)
+    with translated(session.endpoint, doing):
+        answer = ua_binary.struct_from_binary(ua.TranslateBrowsePathsToNodeIdsResponse, Buffer(body))
+        answer.ResponseHeader.ServiceResult.check()
+        results = list(answer.Results)
+    if len(results) != len(paths):
+        raise Unreachable(session.endpoint, f"{len(results)} nodes for {len(paths)} paths while {doing}")
+    return [_target(result) for result in results]
 
 
 def _target(result: ua.BrowsePathResult) -> Found:

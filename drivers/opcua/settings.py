@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from config.files import AddressSpec, Duration, KeyReference, LineSpec, Password, PointSpec, Protocol
-from drivers.opcua import nodes
+from drivers.opcua import nodes, parts
 
 PORT = 4840
 
@@ -32,6 +32,11 @@ def _endpoint(text: str) -> str:
 def _node(text: str) -> str:
     nodes.parse(text)
     return text.strip()
+
+
+def _part(text: str) -> str:
+    parts.parse(text)
+    return text
 
 
 def _deadband(written: float | str) -> float | str:
@@ -97,7 +102,9 @@ class OpcuaAddress(AddressSpec):
 
 
 class OpcuaPoint(PointSpec):
-    """One node. `publishing` is how often its changes may be reported, the line's if left out; `sampling` how often the
+    """One node, or with `part` one element of its array or field of its structure.
+
+    `publishing` is how often its changes may be reported, the line's if left out; `sampling` how often the
     server looks at it, once per publishing interval if left out.
 
     `server_deadband` has the server keep smaller changes to itself: a number in the unit of the point, or a part of the
@@ -105,6 +112,7 @@ class OpcuaPoint(PointSpec):
     """
 
     node: Annotated[str, AfterValidator(_node)]
+    part: Annotated[str, AfterValidator(_part)] | None = None
     publishing: Annotated[Duration, Field(ge=0.05, le=3600)] | None = None
     sampling: Annotated[Duration, Field(ge=0.01, le=3600)] | None = None
     server_deadband: (

@@ -6,7 +6,8 @@ type of the point is never bent into shape: it is bad, and says which type came.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import isfinite
@@ -14,25 +15,27 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from drivers.contract import Grade, Quality, Value
+from drivers.opcua import decode, parts, walk
+from drivers.opcua.kinds import (
+    BOOLEAN,
+    DATE_TIME,
+    GUID,
+    INTEGERS,
+    LOCALIZED_TEXT,
+    NULL,
+    NUMBERS,
+    STRING,
+    type_name,
+)
 
 if TYPE_CHECKING:
     from config.model import Point
+    from drivers.opcua.learn import Known
 
 Decoded = tuple[Value, Quality | None]
 Converter = Callable[[int, object], Decoded]
 
-NULL, BOOLEAN, STRING, DATE_TIME, GUID, STATUS, LOCALIZED_TEXT = 0, 1, 12, 13, 14, 19, 21
-_INTEGERS = frozenset(range(2, 10))
-_FLOATS = frozenset((10, 11))
-_NUMBERS = _INTEGERS | _FLOATS
-ARRAY = 0x80
 TEXT_MAX_CHARACTERS = 1024
-
-_NAMES = (
-    *("Null", "Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double"),
-    *("String", "DateTime", "Guid", "ByteString", "XmlElement", "NodeId", "ExpandedNodeId", "StatusCode"),
-    *("QualifiedName", "LocalizedText", "ExtensionObject", "DataValue", "Variant", "DiagnosticInfo"),
-)
 
 _TICKS_PER_S = 10_000_000
 TICKS_TO_1970 = 116_444_736_000_000_000
@@ -42,20 +45,19 @@ _TICKS_MAX = 2_650_467_743_990_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def type_name(kind: int) -> str:
-    """`Double`, `Int32[]`: the name of an encoding byte."""
-    number = kind & 0x3F
-    name = _NAMES[number] if number < len(_NAMES) else f"type {number}"
-    return f"{name}[]" if kind & ARRAY else name
-
-
 def epoch_s(ticks: int) -> float:
     """Seconds since 1970 of a DateTime in ticks of 100 ns since 1601."""
     return (ticks - TICKS_TO_1970) / _TICKS_PER_S
 
 
-def converter(point: Point) -> Converter:
-    """How `point` reads what its node holds."""
+def converter(point: Point, known: Known | None = None) -> Converter:
+    """How `point` reads what its node holds, with what was learnt from the server for it."""
+    plain = _named(known.names, _text) if known and known.names else _plain(point)
+    part = getattr(point.spec, "part", None)
+    return _of_part(parts.parse(part), known.types if known else parts.Types(), plain) if part else plain
+
+
+def _plain(point: Point) -> Converter:
     if point.type == "number":
         return _ranged(_number(point), point)
     if point.type == "integer":
@@ -65,6 +67,36 @@ def converter(point: Point) -> Converter:
     if point.type == "enum":
         return _enum(dict(point.states))
     return _text
+
+
+def _of_part(steps: tuple[parts.Step, ...], types: parts.Types, inner: Converter) -> Converter:
+    """One element of an array, one field of a structure."""
+
+    def convert(kind: int, value: object) -> Decoded:
+        if not isinstance(value, bytes):
+            return _misfit(kind)
+        try:
+            found, pos = parts.find(types, kind, value, steps)
+            part, _ = decode.scalar(found, value, pos)
+        except parts.Missing as missing:
+            return None, Quality(Grade.BAD, missing.reason, missing.raw)
+        except (walk.Undecodable, struct.error) as error:
+            return None, Quality(Grade.BAD, "decode_error", str(error))
+        return inner(found, part)
+
+    return convert
+
+
+def _named(names: Mapping[int, str], otherwise: Converter) -> Converter:
+    """The name that the server has for a number; a number without a name is none of ours to invent."""
+
+    def convert(kind: int, value: object) -> Decoded:
+        if kind not in INTEGERS or not isinstance(value, int):
+            return otherwise(kind, value)
+        name = names.get(value)
+        return (name, None) if name is not None else (None, Quality(Grade.BAD, "decode_error", str(value)))
+
+    return convert
 
 
 def _misfit(kind: int, value: object = None) -> Decoded:
@@ -85,7 +117,7 @@ def _number(point: Point) -> Converter:
     offset = point.offset
 
     def convert(kind: int, value: object) -> Decoded:
-        if kind not in _NUMBERS or not isinstance(value, int | float):
+        if kind not in NUMBERS or not isinstance(value, int | float):
             return _misfit(kind, value)
         scaled = value if plain else value * factor / divisor + offset
         return (scaled, None) if isfinite(scaled) else _not_finite(scaled)
@@ -128,14 +160,14 @@ def _ranged(inner: Converter, point: Point) -> Converter:
 def _bool(kind: int, value: object) -> Decoded:
     if kind == BOOLEAN and isinstance(value, bool):
         return value, None
-    if kind in _INTEGERS and isinstance(value, int) and value in {0, 1}:
+    if kind in INTEGERS and isinstance(value, int) and value in {0, 1}:
         return value == 1, None
     return _misfit(kind, value)
 
 
 def _enum(states: dict[int, str]) -> Converter:
     def convert(kind: int, value: object) -> Decoded:
-        if not isinstance(value, int) or (kind != BOOLEAN and kind not in _INTEGERS):
+        if not isinstance(value, int) or (kind != BOOLEAN and kind not in INTEGERS):
             return _misfit(kind, value)
         name = states.get(value)
         return (name, None) if name is not None else (None, Quality(Grade.BAD, "decode_error", str(int(value))))

@@ -81,11 +81,11 @@ def variant(body: bytes, pos: int, depth: int = 0) -> int:
         elements, pos = count(body, pos, 1 if size is None else size)
         if size is None:
             for _ in range(elements):
-                pos = _element(body, pos, number, depth)
+                pos = element(body, pos, number, depth)
         else:
             pos += elements * size
     else:
-        pos = _element(body, pos, number, depth)
+        pos = element(body, pos, number, depth)
     if kind & 0x40:
         dimensions, pos = count(body, pos, 4)
         pos += 4 * dimensions
@@ -101,7 +101,8 @@ def data_value(body: bytes, pos: int, depth: int = 0) -> int:
     return pos + sum(size for bit, size in ((2, 4), (4, 8), (8, 8), (0x10, 2), (0x20, 2)) if mask & bit)
 
 
-def _element(body: bytes, pos: int, number: int, depth: int) -> int:  # noqa: PLR0911 - one return for each type
+def element(body: bytes, pos: int, number: int, depth: int = 0) -> int:  # noqa: PLR0911 - one return for each type
+    """One value of the built-in type `number`, without an encoding byte."""
     if number in _FIXED:
         return pos + _FIXED[number]
     if number in {_NODE_ID, _EXPANDED_NODE_ID}:
@@ -109,7 +110,7 @@ def _element(body: bytes, pos: int, number: int, depth: int) -> int:  # noqa: PL
     if number == _QUALIFIED_NAME:
         return text(body, pos + 2)
     if number == _LOCALIZED_TEXT:
-        return _localized_text(body, pos)
+        return localized_text(body, pos)
     if number == _EXTENSION_OBJECT:
         return extension_object(body, pos)
     if number in _NESTED:
@@ -122,7 +123,7 @@ def _element(body: bytes, pos: int, number: int, depth: int) -> int:  # noqa: PL
 _NESTED = {_DATA_VALUE: data_value, _VARIANT: variant, _DIAGNOSTIC_INFO: diagnostic_info}
 
 
-def _localized_text(body: bytes, pos: int) -> int:
+def localized_text(body: bytes, pos: int) -> int:
     mask, pos = byte(body, pos)
     for bit in (1, 2):
         if mask & bit:

@@ -66,16 +66,18 @@ async def test_the_first_reading_is_whole_and_later_ones_name_what_came(peer: Op
     assert second.source_times[0] == first.source_times[0]
 
 
-async def test_a_value_without_a_time_has_none(peer: OpcuaPeer) -> None:
+async def test_9_a_value_without_a_source_time_has_the_server_time(peer: OpcuaPeer) -> None:
     """A source that stamps one value and not the next: the old time is not shown beside the new value."""
     await peer.add({"t.t": ua.Variant(1.0)})
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    await peer.write("t.t", ua.DataValue(ua.Variant(1.5), SourceTimestamp=cast("Any", long_ago)))
     async with listening(peer, poll_of(point("t.t"))) as readings:
         first = await anext(readings)
-        await peer.write("t.t", ua.DataValue(ua.Variant(2.0)))
+        await peer.write("t.t", ua.DataValue(ua.Variant(2.0), ServerTimestamp=cast("Any", datetime.now(UTC))))
         second = await anext(readings)
-    assert 0 in first.source_times
+    assert first.source_times == {0: long_ago.timestamp()}
     assert second.values == (2.0,)
-    assert not second.source_times
+    assert second.source_times[0] == pytest.approx(time.time(), abs=60)
 
 
 async def test_one_notification_is_one_reading_per_poll(peer: OpcuaPeer) -> None:

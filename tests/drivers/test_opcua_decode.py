@@ -92,12 +92,15 @@ def by_library(handle: int, value: ua.DataValue) -> decode.Sample:
     if variant is not None:
         kind = variant.VariantType.value | (0x80 if variant.is_array else 0) | (0x40 if variant.Dimensions else 0)
         scalar = None if variant.is_array else variant.Value
-    if isinstance(scalar, ua.LocalizedText):
+    if variant is not None and (kind & 0x80 or kind in {V.NodeId.value, V.ExtensionObject.value}):
+        scalar = ua_binary.variant_to_binary(variant)[1:]
+    elif isinstance(scalar, ua.LocalizedText):
         scalar = scalar.Text
     elif not isinstance(scalar, int | float | str | bool) and kind != V.Guid.value:
         scalar = None
     status = value.StatusCode.value if value.StatusCode is not None else 0
-    ticks = ua.datetime_to_win_epoch(value.SourceTimestamp) if value.SourceTimestamp is not None else 0
+    time = value.SourceTimestamp if value.SourceTimestamp is not None else value.ServerTimestamp
+    ticks = ua.datetime_to_win_epoch(time) if time is not None else 0
     return handle, kind, scalar, status, ticks
 
 
@@ -140,6 +143,17 @@ def test_picoseconds_stand_behind_their_own_time() -> None:
     assert [sample[1:] for sample in decode.values(body).samples] == [expected, expected]
     theirs = ua_binary.struct_from_binary(ua.ReadResponse, Buffer(body)).Results[0]
     assert theirs.ServerTimestamp != ua.win_epoch_to_datetime(T2026 + 10)
+
+
+@pytest.mark.parametrize("kind", [11, 12])
+def test_9_source_and_server_time(kind: int) -> None:
+    """The source's time is the better one; without it the server's is taken, picoseconds or not."""
+    value = struct.pack("<Bd", 11, 2.5) if kind == 11 else struct.pack("<Bi", 12, -1)
+    both = struct.pack("<B", 0x0D) + value + struct.pack("<qq", T2026, T2026 + 10)
+    server = struct.pack("<B", 0x09) + value + struct.pack("<q", T2026 + 20)
+    fine = struct.pack("<B", 0x39) + value + struct.pack("<HqH", 7, T2026 + 30, 9)
+    body = read_response([])[:-8] + struct.pack("<i", 3) + both + server + fine + struct.pack("<i", -1)
+    assert [sample[4] - T2026 for sample in decode.values(body).samples] == [0, 20, 30]
 
 
 def test_a_keep_alive_is_none_of_the_news() -> None:
@@ -207,7 +221,7 @@ def test_two_thousand_million_nothings_cost_nothing() -> None:
     """A huge array of the null type, which the library would build, is walked over at once."""
     nothings = struct.pack("<BBi", 1, 0x80, 2**31 - 1)
     body = read_response([])[:-8] + struct.pack("<i", 2) + nothings + struct.pack("<BBd", 1, 11, 2.5)
-    assert [sample[2] for sample in decode.values(body).samples] == [None, 2.5]
+    assert [sample[2] for sample in decode.values(body).samples] == [nothings[2:], 2.5]
 
 
 @pytest.mark.parametrize("count", [-1, 0, 1, 2**31 - 1])

@@ -9,8 +9,9 @@ import pytest
 from opcua_peer import point
 
 from drivers.contract import Grade, Quality
+from drivers.opcua.kinds import type_name
 from drivers.opcua.quality import of_status
-from drivers.opcua.values import converter, epoch_s, type_name
+from drivers.opcua.values import converter, epoch_s
 
 if TYPE_CHECKING:
     from drivers.contract import Value
