@@ -198,17 +198,17 @@ def _chunks(reader: sqlite3.Connection) -> Iterator[tuple[int, str]]:
     unpacker = Unpacker()
     at, begins = 2**62, dict[int, int]()
     while row := reader.execute(
-        """SELECT chunk.id, lane, stream, first_seq, last_seq, chunk.raw_bytes, blob
+        """SELECT chunk.id, lane, stream, first_seq, last_seq, recorded_ms, chunk.raw_bytes, blob
         FROM chunk LEFT JOIN lane ON lane.id = lane WHERE chunk.id < ? ORDER BY chunk.id DESC LIMIT 1""",
         (at,),
     ).fetchone():
-        at, lane, stream, first, last, raw_bytes, blob = row
+        at, lane, stream, first, last, recorded_ms, raw_bytes, blob = row
         if not is_count(first) or not is_count(last) or stream is None:
             yield 0, f"chunk {at}: it belongs to no stream"
             continue
         fault = ""
         try:
-            unpacker.unpack(blob, raw_bytes, last - first + 1)
+            unpacker.unpack(blob, raw_bytes, last - first + 1, recorded_ms)
         except JournalDamaged as error:
             fault = f"{stream}/{first} to {last}: {error}"
         if last >= begins.get(lane, last + 1):

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from buffer.chunk import Chunk, Packer, Unpacker, by_stream, numbered
+from buffer.chunk import Chunk, Packer, Unpacker, by_stream, entries_of, numbered
 from buffer.ledger import Kept, Lane
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ class Held:
 
     first: int
     last: int
-    recorded_ms: int
     chunk: Chunk
 
 
@@ -61,7 +60,7 @@ class Memory:
         self.state.update(state)
         recorded_ms = int(self.wall() * 1000)
         for stream, batch in by_stream(drafts).items():
-            self._put(stream, self._packer.pack_all(batch), recorded_ms)
+            self._put(stream, self._packer.pack_all(entries_of(batch, recorded_ms)))
         if self.size > self.limits.memory_max_bytes:
             self._trim()
 
@@ -101,18 +100,19 @@ class Memory:
     def records(self) -> int:
         return sum(held.last - held.first + 1 for lane in self._lanes.values() for held in lane)
 
-    def _put(self, stream: str, chunks: Sequence[Chunk], recorded_ms: int) -> None:
+    def _put(self, stream: str, chunks: Sequence[Chunk]) -> None:
         lane = self._lanes.setdefault(stream, deque())
         kept = self.ledger.kept(Lane(self.epoch, stream))
         for chunk in chunks:
-            lane.append(Held(kept.next, kept.next + chunk.records - 1, recorded_ms, chunk))
+            lane.append(Held(kept.next, kept.next + chunk.records - 1, chunk))
             kept = kept.grown(chunk.records, chunk.raw_bytes, len(chunk.blob))
             self.size += len(chunk.blob) + CHUNK_OVERHEAD_BYTES
         self.ledger.put(Lane(self.epoch, stream), kept)
 
     def _records(self, stream: str, held: Held) -> list[Record]:
-        rows = self._unpacker.unpack(held.chunk.blob, held.chunk.raw_bytes, held.chunk.records)
-        return numbered(rows, Lane(self.epoch, stream), held.first, held.recorded_ms, durable=False)
+        chunk = held.chunk
+        entries = self._unpacker.unpack(chunk.blob, chunk.raw_bytes, chunk.records, chunk.recorded_ms)
+        return numbered(entries, Lane(self.epoch, stream), held.first, durable=False)
 
     def _trim(self) -> None:
         streams = sorted(self._lanes, key=self.limits.rank)

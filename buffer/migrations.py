@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x57415244
 """Marks a file as ours; `file` and other tools show it."""
 
-READER = 2
+READER = 3
 """What this release can read."""
 
 migrations = Migrations("wardgate.journal")
@@ -80,6 +80,9 @@ SCHEMA_3 = (
 )
 """Volatile epochs, and history by time. An older release takes the first for durable and does without the second."""
 
+SCHEMA_DICTIONARY = ("UPDATE meta SET value = 3 WHERE key = 'min_reader'",)
+"""Chunks are compressed with a dictionary, without which a release would take all of them for damaged."""
+
 
 COLUMNS = {
     "epoch": ("id", "name", "begun_ms", "durable"),
@@ -98,6 +101,12 @@ ADDED = frozenset({"durable", "sent", "counts"})
 @migrations()
 def third(db: Database) -> None:
     for statement in SCHEMA_3:
+        db.conn.execute(statement)
+
+
+@migrations()
+def dictionary(db: Database) -> None:
+    for statement in SCHEMA_DICTIONARY:
         db.conn.execute(statement)
 
 

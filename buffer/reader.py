@@ -28,10 +28,13 @@ CACHE_CHUNKS = 8
 """Unpacked chunks that are kept: a reader that takes 50 records at a time unpacks each chunk of 1,000 once."""
 
 
-Place = tuple[int, int, int, int]
-"""Where a look back goes on: behind the lane, the latest and the earliest time, and the id of a chunk."""
+Place = tuple[int, int, int, int, int, int]
+"""Where a look back goes on: behind the lane, the latest and the earliest time, and the id of a chunk.
 
-START: Place = (0, -(2**62), -(2**62), 0)
+Then the newest chunk that was read, and up to which sequence: it may have grown meanwhile, and be met again.
+"""
+
+START: Place = (0, -(2**62), -(2**62), 0, 0, 0)
 HISTORY_CHUNKS = 16
 FAULT_S_MAX = 5.0
 
@@ -124,7 +127,7 @@ class Reader:
         ).fetchall()
         for lane_id, name in lanes:
             lane = Lane(name, stream)
-            after = place[1:] if lane_id == place[0] else START[1:]
+            *after, newest, told = place[1:] if lane_id == place[0] else START[1:]
             rows = self._connection.execute(
                 """SELECT time_max_ms, time_min_ms, id, first_seq, last_seq, recorded_ms, raw_bytes FROM chunk
                 WHERE lane = ? AND time_max_ms >= ? AND time_min_ms < ? AND (time_max_ms, time_min_ms, id) > (?, ?, ?)
@@ -133,9 +136,14 @@ class Reader:
             ).fetchall()
             if rows:
                 self._lane(lane)
-                chunks = [self._chunk(lane, *row[2:]) for row in rows]
-                found = [record for chunk in chunks for record in chunk if from_ms <= record.time_ms < to_ms]
-                return found, (lane_id, *rows[-1][:3])
+                found = [
+                    record
+                    for row in rows
+                    for record in self._chunk(lane, *row[2:])
+                    if from_ms <= record.time_ms < to_ms and not (row[2] == newest and record.sequence <= told)
+                ]
+                newest, told = max((newest, told), *((row[2], row[4]) for row in rows))
+                return found, (lane_id, *rows[-1][:3], newest, told)
         return [], None
 
     def _chunk(
@@ -152,12 +160,13 @@ class Reader:
         ).fetchone()
         is_the_one = row is not None and row[:3] == (lane_id, first, last)
         try:
-            rows = self._unpacker.unpack(row[3] if is_the_one else b"", raw_bytes, last - first + 1)
+            blob = row[3] if is_the_one else b""
+            entries = self._unpacker.unpack(blob, raw_bytes, last - first + 1, recorded_ms)
         except JournalDamaged:
             if self._on_damaged is not None:
                 self._on_damaged((lane, first, last))
             return []
-        records = self._cache[key] = numbered(rows, lane, first, recorded_ms, durable=durable)
+        records = self._cache[key] = numbered(entries, lane, first, durable=durable)
         if len(self._cache) > CACHE_CHUNKS:
             self._cache.popitem(last=False)
         return records

@@ -12,8 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from buffer.chunk import Packer, Unpacker
 from buffer.database import transaction
 from buffer.epoch import DISK_BACK, LOG_DAMAGED
+from buffer.errors import JournalDamaged
 from buffer.ledger import Kept, Lane
 
 if TYPE_CHECKING:
@@ -87,9 +89,7 @@ def reconcile(store: Store, live: Ledger, volatile: str) -> bool:
             if lane not in told:
                 remove(store, lane)
             elif kept.next > told[lane].next:
-                store.connection.execute(
-                    "DELETE FROM chunk WHERE lane = ? AND first_seq >= ?", (store.lane_ids[lane], told[lane].next)
-                )
+                behind |= not cut(store, store.lane_ids[lane], told[lane].next)
         for lane, kept in told.items():
             if lane.epoch != volatile:
                 behind |= store.ledger.kept(lane).next < kept.next
@@ -99,6 +99,25 @@ def reconcile(store: Store, live: Ledger, volatile: str) -> bool:
     return behind
 
 
+def cut(store: Store, lane_id: int, following: int) -> bool:
+    """Inside a transaction: take out of a lane everything from a sequence on; False where more was lost with it."""
+    store.connection.execute("DELETE FROM chunk WHERE lane = ? AND first_seq >= ?", (lane_id, following))
+    row = store.connection.execute(
+        "SELECT id, first_seq, last_seq, recorded_ms, raw_bytes, blob FROM chunk WHERE lane = ? AND last_seq >= ?",
+        (lane_id, following),
+    ).fetchone()
+    if row is None:
+        return True
+    chunk_id, first, last, recorded_ms, raw_bytes, blob = row
+    try:
+        entries = Unpacker().unpack(blob, raw_bytes, last - first + 1, recorded_ms)
+    except JournalDamaged:
+        store.delete([chunk_id])
+        return False
+    store.replace(chunk_id, first, Packer().pack(entries[: following - first]))
+    return True
+
+
 def put_held(store: Store, live: Ledger, epoch: str, held: Sequence[tuple[str, Held]]) -> None:
     """Inside a transaction: chunks of the volatile epoch, as they were in memory.
 
@@ -106,7 +125,7 @@ def put_held(store: Store, live: Ledger, epoch: str, held: Sequence[tuple[str, H
     """
     for stream, each in held:
         lane_id = store.add_lane(Lane(epoch, stream), durable=False)
-        store.put_rows(lane_id, each.first, each.recorded_ms, [each.chunk])
+        store.put_rows(lane_id, each.first, [each.chunk])
     for lane in {Lane(epoch, stream) for stream, _ in held}:
         recount(store, lane, live.kept(lane).next)
 

@@ -242,7 +242,7 @@ class Retention:
         store = self._store
         old = store.ledger.kept(lane)
         with transaction(store.connection):
-            store.connection.executemany("DELETE FROM chunk WHERE id = ?", [(victim[0],) for victim in victims])
+            store.delete([victim[0] for victim in victims])
             first = store.first_kept(store.lane_ids[lane])
             kept = Kept(
                 old.next,

@@ -195,13 +195,13 @@ class Copy:
 
     def _is_sound(self, chunk_id: int, row: Row) -> bool:
         """Whether a row is what was stored: table, index and checksum agree."""
-        lane, first, last, *_, raw_bytes, blob = row
+        lane, first, last, recorded_ms, *_, raw_bytes, blob = row
         if not are_counts(*row[:7]) or not isinstance(blob, bytes) or lane not in self._streams or first == 0:
             return False
         if self._places.get(chunk_id, (lane, first, last)) != (lane, first, last):
             return False
         try:
-            self._unpacker.unpack(blob, raw_bytes, last - first + 1)
+            self._unpacker.unpack(blob, raw_bytes, last - first + 1, recorded_ms)
         except JournalDamaged:
             return False
         return True

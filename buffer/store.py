@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from buffer.chunk import Chunk, Packer, Unpacker, by_stream
+from buffer.chunk import Chunk, Packer, Unpacker, by_stream, entries_of
 from buffer.database import RENEW, connect_reader, file_of, transaction
 from buffer.epoch import FIRST, RENEWED, Begun, Previous, nothing
 from buffer.errors import JournalDamaged
 from buffer.ledger import Kept, Lane, Ledger, Loss, Mark, Span
 from buffer.plausible import are_counts, credible
 from buffer.reader import READ_CHUNKS_MAX
+from buffer.tail import Packed, Tail, can_grow, pack_on
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from buffer.epoch import Begin
     from buffer.record import Draft
@@ -42,9 +43,10 @@ START_OF_TAIL = """
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a transaction added: lanes as they are now, the ids of new ones, bytes of blobs."""
+    """What a transaction added: lanes as they are now with their tails, the ids of new ones, bytes of blobs."""
 
     lanes: dict[Lane, Kept]
+    tails: dict[Lane, Tail | None]
     lane_ids: dict[Lane, int]
     size: int
 
@@ -73,6 +75,7 @@ class Store:
         self._path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
         self._file = file_of(self._path)
         self._packer = Packer()
+        self._tails: dict[Lane, Tail | None] = {}
         self._guard: sqlite3.Connection | None = None
         self._epoch_id = 0
         self.epoch = ""
@@ -152,7 +155,7 @@ class Store:
 
     def write(self, drafts: Iterable[Draft], state: Mapping[str, bytes | None]) -> Stored:
         """As `store`, but nobody hears of the records until `publish`."""
-        packed = self._pack(drafts)
+        packed = self._pack(self.epoch, drafts)
         self.pulse()
         with transaction(self.connection):
             self.pulse()
@@ -168,6 +171,7 @@ class Store:
         self.lane_ids.update(stored.lane_ids)
         for lane, kept in stored.lanes.items():
             self.ledger.put(lane, kept)
+        self._tails.update(stored.tails)
         self.written_bytes += stored.size + TRANSACTION_BYTES
 
     def checkpoint_if_due(self, bytes_max: int) -> None:
@@ -204,17 +208,21 @@ class Store:
     def oldest_ms(self) -> dict[str, int]:
         """When the oldest record was stored that a cursor still waits for, by cursor; milliseconds since the epoch."""
         oldest: dict[str, int] = {}
-        for lane, lane_id in self.lane_ids.items():
+        for lane in self.lane_ids:
             for name in self.ledger.cursors:
                 position = self.ledger.position(name, lane)
                 if position.unsettled:
-                    oldest[name] = min(oldest.get(name, self.now_ms()), self._recorded_ms(lane_id, position.low + 1))
+                    oldest[name] = min(oldest.get(name, self.now_ms()), self._recorded_ms(lane, position.low + 1))
         return oldest
 
-    def _recorded_ms(self, lane_id: int, sequence: int) -> int:
+    def _recorded_ms(self, lane: Lane, sequence: int) -> int:
+        """When it was stored; of records before the tail, when the first one of their chunk was."""
+        tail = self._tails.get(lane)
+        if tail is not None and sequence >= tail.first:
+            return tail.recorded_ms(sequence)
         row = self.connection.execute(
             "SELECT recorded_ms FROM chunk WHERE lane = ? AND last_seq >= ? ORDER BY last_seq LIMIT 1",
-            (lane_id, sequence),
+            (self.lane_ids[lane], sequence),
         ).fetchone()
         if row is None or not are_counts(*row):
             raise JournalDamaged("a record that is waited for is not there")
@@ -230,7 +238,7 @@ class Store:
         if not are_counts(*row[:5]) or not isinstance(row[5], bytes):
             raise JournalDamaged("a chunk that was never written")
         try:
-            Unpacker().unpack(row[5], row[4], span[1] - span[0] + 1)
+            Unpacker().unpack(row[5], row[4], span[1] - span[0] + 1, row[3])
         except JournalDamaged:
             return False
         return True
@@ -294,18 +302,19 @@ class Store:
 
     # Storing.
 
-    def _pack(self, drafts: Iterable[Draft]) -> dict[str, list[Chunk]]:
-        return {stream: self._packer.pack_all(batch) for stream, batch in by_stream(drafts).items()}
+    def _pack(self, epoch: str, drafts: Iterable[Draft]) -> dict[Lane, Packed]:
+        recorded_ms = self.now_ms()
+        lanes = {Lane(epoch, stream): entries_of(batch, recorded_ms) for stream, batch in by_stream(drafts).items()}
+        return {lane: pack_on(self._tails.get(lane), entries, self._packer) for lane, entries in lanes.items()}
 
-    def _put(self, packed: Mapping[str, list[Chunk]]) -> Stored:
+    def _put(self, packed: Mapping[Lane, Packed]) -> Stored:
         """Inside a transaction: chunks of this epoch."""
-        stored = Stored({}, {}, sum(len(chunk.blob) for chunks in packed.values() for chunk in chunks))
-        for stream, chunks in packed.items():
-            lane = Lane(self.epoch, stream)
+        stored = Stored({}, {}, {}, sum(len(chunk.blob) for each in packed.values() for chunk in each.chunks))
+        for lane, each in packed.items():
             lane_id = self.lane_ids.get(lane) or stored.lane_ids.setdefault(
-                lane, self._add_lane(self._epoch_id, stream)
+                lane, self._add_lane(self._epoch_id, lane.stream)
             )
-            stored.lanes[lane] = self._put_chunks(lane_id, self.ledger.kept(lane), chunks)
+            stored.lanes[lane], stored.tails[lane] = self._put_lane(lane_id, self.ledger.kept(lane), each)
         return stored
 
     def put_epoch(self, name: str, reason: str) -> Stored:
@@ -313,7 +322,7 @@ class Store:
         self._add_epoch(name, durable=True)
         self.connection.execute("DELETE FROM meta WHERE key = ?", (f"{RENEW}{reason}",))
         self._load_epoch()
-        return self._put(self._pack(self._begin(Begun(name, self.previous, reason, durable=True))))
+        return self._put(self._pack(name, self._begin(Begun(name, self.previous, reason, durable=True))))
 
     def add_lane(self, lane: Lane, *, durable: bool = True) -> int:
         """Inside a transaction: its id, made with its epoch where they are not there yet."""
@@ -323,20 +332,34 @@ class Store:
             self.lane_ids[lane] = self._add_lane(epoch_id, lane.stream)
         return self.lane_ids[lane]
 
-    def put_rows(self, lane_id: int, first: int, recorded_ms: int, chunks: Iterable[Chunk]) -> None:
+    def put_rows(self, lane_id: int, first: int, chunks: Iterable[Chunk]) -> None:
         """Inside a transaction: chunks one after the other, from sequence `first`."""
         rows = []
         for chunk in chunks:
-            last = first + chunk.records - 1
-            rows.append(
-                (lane_id, first, last, recorded_ms, chunk.time_min_ms, chunk.time_max_ms, chunk.raw_bytes, chunk.blob)
-            )
-            first = last + 1
+            rows.append((lane_id, first, *_columns(chunk, first)))
+            first += chunk.records
         self.connection.executemany(
             """INSERT INTO chunk (lane, first_seq, last_seq, recorded_ms, time_min_ms, time_max_ms, raw_bytes, blob)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
             rows,
         )
+
+    def replace(self, chunk_id: int, first: int, chunk: Chunk) -> None:
+        """Inside a transaction: what is in the row of a chunk, whose first sequence stays `first`."""
+        done = self.connection.execute(
+            """UPDATE chunk SET last_seq = ?, recorded_ms = ?, time_min_ms = ?, time_max_ms = ?, raw_bytes = ?, blob = ?
+            WHERE id = ? AND first_seq = ?""",
+            (*_columns(chunk, first), chunk_id, first),
+        )
+        if done.rowcount != 1:
+            raise JournalDamaged(f"the row of chunk {chunk_id} is gone")
+
+    def delete(self, chunk_ids: Collection[int]) -> None:
+        """Inside a transaction."""
+        self.connection.executemany("DELETE FROM chunk WHERE id = ?", [(chunk_id,) for chunk_id in chunk_ids])
+        for lane, tail in self._tails.items():
+            if tail is not None and tail.chunk_id in chunk_ids:
+                self._tails[lane] = None
 
     def _add_epoch(self, name: str, *, durable: bool) -> int:
         row = self.connection.execute(
@@ -351,12 +374,20 @@ class Store:
         )
         return int(row.lastrowid or 0)
 
-    def _put_chunks(self, lane_id: int, kept: Kept, chunks: list[Chunk]) -> Kept:
-        self.put_rows(lane_id, kept.next, self.now_ms(), chunks)
-        for chunk in chunks:
+    def _put_lane(self, lane_id: int, kept: Kept, packed: Packed) -> tuple[Kept, Tail | None]:
+        tail, last = packed.tail, packed.chunks[-1]
+        if tail is None:
+            self.put_rows(lane_id, kept.next, packed.chunks)
+            (chunk_id,) = self.connection.execute("SELECT last_insert_rowid()").fetchone()
+        else:
+            self.replace(tail.chunk_id, tail.first, last)
+            chunk_id = tail.chunk_id
+            kept = kept.grown(-tail.chunk.records, -tail.chunk.raw_bytes, -len(tail.chunk.blob))
+        for chunk in packed.chunks:
             kept = kept.grown(chunk.records, chunk.raw_bytes, len(chunk.blob))
         self.put_kept(lane_id, kept)
-        return kept
+        grows = Tail(chunk_id, kept.next - last.records, last, packed.entries) if can_grow(last) else None
+        return kept, grows
 
     def put_state(self, state: Mapping[str, bytes | None] | Mapping[str, bytes]) -> None:
         """Inside a transaction: these keys; a value of None deletes one."""
@@ -436,6 +467,12 @@ class Store:
         if not all(are_counts(loss.first, loss.last, loss.records) for loss in losses):
             raise JournalDamaged("a loss that was never written")
         return losses
+
+
+def _columns(chunk: Chunk, first: int) -> tuple[int, int, int, int, int, bytes]:
+    """Of a chunk's row, all behind the first sequence."""
+    last = first + chunk.records - 1
+    return last, chunk.recorded_ms, chunk.time_min_ms, chunk.time_max_ms, chunk.raw_bytes, chunk.blob
 
 
 pack = msgspec.msgpack.Encoder().encode

@@ -14,6 +14,7 @@ from buffer.errors import JournalClosed
 from buffer.journal import PENDING_BYTES_MAX, Journal
 from buffer.ledger import Lane
 from buffer.record import Draft
+from buffer.tail import TAIL_BYTES_MAX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -177,7 +178,7 @@ async def test_what_was_sent_is_counted_with_what_is_settled(open_journal: OpenJ
 async def test_an_uplink_that_comes_late_is_told_what_it_missed(open_journal: OpenJournal, tmp_path: Path) -> None:
     """What was trimmed before it was configured is its loss, with a reason of its own, and was never sent."""
     journal = await open_journal()
-    await journal.append(drafts("alarm", "a"))
+    await journal.append(drafts("alarm", "a" * (TAIL_BYTES_MAX + 1)))
     await journal.append(drafts("alarm", "b"))
     await journal.close()
     with closing(sqlite3.connect(tmp_path / "journal.db")) as other, other:

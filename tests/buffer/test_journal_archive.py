@@ -22,6 +22,7 @@ from buffer.journal import Journal
 from buffer.ledger import Lane
 from buffer.record import Draft
 from buffer.retention import Limits
+from buffer.tail import TAIL_BYTES_MAX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -228,11 +229,12 @@ async def test_a_backup_that_cannot_be_written_harms_nothing(tmp_path: Path, ope
 async def test_verify_finds_what_the_start_cannot(tmp_path: Path, open_journal: OpenJournal) -> None:
     """A body that changed, and an index that lacks a row."""
     journal = await open_journal()
-    for number in range(20):
-        await journal.append(drafts("alarm", f"temperature {number}"))
+    bodies = [random.Random(number).randbytes(TAIL_BYTES_MAX) for number in range(20)]
+    for body in bodies:
+        await journal.append([Draft("alarm", 0, "t", body)])
     await journal.close()
     path = tmp_path / "journal.db"
-    path.write_bytes(path.read_bytes().replace(b"temperature 7", b"temperature 8"))
+    path.write_bytes(path.read_bytes().replace(bodies[7][1000:1100], bytes(100)))
     verdict = verify(path)
     assert (verdict.records, verdict.chunks, verdict.whole) == (20, 20, True)
     assert [fault[:12] for fault in verdict.faults] == ["alarm/8 to 8"]

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from damage import GALLERY, PAGE, behind_the_index, bits, copy_of, zeroed
-from journal_desk import MEBIBYTE, OpenJournal, Wall, drafts
+from journal_desk import MEBIBYTE, OpenJournal, Wall, drafts, until
 
 from buffer.database import connect
 from buffer.errors import JournalUnavailable
 from buffer.journal import Journal
 from buffer.record import Draft
 from buffer.retention import Limits
+from buffer.tail import TAIL_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -181,12 +182,14 @@ async def test_the_incident_is_told_and_the_file_kept(tmp_path: Path, made: Made
 async def test_a_flipped_bit_in_a_body_costs_that_chunk_only(tmp_path: Path, open_journal: OpenJournal) -> None:
     """What SQLite cannot see, the checksum does: the rest is read on, and the loss is counted, not sent."""
     journal = await open_journal()
-    for body in ("temperature 21.4", "temperature 21.5", "temperature 21.6"):
-        await journal.append(drafts("alarm", body))
+    bodies = [random.Random(n).randbytes(TAIL_BYTES_MAX) for n in range(3)]
+    for body in bodies:
+        await journal.append([Draft("alarm", 0, "t", body)])
     await journal.close()
     path = tmp_path / "journal.db"
-    assert path.read_bytes().count(b"temperature 21.5") == 1
-    path.write_bytes(path.read_bytes().replace(b"temperature 21.5", b"temperature 25.5"))
+    found = bodies[1][1000:1100]
+    assert path.read_bytes().count(found) == 1, "what does not compress is there as it is"
+    path.write_bytes(path.read_bytes().replace(found, bytes([found[0] ^ 1, *found[1:]])))
     journal = await open_journal()
     assert [r.sequence for r in await journal.read("alarm", 0, 10)] == [1, 3]
     async with asyncio.timeout(5):
@@ -230,6 +233,7 @@ async def test_a_damaged_row_is_no_obstacle_to_readers(tmp_path: Path, made: Mad
             assert await past(journal, stream) <= {*bodies, b"new"}
         for position in journal.cursor("main"):
             journal.settle("main", position.lane.stream, [(1, position.next - 1)], epoch=position.lane.epoch)
+        await until(lambda: not journal.stats().away)
         assert await journal.append(drafts("alarm", "later"))
 
 
@@ -239,6 +243,7 @@ async def test_a_look_back_finds_damage_as_well(tmp_path: Path, made: Made) -> N
     behind_the_index(path, "DELETE FROM chunk WHERE id = 5")
     async with opened(path.parent) as journal:
         await past(journal, "telemetry")
+        await until(lambda: journal.stats().incident is not None)
         incident = journal.stats().incident
         assert incident is not None
         assert incident.reason == "damaged"

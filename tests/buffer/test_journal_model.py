@@ -26,11 +26,13 @@ from buffer.reader import Reader
 from buffer.record import Draft
 from buffer.retention import Limits, Retention
 from buffer.store import Store
+from buffer.tail import TAIL_MS_MAX
 
 if TYPE_CHECKING:
     from buffer.record import Record
 
 STREAMS = ("alarm", "telemetry")
+SMALL = 10
 CURSORS = ("main", "second")
 LIMITS = Limits(MEBIBYTE, keep_s=1000.0, reserve=0.0)
 
@@ -44,6 +46,18 @@ class Model:
     gone: set[int] = field(default_factory=set)
     settled: dict[str, set[int]] = field(default_factory=lambda: {name: set() for name in CURSORS})
     lost: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CURSORS, 0))
+    grows: bool = False
+    """Whether the last chunk still takes records."""
+
+    def grow(self, records: int, now_ms: int, *, small: bool) -> None:
+        """Small ones that are stored within a minute of the first are in one chunk."""
+        first = len(self.bodies) + 1
+        if small and self.grows and now_ms - self.chunks[-1][1] <= TAIL_MS_MAX:
+            before, stored_ms = self.chunks.pop()
+            self.chunks.append((range(before.start, first + records), stored_ms))
+        else:
+            self.chunks.append((range(first, first + records), now_ms))
+        self.grows = small
 
     def free(self, chunk: range) -> bool:
         """Whether every cursor has settled all of it."""
@@ -73,11 +87,11 @@ class JournalMachine(RuleBasedStateMachine):
         self.store.connection.close()
         self.folder.cleanup()
 
-    # Sizes such that one append is one chunk for each stream, and a dozen large ones fill the journal.
+    # Sizes such that a dozen large ones fill the journal, and that only small ones join the chunk before them.
     @rule(
         alarms=st.integers(0, 2),
         telemetry=st.integers(0, 4),
-        size=st.sampled_from((10, 60_000)),
+        size=st.sampled_from((SMALL, 60_000)),
         key=st.sampled_from("abc"),
         keep=st.booleans(),
     )
@@ -88,8 +102,7 @@ class JournalMachine(RuleBasedStateMachine):
             bodies = [self.source.randbytes(size) for _ in range(records)]
             drafts += [Draft(stream, 0, "t", body) for body in bodies]
             if bodies:
-                first = len(model.bodies) + 1
-                model.chunks.append((range(first, first + records), self.store.now_ms()))
+                model.grow(records, self.store.now_ms(), small=size == SMALL)
                 model.bodies += bodies
         value = self.source.randbytes(4)
         self.store.store(drafts, {key: value if keep else None})
@@ -126,6 +139,7 @@ class JournalMachine(RuleBasedStateMachine):
                 remembered = {number for number in range(1, len(model.bodies) + 1) if position.settled(number)}
                 assert remembered == model.settled[name] if clean else model.gone <= remembered <= model.settled[name]
                 model.settled[name] = remembered
+            model.grows = False
 
     @rule()
     def trim(self) -> None:
@@ -155,6 +169,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert stream == "telemetry" or not any(self.read("telemetry"))
         if not present:
             model.gone |= set(chunk)
+            model.grows = model.grows and chunk != model.chunks[-1][0]
             for name, settled in model.settled.items():
                 model.lost[name] += len(set(chunk) - settled)
                 settled |= set(chunk)

@@ -64,7 +64,7 @@ def used_bytes(store: Store) -> int:
 def test_settled_records_stay_for_a_while(open_store: OpenStore, wall: Wall) -> None:
     """History is kept for `keep_s` after everybody has it, and goes after that; what nobody has stays."""
     store = open_store("main")
-    fill(store, "alarm", 6, 100)
+    fill(store, "alarm", 6, 10000)
     settle(store, "alarm", (1, 4))
     trim(store)
     assert kept(store, "alarm") == [(1, 6)]
@@ -78,7 +78,7 @@ def test_settled_records_stay_for_a_while(open_store: OpenStore, wall: Wall) -> 
 def test_every_cursor_counts(open_store: OpenStore, wall: Wall) -> None:
     """A record that one uplink still waits for is not old, however old it is."""
     store = open_store("main", "second")
-    fill(store, "alarm", 6, 100)
+    fill(store, "alarm", 6, 10000)
     settle(store, "alarm", (1, 6))
     settle(store, "alarm", (1, 2), (5, 5), cursor="second")
     wall.now += 3601
@@ -89,9 +89,9 @@ def test_every_cursor_counts(open_store: OpenStore, wall: Wall) -> None:
 def test_without_a_cursor_everything_is_history(open_store: OpenStore, wall: Wall) -> None:
     """With no uplink nobody waits, and age alone decides."""
     store = open_store()
-    fill(store, "alarm", 3, 100)
+    fill(store, "alarm", 3, 10000)
     wall.now += 3601
-    fill(store, "alarm", 1, 100)
+    fill(store, "alarm", 1, 10000)
     trim(store)
     assert kept(store, "alarm") == [(4, 4)]
 
@@ -182,7 +182,7 @@ def test_older_epochs_go_first(open_store: OpenStore) -> None:
 def test_a_sequence_is_never_reused(open_store: OpenStore, wall: Wall) -> None:
     """Not even when everything before it has gone and the journal was reopened."""
     store = open_store("main")
-    fill(store, "alarm", 5, 100)
+    fill(store, "alarm", 5, 10000)
     settle(store, "alarm", (1, 5))
     wall.now += 3601
     trim(store)
@@ -190,7 +190,7 @@ def test_a_sequence_is_never_reused(open_store: OpenStore, wall: Wall) -> None:
     assert store.ledger.kept(Lane("e1", "alarm")) == Kept(next=6, first=6)
     store.finish()
     store = open_store("main")
-    fill(store, "alarm", 1, 100)
+    fill(store, "alarm", 1, 10000)
     assert kept(store, "alarm") == [(6, 6)]
 
 
