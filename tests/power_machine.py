@@ -3,7 +3,8 @@
 The guest is a kernel, the interpreter that runs this, and the journal, in an initial file system; the disk is an image
 with ext4. The machine's writes to it are recorded in the order in which it made them, flushes between them. A real disk
 may hold back whatever was written since the last flush, sector by sector, and loses some or all of that: so does this
-one (`after_cut`). The kernel's own cache is lost with the machine. No root is needed.
+one. The kernel's own cache is lost with the machine. A cut can be put behind any single write of the machine's life
+(`Cut`), because it is known of each line that it said how much had been written by then. No root is needed.
 """
 
 from __future__ import annotations
@@ -122,13 +123,16 @@ def format_disk(image: Path) -> None:
 class Machine:
     """One that runs. `cut` ends it as a power cut does."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self._process = process
+        self._log = log
         assert process.stdout is not None
         self._serial: IO[bytes] = process.stdout
         os.set_blocking(self._serial.fileno(), False)
         self._rest = b""
         self.said: list[list[Any]] = []
+        self.written: list[int] = []
+        """How long the record of writes was at most when each of these lines was said."""
         self.console = b""
 
     def wait_for(self, word: str, s_max: float) -> list[Any]:
@@ -161,6 +165,7 @@ class Machine:
             self.console += data
             *lines, self._rest = (self._rest + data).split(b"\n")
             self.said += [json.loads(line) for line in lines if line.startswith(b'["')]
+            self.written += [length(self._log)] * (len(self.said) - len(self.written))
 
 
 @contextmanager
@@ -185,13 +190,22 @@ def boot(system: System, what: str, image: Path, log: Path) -> Iterator[Machine]
     ]  # fmt: skip
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         try:
-            yield Machine(process)
+            yield Machine(process, log)
         finally:
             process.kill()
 
 
-def writes(log: Path) -> Iterator[tuple[int, bytes] | None]:
-    """Place and content of each write, None for a flush, in order (the format is that of dm-log-writes)."""
+def length(log: Path) -> int:
+    """Of what is in a file that is followed by a hole."""
+    with log.open("rb") as file:
+        return os.lseek(file.fileno(), 0, os.SEEK_HOLE)
+
+
+def writes(log: Path) -> Iterator[tuple[int, int, bytes | None]]:
+    """For each write, in order: where its entry ends in the log, place and content, which is None for a flush.
+
+    The format is that of dm-log-writes.
+    """
     with log.open("rb") as file:
         (sector_bytes,) = struct.unpack("<24xI", file.read(28))
         assert sector_bytes == SECTOR
@@ -204,34 +218,46 @@ def writes(log: Path) -> Iterator[tuple[int, bytes] | None]:
             assert not flags & ~(FLUSH | DISCARD), "the guest's driver knows no other kind of write"
             file.seek(at + SECTOR)
             size = 0 if flags & DISCARD else sectors * SECTOR
-            if flags & FLUSH:
-                yield None
-            if size:
-                yield sector * SECTOR, file.read(size)
             at += SECTOR + size
+            if flags & FLUSH:
+                yield at, 0, None
+            if size:
+                yield at, sector * SECTOR, file.read(size)
 
 
-def after_cut(image: Path, log: Path, source: random.Random, share: float) -> int:
-    """Write to the image what a disk still has, which keeps that `share` of the sectors written since the last flush.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What was lost: the log up to `end` is what the disk was told, `sectors` of it are gone."""
 
-    The image is as it was before the machine started. Gives how many sectors were lost.
+    end: int
+    sectors: int
+
+
+def cut_somewhere(image: Path, log: Path, begin: int, source: random.Random, share: float) -> Cut:
+    """Write to the image what a disk has left when its power goes behind some write after `begin` in the log.
+
+    Of the sectors written since the last flush it keeps that `share`. The image is as it was before the machine ran.
     """
+    ends = [end for end, _, data in writes(log) if data is not None and end > begin]
+    last = source.choice(ends) if ends else begin
     lost = 0
     with image.open("r+b") as file:
         cached: list[tuple[int, bytes]] = []
-        for write in writes(log):
-            if write is not None:
-                cached.append(write)
-                continue
-            for at, data in cached:
-                file.seek(at)
-                file.write(data)
-            cached.clear()
-        for at, data in cached:
-            for offset in range(0, len(data), SECTOR):
-                if source.random() < share:
-                    file.seek(at + offset)
-                    file.write(data[offset : offset + SECTOR])
-                else:
-                    lost += 1
-    return lost
+        for end, place, data in writes(log):
+            if end > last:
+                break
+            if data is None:
+                put(file, cached)
+                cached.clear()
+            else:
+                cached += [(place + at, data[at : at + SECTOR]) for at in range(0, len(data), SECTOR)]
+        kept = [each for each in cached if source.random() < share]
+        put(file, kept)
+        lost = len(cached) - len(kept)
+    return Cut(last, lost)
+
+
+def put(file: IO[bytes], sectors: Sequence[tuple[int, bytes]]) -> None:
+    for place, data in sectors:
+        file.seek(place)
+        file.write(data)
