@@ -58,7 +58,7 @@ def test_a_reader_never_checkpoints(tmp_path: Path) -> None:
     log = path.with_name("journal.db-wal")
     before = path.read_bytes(), log.read_bytes()
     with closing(connect_reader(path)) as reader:
-        assert reader.execute("SELECT count(*) FROM chunk").fetchone() == (50,)
+        assert reader.execute("SELECT max(last_seq) FROM chunk").fetchone() == (50,)
         with pytest.raises(sqlite3.OperationalError):
             reader.execute("PRAGMA wal_checkpoint").fetchall()
     assert (path.read_bytes(), log.read_bytes()) == before
