@@ -18,7 +18,7 @@ from agent.envelope import splice
 from agent.events import Names, rfc3339
 from agent.past import Past
 from agent.pipeline import Order
-from agent.presence import point_view
+from agent.presence import point_view, views_of
 from agent.rules import AlarmCommand, Refused
 from agent.status import JournalView, PointView, Status, StreamView
 from buffer.errors import JournalError, JournalUnavailable
@@ -26,7 +26,7 @@ from buffer.ledger import BEFORE
 from config.model import STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Sequence
 
     from agent.board import AlarmBoard
     from agent.clock import Clock
@@ -175,8 +175,14 @@ class OperatorDesk:
     def points(self, device: str | None) -> list[PointView]:
         chosen = self._config.devices if device is None else (self._device(device),)
         mono = self._clock.mono()
-        presences = (self._worker_of[each.id].devices[each.id] for each in chosen)
-        return [view for presence in presences for view in presence.point_views(mono)]
+        return [view for each in chosen for view in self._views(each, mono)]
+
+    def _views(self, device: Device, mono: float) -> Iterator[PointView]:
+        """What is read, and what is computed from it."""
+        yield from self._worker_of[device.id].devices[device.id].point_views(mono)
+        computed = self._rules.derived.of(device.id)
+        if computed is not None:
+            yield from views_of(*computed, mono)
 
     async def read(self, device: str, points: Sequence[str]) -> list[PointView]:
         found = self._device(device)
@@ -209,7 +215,7 @@ class OperatorDesk:
         wanted: set[tuple[str, str]] = set()
         for name in names:
             device, _, point = name.partition("/")
-            ids = [each.id for each in self._device(device).points]
+            ids = [each.id for each in self._device(device).all_points]
             wanted |= {(device, _find(point, ids, f"point of {device}"))} if point else {(device, each) for each in ids}
         return wanted
 
@@ -221,7 +227,7 @@ class OperatorDesk:
 
     async def history(self, point: str, from_s: float, to_s: float, every_s: float | None) -> HistoryView:
         name, _, wanted = point.partition("/")
-        known = {each.id: each for each in self._device(name).points}
+        known = {each.id: each for each in self._device(name).all_points}
         return await self._past.of_point(known[_find(wanted, list(known), f"point of {name}")], from_s, to_s, every_s)
 
     async def alarm_history(self, alarm_id: str | None, from_s: float, to_s: float) -> list[TransitionView]:

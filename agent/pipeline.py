@@ -116,8 +116,10 @@ class Pipeline:
         self.readings += 1
         for start, stop in reading.changed:
             self.values_changed += stop - start
-        self._act(step(self._rules, reading, self._clock.now()))
-        self._evidence.take(reading, self._telemetry.take(reading))
+        outcome = step(self._rules, reading, self._clock.now())
+        self._act(outcome)
+        for each in (reading, *outcome.derived):
+            self._evidence.take(each, self._telemetry.take(each))
         if self._flush_due is None and self._has_more():
             self._flush_due = reading.mono + self._window_s
 

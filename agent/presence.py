@@ -195,7 +195,7 @@ class Presence:
             profile=device.profile,
             protocol=self.line.protocol,
             meta_ver=meta_ver,
-            points=[_point_meta(point) for point in device.points],
+            points=[_point_meta(point) for point in device.all_points],
         )
         return Event(events.DEVICE_META, "state", self.since, self._subject, body)
 
@@ -220,10 +220,7 @@ class Presence:
     def point_views(self, mono: float) -> Iterator[PointView]:
         """Every point as it stands; one that was never read is `not_connected`."""
         for poll in self.polls:
-            reading = self.latest.get(poll) or _never_read(poll)
-            for index in range(len(poll.points)):
-                view = point_view(reading, index, mono)
-                yield view if poll in self.latest else msgspec.structs.replace(view, time=None, age_s=None)
+            yield from views_of(poll, self.latest.get(poll), mono)
 
     def view(self) -> DeviceView:
         """The device as an operator sees it."""
@@ -251,6 +248,15 @@ class Presence:
             points_uncertain=uncertain,
             points_bad=bad + unread,
         )
+
+
+def views_of(poll: Poll, reading: Reading | None, mono: float) -> Iterator[PointView]:
+    """Every point of a poll as its last reading left it."""
+    for index in range(len(poll.points)):
+        if reading is not None:
+            yield point_view(reading, index, mono)
+        else:
+            yield msgspec.structs.replace(point_view(_never_read(poll), index, mono), time=None, age_s=None)
 
 
 def _never_read(poll: Poll) -> Reading:

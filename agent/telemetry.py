@@ -138,7 +138,7 @@ class Telemetry:
     def _has_texts(self, device: Device) -> bool:
         has_texts = self._texts.get(device)
         if has_texts is None:
-            has_texts = self._texts[device] = any(point.type in TEXT_TYPES for point in device.points)
+            has_texts = self._texts[device] = any(point.type in TEXT_TYPES for point in device.all_points)
         return has_texts
 
     def _events(self, device: Device, t0: float, samples: list[Sample]) -> Iterator[Event]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from config.checks import check_point
+from config.derived import validate_points
 from config.files import ProfileFile
 from config.folder import shipped_profiles
 from config.layers import Layer, Source
-from config.validate import validate, validate_rows
+from config.validate import validate
 from config.wording import near, shown
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Catalog:
         if protocol is None:
             return None
         rows = dict(source.mappings("points"))
-        points = validate_rows(protocol.point, rows, self._report, template=True)
+        points = validate_points(protocol.point, rows, self._report, template=True)
         check_points(points, rows, self._report)
         return Profile(name, spec, protocol, source, rows, points) if spec else None
 

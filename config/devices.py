@@ -10,13 +10,14 @@ from config.alarm_places import Block, Gathering
 from config.alarms import Owner
 from config.catalog import check_points
 from config.checks import check_system
+from config.derived import DerivedSpec, derived_points, validate_points
 from config.files import DevicesFile, DeviceSpec
 from config.gateway import poll_intervals
 from config.layers import Layer, Source
 from config.model import Device, Place, Point
 from config.selectors import traits
 from config.texts import named
-from config.validate import validate, validate_rows
+from config.validate import validate
 from config.wording import closest, near, shown
 
 if TYPE_CHECKING:
@@ -70,11 +71,14 @@ def read_device(name: str, source: Source, around: Surroundings) -> Device | Non
         return None
     place = Place(spec.place.building, spec.place.floor, spec.place.space, spec.place.risk)
     owner = Owner(name, system, named(spec.name, name), place)
-    specs = _point_specs(spec, source, profile, protocol, report)
+    rows, specs = _point_specs(spec, source, profile, protocol, report)
     points = _points(specs, owner, poll_intervals(spec.poll, around.poll_s))
     unsure = profile is None and "profile" in source.data
-    report.directory.add(name, {**specs, **points}, unsure=unsure)
-    gathering = Gathering(owner, {**specs, **points}, around.packs, report, unsure=unsure)
+    known: dict[str, Point | PointSpec | None] = {**specs, **points}
+    report.directory.add(name, known, unsure=unsure)
+    derived = derived_points(specs, points, owner, rows, report)
+    known.update(derived)
+    gathering = Gathering(owner, known, around.packs, report, unsure=unsure)
     alarms = gathering.gather(_blocks(spec, owner, source, around))
     address = _address(source, profile, protocol, report)
     if address is None or line is None:
@@ -92,6 +96,7 @@ def read_device(name: str, source: Source, around: Surroundings) -> Device | Non
         maker=spec.maker or (profile.spec.maker if profile else ""),
         model=spec.model or (profile.spec.model if profile else ""),
         unconfirmed=alarms.unconfirmed,
+        derived=tuple(derived.values()),
     )
 
 
@@ -163,8 +168,8 @@ def _address(source: Source, profile: Profile | None, protocol: Protocol, report
 
 def _point_specs(
     spec: DeviceSpec, source: Source, profile: Profile | None, protocol: Protocol, report: Report
-) -> dict[str, PointSpec | None]:
-    """Every point of the device, `None` where it is wrong. What the profile has complete is shared."""
+) -> tuple[Mapping[str, Source], dict[str, PointSpec | None]]:
+    """Every point of the device as written, and judged: `None` is wrong. What the profile has complete is shared."""
     inherited, shared = (profile.rows, profile.points) if profile else ({}, {})
     for index, name in enumerate(spec.omit):
         if name not in inherited:
@@ -180,13 +185,18 @@ def _point_specs(
             rows[name] = row
         elif name in spec.points or name not in shared:
             rows[name] = row.over(inherited[name])
-    judged = validate_rows(protocol.point, rows, report)
+    judged = validate_points(protocol.point, rows, report)
     check_points(judged, rows, report)
-    return {**{name: shared.get(name) for name in kept}, **judged}
+    return {**inherited, **rows}, {**{name: shared.get(name) for name in kept}, **judged}
 
 
 def _points(specs: Mapping[str, PointSpec | None], owner: Owner, poll_s: Mapping[str, float]) -> dict[str, Point]:
-    return {name: _point(name, spec, owner, poll_s) for name, spec in specs.items() if spec is not None}
+    """Those that are read."""
+    return {
+        name: _point(name, spec, owner, poll_s)
+        for name, spec in specs.items()
+        if spec is not None and not isinstance(spec, DerivedSpec)
+    }
 
 
 def _point(name: str, spec: PointSpec, owner: Owner, poll_s: Mapping[str, float]) -> Point:

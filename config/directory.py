@@ -45,6 +45,11 @@ class Directory:
     def is_unsure(self, device: str) -> bool:
         return device in self._unsure
 
+    def get(self, device: str, name: str) -> Point | None:
+        """The point, if it is there and without a mistake."""
+        found = self._points.get(device, {}).get(name)
+        return found if isinstance(found, Point) else None
+
     def find(self, device: str, name: str, written: str, place: Place, report: Report) -> Point | None:
         """The point, or `None` and, unless that only follows from another mistake, a problem at its place."""
         points = self._points.get(device)
@@ -55,5 +60,4 @@ class Directory:
             message, hint = f"found {shown(written)}, no point of {device}", near(name, points)
         if message:
             report.refuse(place.source, place.path, message, hint, offset=place.offset)
-        point = (points or {}).get(name)
-        return point if isinstance(point, Point) else None
+        return self.get(device, name)

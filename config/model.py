@@ -74,6 +74,39 @@ class Place:
     risk: Colour | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A point in a formula: `name` is the variable that stands for it, `written` how a person called it."""
+
+    name: str
+    device: str
+    point: str
+    written: str
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """An expression over points: `text` as written, `cel` as it is evaluated (`config.cel`)."""
+
+    text: str
+    cel: str
+    inputs: tuple[Input, ...]
+
+
+DerivedKind = Literal["expression", "run_hours", "starts", "energy", "gap"]
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """How a point is computed: the value of a formula; hours for which it was true; how often it became true; its
+    integral over hours; or the seconds that are missing in another such point (`of`).
+    """
+
+    kind: DerivedKind
+    formula: Formula | None = None
+    of: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
     """One value of one device. Compared by identity: a point is made once, at load.
@@ -81,6 +114,7 @@ class Point:
     `spec` is the driver's own settings type for a point (register, object, NodeId): only the driver looks into it.
     `states` names the codes of an enumeration. `low` and `high` are the plausible range in the point's unit; a value
     outside is `uncertain/range_suspect`. `deadband` (unit of the point) and `heartbeat_s` thin telemetry, never rules.
+    A point that is `derived` is computed and not read.
     """
 
     id: str
@@ -98,6 +132,7 @@ class Point:
     high: float | None = None
     deadband: float = 0.0
     heartbeat_s: float = 300.0
+    derived: Derived | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,25 +240,6 @@ class Counter:
     rollover: float | None = None
     band: float = 0.0
     kind: ClassVar[str] = "counter"
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A point in a formula: `name` is the variable that stands for it, `written` how a person called it."""
-
-    name: str
-    device: str
-    point: str
-    written: str
-
-
-@dataclass(frozen=True, slots=True)
-class Formula:
-    """An expression over points: `text` as written, `cel` as it is evaluated (`config.cel`)."""
-
-    text: str
-    cel: str
-    inputs: tuple[Input, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,7 +391,8 @@ class MaintenanceWindow:
 class Device:
     """One device on one line. `address` is the driver's own settings type (unit, device instance, endpoint part).
 
-    `unconfirmed` are alarms that do not run, because nobody has confirmed yet what they depend on.
+    `points` are read, `derived` are computed. `unconfirmed` are alarms that do not run, because nobody has confirmed
+    yet what they depend on.
     """
 
     id: str
@@ -390,6 +407,11 @@ class Device:
     maker: str = ""
     model: str = ""
     unconfirmed: tuple[Alarm, ...] = ()
+    derived: tuple[Point, ...] = ()
+
+    @property
+    def all_points(self) -> tuple[Point, ...]:
+        return self.points + self.derived
 
 
 @dataclass(frozen=True, slots=True)

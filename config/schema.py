@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.json_schema import models_json_schema
 
 from config.alarm_files import ALARM_KEY, AlarmsFile
+from config.derived import DerivedSpec
 from config.files import AlarmSpec, DevicesFile, DeviceSpec, GatewaySpec, LinesFile, ProfileFile
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def _devices(protocols: Mapping[str, Protocol]) -> Schema:
         AlarmSpec,
         *(kind.address for kind in kinds),
         *(kind.point for kind in kinds),
+        DerivedSpec,
     ]
     (whole, device, alarm, *rest), definitions = _described(models)
     for definition in definitions.values():
@@ -85,12 +87,16 @@ def _profile(protocols: Mapping[str, Protocol]) -> Schema:
     """A row may be a template, so a row's own fields are not required."""
     kinds = list(protocols.values())
     (whole, *rest), definitions = _described(
-        [ProfileFile, *(kind.address for kind in kinds), *(kind.point for kind in kinds)]
+        [ProfileFile, *(kind.address for kind in kinds), *(kind.point for kind in kinds), DerivedSpec]
     )
+    *rest, derived = rest
     for reference in rest:
         _own(reference, definitions).pop("required", None)
     pairs = zip(rest[: len(kinds)], rest[len(kinds) :], strict=True)
-    parts = [{"properties": {"address": one, "points": {"additionalProperties": point}}} for one, point in pairs]
+    parts = [
+        {"properties": {"address": one, "points": {"additionalProperties": {"anyOf": [point, derived]}}}}
+        for one, point in pairs
+    ]
     file = _own(whole, definitions)
     by_protocol = _by_protocol(dict(zip(protocols, parts, strict=True)))
     file["properties"] |= by_protocol.pop("properties")

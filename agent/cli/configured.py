@@ -52,7 +52,7 @@ def praise(config: Config) -> Verdict:
         version=config.version,
         lines=len(config.lines),
         devices=len(config.devices),
-        points=sum(len(device.points) for device in config.devices),
+        points=sum(len(device.all_points) for device in config.devices),
         alarms=sum(len(device.alarms) for device in config.devices),
         unconfirmed=[_waiting(alarm) for device in config.devices for alarm in device.unconfirmed],
     )

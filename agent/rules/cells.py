@@ -42,6 +42,10 @@ class Cell:
         self.heard: Heard | None = None
         self.judges: list[Judge] = []
 
+    def put(self, value: Value, quality: Quality, mono: float, known_until: float) -> None:
+        """A value that arrived at `mono`; the one before it was confirmed until `known_until`."""
+        self.value, self.quality, self.mono, self.known_until = value, quality, mono, known_until
+
     @property
     def confirmed(self) -> float:
         return max(self.mono, self.heard.heard) if self.heard is not None else self.mono

@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 from agent.rules.commands import AlarmCommand, Refused
+from agent.rules.derived import DerivedPoints
 from agent.rules.judges import Judges
 from agent.rules.observed import GOOD
 from agent.rules.occurrence import Context, Run
@@ -55,11 +56,15 @@ class DeviceChange:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step gave. `states` must be stored in the same transaction as `events`."""
+    """What one step gave. `states` must be stored in the same transaction as `events`.
+
+    `derived` are the readings of the points that are computed from the one that was taken; they are judged already.
+    """
 
     events: list[Event]
     states: dict[str, bytes]
     next_due: float | None
+    derived: list[Reading] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -87,6 +92,7 @@ class Rules:
     runs: dict[str, Run]
     by_point: dict[tuple[str, str], list[Run]]
     judges: Judges = field(default_factory=Judges)
+    derived: DerivedPoints = field(default_factory=DerivedPoints)
     watches: dict[Poll, _Watch] = field(default_factory=dict)
     dues: list[tuple[float, int, Run]] = field(default_factory=list)
     order: count[int] = field(default_factory=count)
@@ -104,7 +110,7 @@ class Rules:
         """
         runs: dict[str, Run] = {}
         by_point: dict[tuple[str, str], list[Run]] = {}
-        types = {(point.device, point.id): point.type for device in config.devices for point in device.points}
+        types = {(point.device, point.id): point.type for device in config.devices for point in device.all_points}
         judges = Judges(stored, types)
         for device in config.devices:
             for alarm in device.alarms:
@@ -114,7 +120,8 @@ class Rules:
                 raw = stored.get(STATE_PREFIX + alarm.id)
                 if raw is not None:
                     run.restore(raw)
-        rules = cls(config.site, config.gateway, config.version, runs, by_point, judges)
+        derived = DerivedPoints(config.devices, stored)
+        rules = cls(config.site, config.gateway, config.version, runs, by_point, judges, derived)
         rules.shelved = {run.alarm.id: run for run in runs.values() if run.shelving is not None}
         rules.set_wall_due()
         if not clock_known and rules.shelved:
@@ -132,7 +139,7 @@ class Rules:
         moved = self.dirty | {name: run for name, run in self.running.items() if run.wants_checkpoint(mono)}
         self.dirty.clear()
         states = {STATE_PREFIX + alarm_id: run.store(mono) for alarm_id, run in moved.items()}
-        return states | self.judges.take_states()
+        return states | self.judges.take_states() | self.derived.take_states()
 
     def set_wall_due(self) -> None:
         """Find out anew what ends next by the clock on the wall."""
@@ -175,12 +182,13 @@ def step(rules: Rules, item: Reading | AlarmCommand | DeviceChange | Tick, now: 
 class _Work:
     """One step in progress."""
 
-    __slots__ = ("events", "now", "rules", "touched")
+    __slots__ = ("derived", "events", "now", "rules", "touched")
 
     def __init__(self, rules: Rules, now: Now) -> None:
         self.rules = rules
         self.now = now
         self.events: list[Event] = []
+        self.derived: list[Reading] = []
         self.touched: list[Run] = []
 
     def done(self) -> Step:
@@ -188,7 +196,9 @@ class _Work:
         for run in self.touched:
             rules.dirty.pop(run.alarm.id, None)
         states = {STATE_PREFIX + run.alarm.id: run.store(self.now.mono) for run in self.touched}
-        return Step(self.events, states, self._next_due())
+        for run in self.touched:
+            states |= rules.judges.store_with(run.alarm.id, self.now)
+        return Step(self.events, states, self._next_due(), self.derived)
 
     def _next_due(self) -> float | None:
         rules = self.rules
@@ -226,16 +236,25 @@ class _Work:
         rules.set_wall_due()
 
     def read(self, reading: Reading) -> None:
+        """The reading with all that is computed from it: nothing is judged on half of what it changed."""
+        self.derived = self.rules.derived.take(reading)
+        judges: dict[Judge, None] = {}
+        for each in (reading, *self.derived):
+            judges |= dict.fromkeys(self._hear(each))
+        if judges:
+            self._judge(judges, self._context(reading.time), heard=True)
+
+    def _hear(self, reading: Reading) -> Iterable[Judge]:
+        """Whatever is judged by itself, and whoever has to judge."""
         watch = self.rules.watch(reading.poll)
         if watch.runs:
             for start, stop in reading.changed:
                 first, last = bisect_left(watch.indexes, start), bisect_left(watch.indexes, stop)
                 self._observe(reading, watch, first, last)
-        if watch.cells and reading.changed:
-            judges = self.rules.judges
-            touched = judges.hear(reading, watch.cell_indexes, watch.cells, watch.heard)
-            self._judge(touched, self._context(reading.time), heard=True)
-        watch.heard = reading.mono
+        known_until, watch.heard = watch.heard, reading.mono
+        if not watch.cells or not reading.changed:
+            return ()
+        return self.rules.judges.hear(reading, watch.cell_indexes, watch.cells, known_until)
 
     def device(self, change: DeviceChange) -> None:
         judges = self.rules.judges.note_device(change.device, change.state, self.now.mono)

@@ -246,8 +246,7 @@ class Judges:
         for start, stop in reading.changed:
             for at in range(bisect_left(indexes, start), bisect_left(indexes, stop)):
                 index, cell = indexes[at], cells[at]
-                cell.value, cell.quality = values[index], flaws.get(index, GOOD)
-                cell.mono, cell.known_until = reading.mono, known_until
+                cell.put(values[index], flaws.get(index, GOOD), reading.mono, known_until)
                 touched.update(dict.fromkeys(cell.judges))
         return touched
 
@@ -256,7 +255,7 @@ class Judges:
         cell = self.cells.get((device, ""))
         if cell is None:
             return ()
-        cell.value, cell.quality, cell.mono, cell.known_until = state == "offline", GOOD, mono, mono
+        cell.put(state == "offline", GOOD, mono, mono)
         return cell.judges
 
     def due(self, mono: float) -> Iterator[Judge]:
@@ -297,6 +296,14 @@ class Judges:
         stored = judge.store(now)
         if stored is not None:
             self._dirty[STATE_PREFIX + judge.run.alarm.id] = stored
+
+    def store_with(self, alarm_id: str, now: Now) -> dict[str, bytes]:
+        """What the judge of an alarm has counted, to be stored with a transition of it."""
+        judge = self.by_alarm.get(alarm_id)
+        if judge is not None:
+            self._keep(judge, now)
+        key = STATE_PREFIX + alarm_id
+        return {key: self._dirty.pop(key)} if key in self._dirty else {}
 
     def take_states(self) -> dict[str, bytes]:
         """What was counted since it was stored last; stored with the next telemetry."""
