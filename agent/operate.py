@@ -91,7 +91,7 @@ class OperatorDesk:
         self._started = clock.wall()
         self._rates = Rates()
         self._board = board
-        self._past = Past(journal, clock, [point for device in config.devices for point in device.points])
+        self._past = Past(journal, clock, [point for device in config.devices for point in device.all_points])
 
     # --- the present ----------------------------------------------------------------------------------------------
 
