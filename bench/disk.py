@@ -9,7 +9,6 @@ limit is on the telemetry; the alarms of the demo's first minute, which has a ye
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from demo_data import commits
+from figures import Figure, show
 
 from buffer.journal import Journal
 from buffer.record import Draft
@@ -90,22 +90,18 @@ def only(stored: list[Commit], stream: str) -> list[Commit]:
     return [commit for commit in of_stream if commit]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    played_s = PLAYED_QUICK_S if parser.parse_args().quick else PLAYED_S
+def figures(*, quick: bool = False) -> list[Figure]:
+    played_s = PLAYED_QUICK_S if quick else PLAYED_S
     stored = asyncio.run(commits(played_s, SEED))
     begin_ms = stored[0][0].recorded_ms + FIRST_VALUES_S * 1000
     steady = [commit for commit in stored if commit[0].recorded_ms >= begin_ms]
     telemetry = only(steady, "telemetry")
     count = sum(values(record) for commit in telemetry for record in commit)
-    size, size_of_all = grown_bytes(telemetry) / count, grown_bytes(steady) / count
-    missed = size > BYTES_MAX
-    print(f"disk     {size:12.1f} bytes a value    limit {BYTES_MAX:g}{'   MISSED' if missed else ''}")
-    print(f"         {size_of_all:12.1f} with all the alarms and states of {played_s:g} s of the demo's story")
-    print(f"         {count / len(telemetry):12.1f} values a commit")
-    return 1 if missed else 0
+    return [
+        Figure("disk, the demo's telemetry", grown_bytes(telemetry) / count, "bytes a value", BYTES_MAX),
+        Figure("the same, with all of its alarms and states", grown_bytes(steady) / count, "bytes a value"),
+    ]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(show(figures(quick="--quick" in sys.argv)))

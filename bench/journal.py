@@ -1,6 +1,8 @@
-"""Journal throughput: append, commit latency, read back. Prints medians; run it on an idle machine.
+"""Journal throughput: append, commit latency, read back. Medians; run it on an idle machine.
 
-.venv/bin/python bench/journal.py [FOLDER]      the folder decides which disk is measured
+.venv/bin/python bench/journal.py [FOLDER]      exit code 1 where a limit is missed; the folder decides which disk
+
+One record of telemetry is 200 values of one device, as the pipeline writes it; encoding it is not in the figures.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import astuple, dataclass
 from pathlib import Path
+
+from figures import Figure, show
 
 from buffer.journal import Journal
 from buffer.record import Draft
@@ -22,6 +27,18 @@ VALUES = 200
 BATCHES = 2_000
 RECORDS_PER_APPEND = 20
 ROUNDS = 3
+VALUES_PER_S_MIN = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Values per second appended, the same per second of the processor, milliseconds, values per second read."""
+
+    appended: float
+    appended_cpu: float
+    commit_p50_ms: float
+    commit_p99_ms: float
+    read: float
 
 
 def batch(number: int, source: random.Random) -> Draft:
@@ -31,14 +48,15 @@ def batch(number: int, source: random.Random) -> Draft:
     return Draft("telemetry", number, "telemetry/pwr-lv/d", body)
 
 
-async def append(journal: Journal, drafts: list[Draft]) -> float:
-    """Values per second until everything is on disk."""
-    begin = time.perf_counter()
+async def append(journal: Journal, drafts: list[Draft]) -> tuple[float, float]:
+    """Values per second until everything is on disk, and per second of the processor."""
+    begin, begin_cpu = time.perf_counter(), time.process_time()
     for at in range(0, len(drafts), RECORDS_PER_APPEND):
         await journal.room()
         last = journal.append(drafts[at : at + RECORDS_PER_APPEND])
     await last
-    return len(drafts) * VALUES / (time.perf_counter() - begin)
+    count = len(drafts) * VALUES
+    return count / (time.perf_counter() - begin), count / (time.process_time() - begin_cpu)
 
 
 async def commit(journal: Journal) -> list[float]:
@@ -60,29 +78,31 @@ async def read(journal: Journal) -> float:
     return count * VALUES / (time.perf_counter() - begin)
 
 
-async def one_round(folder: Path, drafts: list[Draft]) -> tuple[float, float, float, float, float]:
+async def one_round(folder: Path, drafts: list[Draft]) -> Round:
     journal = await Journal.open(folder, Limits(2**30, 3600), wall=time.time, cursors=["main"])
     appended = await append(journal, drafts)
-    latencies = await commit(journal)
-    drained = await read(journal)
+    latencies = sorted(await commit(journal))
+    back = await read(journal)
     await journal.close()
-    size = (folder / "journal.db").stat().st_size / (len(drafts) * VALUES)
-    return appended, statistics.median(latencies), sorted(latencies)[-4], drained, size
+    return Round(*appended, statistics.median(latencies), latencies[-4], back)
 
 
-async def main() -> None:
+def figures(folder: str | None = None) -> list[Figure]:
     source = random.Random(1)
     drafts = [batch(number, source) for number in range(BATCHES)]
     rows = []
     for _ in range(ROUNDS):
-        with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
-            rows.append(await one_round(Path(folder), drafts))
-    appended, p50, p99, drained, size = (statistics.median(column) for column in zip(*rows, strict=True))
-    print(f"append   {appended:12,.0f} values/s  ({VALUES} values a record, {RECORDS_PER_APPEND} records an append)")
-    print(f"commit   {p50:12.2f} ms p50, {p99:.2f} ms p99  (one alarm with its state)")
-    print(f"read     {drained:12,.0f} values/s")
-    print(f"disk     {size:12.1f} bytes a value")
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            rows.append(asyncio.run(one_round(Path(scratch), drafts)))
+    median = Round(*(statistics.median(column) for column in zip(*map(astuple, rows), strict=True)))
+    return [
+        Figure("append telemetry, on disk", median.appended, "values/s", VALUES_PER_S_MIN, at_least=True),
+        Figure("the same, a second of one core", median.appended_cpu, "values/s", VALUES_PER_S_MIN, at_least=True),
+        Figure("commit an alarm with its state, median", median.commit_p50_ms, "ms"),
+        Figure("commit an alarm with its state, p99", median.commit_p99_ms, "ms"),
+        Figure("read back", median.read, "values/s"),
+    ]
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(show(figures(sys.argv[1] if len(sys.argv) > 1 else None)))

@@ -7,7 +7,6 @@ is what is measured. Run it on an idle machine: `.venv/bin/python bench/modbus_d
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import uvloop
+from figures import Figure, show
 from pymodbus.client import AsyncModbusTcpClient
 
 from agent.clock import SystemClock
@@ -106,30 +106,30 @@ async def respond(changing: bool) -> None:
     await server.serve_forever()
 
 
-async def cpu_us(step: Callable[[], Awaitable[object]], requests: int) -> tuple[float, float]:
-    """Median CPU microseconds of one step, and steps per second of wall time."""
-    cpu, wall = [], []
+async def cpu_us(step: Callable[[], Awaitable[object]], requests: int) -> float:
+    """Median CPU microseconds of one step."""
+    cpu = []
     for _ in range(WINDOWS):
-        began_cpu, began = time.process_time(), time.perf_counter()
+        began = time.process_time()
         for _ in range(requests):
             await step()
-        cpu.append((time.process_time() - began_cpu) / requests * 1e6)
-        wall.append(requests / (time.perf_counter() - began))
-    return statistics.median(cpu), statistics.median(wall)
+        cpu.append((time.process_time() - began) / requests * 1e6)
+    return statistics.median(cpu)
 
 
-async def through_the_driver(port: int, label: str, points: list[Point]) -> None:
+async def through_the_driver(port: int, label: str, points: list[Point]) -> Figure:
     """Polls of one device, one after the other."""
     device = Device("d", NAME, "s", "l", ModbusAddress(), Place(), tuple(points), ())
     spec = ModbusLine(protocol="modbus", host="127.0.0.1", port=port)
     driver = ModbusDriver(Line("l", NAME, "modbus", spec, (device,), 2.0, 1), SystemClock())
     asked = Poll(device, device.points, 1.0)
     await driver.connect()
-    show(label, *await cpu_us(lambda: driver.read(asked), REQUESTS))
+    found = await cpu_us(lambda: driver.read(asked), REQUESTS)
     await driver.close()
+    return Figure(label, found, "us a request")
 
 
-async def through_the_library(port: int) -> None:
+async def through_the_library(port: int, label: str) -> Figure:
     """The same registers through pymodbus's own client and converter."""
     client = AsyncModbusTcpClient("127.0.0.1", port=port)
     await client.connect()
@@ -138,18 +138,19 @@ async def through_the_library(port: int) -> None:
         reply = await client.read_holding_registers(0, count=POINTS, device_id=1)
         client.convert_from_registers(reply.registers, client.DATATYPE.UINT16)
 
-    show("pymodbus client and converter, u16", *await cpu_us(step, REQUESTS // 5))
+    found = await cpu_us(step, REQUESTS // 5)
     client.close()
+    return Figure(label, found, "us a request")
 
 
-def show(label: str, us: float, rate: float) -> None:
-    print(f"{label:<52}{us:>9.1f} us {us / POINTS:>9.3f} us/point {rate:>9,.0f} /s")
-
-
-async def measure(port: int, kind: str) -> None:
-    for name in ("u16", "u16 scale, range, sentinels"):
-        await through_the_driver(port, f"driver, {name}, {kind}", maps()[name])
-    await through_the_library(port)
+async def measure(port: int, kind: str) -> list[Figure]:
+    return [
+        *[
+            await through_the_driver(port, f"driver, {name}, {kind}", maps()[name])
+            for name in ("u16", "u16 scale, range, sentinels")
+        ],
+        await through_the_library(port, f"pymodbus client and converter, u16, {kind}"),
+    ]
 
 
 @contextmanager
@@ -161,18 +162,16 @@ def responder(kind: str) -> Iterator[int]:
         process.kill()
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["respond"]:
-        uvloop.run(respond(changing=sys.argv[2] == "all changing"))
-        return
-    print(f"{POINTS} registers in one block, CPU, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
-    for name, points in maps().items():
-        us = decode_us(points)
-        print(f"decode {name:<45}{us:>9.1f} us {us / len(points):>9.3f} us/point")
+def figures() -> list[Figure]:
+    found = [Figure(f"decode {name}", decode_us(points), "us a block") for name, points in maps().items()]
     for kind in ("all changing", "unchanged"):
         with responder(kind) as port:
-            uvloop.run(measure(port, kind))
+            found += uvloop.run(measure(port, kind))
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["respond"]:
+        uvloop.run(respond(changing=sys.argv[2] == "all changing"))
+    else:
+        sys.exit(show(figures()))

@@ -1,64 +1,101 @@
-"""`make bench`: every row of the speed table, each against its limit. Exit code 1 where a limit is missed.
+"""`make bench`: every row of the speed table, each figure beside its limit. Exit code 1 where one is missed.
+
+.venv/bin/python bench/run.py [--only ROW]… [--quick] [--write]
 
 The machine should be idle: the figures are CPU seconds and milliseconds of this machine, not ratios. `--quick` measures
-for a third of the time; `--big` adds the start with a journal of 5 GB.
+for a third of the time and leaves the journal of 5 GB out; `--write` puts the table into docs/develop.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
+import os
+import platform
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gateway import Load, run
+import disk
+import drain
+import gateway
+import held_commit
+import journal
+import modbus_decode
+import start
+from figures import Figure, number, show
+from gateway import Load
 
-HERE = Path(__file__).parent
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 NET = "127.61.7"
-ROWS = (
-    Load("100 devices x 100 registers at 1 s, all changing"),
-    Load("the same, 4 % changing", changing=4),
-    Load("all changing, default window of 1 s", window="1s"),
-)
-LIMITS = {
-    "CPU s per million points": 5.0,
-    "p50 ms": 50.0,
-    "p99 ms": 100.0,
-    "RSS peak MB": 110.0,
-    "first values s": 5.0,
+TABLE = Path(__file__).parents[1] / "docs" / "develop.md"
+BEGIN, END = "<!-- bench -->\n", "<!-- /bench -->\n"
+
+
+def whole(quick: bool) -> list[Figure]:
+    return gateway.run(Load(seconds=_seconds(quick), is_promised=True), NET)
+
+
+def whole_few_changing(quick: bool) -> list[Figure]:
+    return gateway.run(Load(changing=4, seconds=_seconds(quick)), NET)
+
+
+def whole_default_window(quick: bool) -> list[Figure]:
+    return gateway.run(Load(window="1s", seconds=_seconds(quick)), NET)
+
+
+def _seconds(quick: bool) -> float:
+    return 5.0 if quick else 15.0
+
+
+ROWS: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
+    "whole": ("The whole way: 100 devices x 100 registers at 1 s, all changing, window 20 ms", whole),
+    "whole-few": ("The same, 4 % changing", whole_few_changing),
+    "whole-window": ("The same, all changing, default window of 1 s", whole_default_window),
+    "journal": ("Journal, 200 values a record", lambda _: journal.figures()),
+    "disk": ("Journal, bytes on disk", lambda quick: disk.figures(quick=quick)),
+    "drain": ("A backlog to the broker, 200 values a record", lambda _: drain.figures()),
+    "start": ("Start with a backlog of which nothing is acknowledged", lambda quick: start.figures(big=not quick)),
+    "held-commit": ("A disk that does not answer", lambda _: held_commit.figures()),
+    "modbus": ("Modbus, 100 registers in one block, beside the bare library", lambda _: modbus_decode.figures()),
 }
-"""Of the first row: the promise. The others are shown for comparison."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", choices=ROWS, help="may be given several times")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--big", action="store_true")
+    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    seconds = 5.0 if options.quick else 15.0
+    if options.write and (options.quick or options.only):
+        parser.error("--write needs all rows at their full length")
+    table: dict[str, list[Figure]] = {}
     missed = []
-    for number, load in enumerate(ROWS):
-        row = run(Load(load.name, load.devices, load.changing, seconds, load.window), NET)
-        print(f"\n{row.pop('row')}  (telemetry window {load.window})")
-        for name, figure in row.items():
-            limit = LIMITS.get(name) if number == 0 else None
-            verdict = "" if limit is None else f"   limit {limit:g}" + ("" if float(figure) <= limit else "   MISSED")
-            print(f"  {name:<26}{figure:>12}{verdict}", flush=True)
-            missed += [name] if "MISSED" in verdict else []
-    big = ("--big",) if options.big else ()
-    for script, *more in (
-        ("journal.py",),
-        ("drain.py",),
-        ("start.py", *big),
-        ("held_commit.py",),
-        ("modbus_decode.py",),
-    ):
-        print(f"\n{script}", flush=True)
-        done = subprocess.run([sys.executable, str(HERE / script), *more], check=False)
-        missed += [script] if done.returncode else []
+    for row in options.only or ROWS:
+        title, measure = ROWS[row]
+        print(f"\n{title}  ({row})", flush=True)
+        table[title] = measure(options.quick)
+        missed += [row] if show(table[title]) else []
+    if options.write:
+        write(table)
     if missed:
         print(f"\nmissed: {', '.join(missed)}")
     return 1 if missed else 0
+
+
+def write(table: dict[str, list[Figure]]) -> None:
+    """Between the two marks of the document."""
+    before, _, rest = TABLE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    lines = [f"Python {platform.python_version()}, {os.cpu_count()} cores.\n", "\n"]
+    lines += ["| figure | measured | limit |\n", "| --- | --- | --- |\n"]
+    for title, figures in table.items():
+        lines.append(f"| **{title}** | | |\n")
+        for each in figures:
+            limit = f"{each.limit_words}{', missed' if each.is_missed else ''}"
+            lines.append(f"| {each.name} | {number(each.value)} {each.unit} | {limit} |\n")
+    TABLE.write_text(before + BEGIN + "".join(lines) + END + after, encoding="utf-8")
 
 
 if __name__ == "__main__":
