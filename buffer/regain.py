@@ -53,7 +53,7 @@ def regain(
     `sqlite3.Error`; then nobody was told anything, and all of it can be tried again with a new store.
     """
     epoch = hand_over({}, False).epoch
-    written = {lane.stream: kept.next - 1 for lane, kept in store.ledger.lanes().items() if lane.epoch == epoch}
+    written = written_of(store, epoch)
     if reconcile(store, live, epoch) and not incident:
         incident = LOG_DAMAGED
     store.ledger = live
@@ -67,6 +67,7 @@ def regain(
     with transaction(store.connection):
         put_held(store, live, epoch, last.held)
         for lane in [lane for lane in live.lanes() if lane.epoch == epoch]:
+            store.add_lane(lane, durable=False)  # Memory may have kept nothing of it.
             live.put(lane, recount(store, lane, live.kept(lane).next))
         if incident and last.whole_state is not None:
             store.connection.execute("DELETE FROM state")
@@ -75,6 +76,16 @@ def regain(
         live.touch()
         store.put_ledger()
         return store.put_epoch(store.unused_name(), incident or DISK_BACK)
+
+
+def written_of(store: Store, epoch: str) -> dict[str, int]:
+    """The last sequence that is on disk of each stream of an epoch, from an attempt that came to nothing."""
+    rows = store.connection.execute(
+        """SELECT stream, max(last_seq) FROM chunk JOIN lane ON lane.id = chunk.lane JOIN epoch ON epoch.id = lane.epoch
+        WHERE epoch.name = ? GROUP BY stream""",
+        (epoch,),
+    )
+    return dict(rows.fetchall())
 
 
 def reconcile(store: Store, live: Ledger, volatile: str) -> bool:
