@@ -227,8 +227,14 @@ def poll_of(*points: Point, interval_s: float = 1.0) -> Poll:
 
 
 def driver_for(
-    url: str, *, clock: Clock | None = None, timeout_s: float = 2.0, home: Home | None = None, **settings: Any
+    url: str,
+    *,
+    clock: Clock | None = None,
+    timeout_s: float = 2.0,
+    home: Home | None = None,
+    devices: tuple[Device, ...] = (),
+    **settings: Any,
 ) -> PollingOpcuaDriver:
     spec = OpcuaLine.model_validate({"url": url, "publishing": 0.05, "security": "none", **settings})
-    line = Line("line", TEXT, "opcua", spec, (), timeout_s, 1, home or Home())
+    line = Line("line", TEXT, "opcua", spec, devices, timeout_s, 1, home or Home())
     return OpcuaDriver(line, clock or SystemClock())

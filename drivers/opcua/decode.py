@@ -11,11 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from drivers.opcua import walk
 from drivers.opcua.kinds import ARRAY, EXTENSION_OBJECT, GUID, LOCALIZED_TEXT, NODE_ID, NULL, STRING
 from drivers.opcua.walk import Undecodable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Sample = tuple[int, int, object, int, int]
 """Handle, type number, value, status code, source time in ticks (0: none).
@@ -28,6 +32,7 @@ _READ_RESPONSE = 634
 _PUBLISH_RESPONSE = 829
 _DATA_CHANGE = 811
 _STATUS_CHANGE = 820
+_EVENTS = 916
 
 _VALUE, _STATUS, _SOURCE, _SERVER, _SOURCE_PS, _SERVER_PS = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 _WINDOW = 256
@@ -42,9 +47,15 @@ _MESSAGE_HEAD = Struct("<?Iqi")
 _SCALARS = {1: "?", 2: "b", 3: "B", 4: "h", 5: "H", 6: "i", 7: "I", 8: "q", 9: "Q", 10: "f", 11: "d", 13: "q", 19: "I"}
 
 
+Fields = tuple[tuple[int, object], ...]
+"""What was selected of one event: type number and value of each, as in a sample."""
+
+
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One publish response. `number` is the sequence number; a keep-alive has neither samples nor a status."""
+    """One publish response. `number` is the sequence number; a keep-alive has nothing but that. An event is the handle
+    of its item and its fields.
+    """
 
     result: int
     subscription: int = 0
@@ -52,6 +63,7 @@ class Publication:
     keep_alive: bool = True
     samples: tuple[Sample, ...] = ()
     status: int | None = None
+    events: tuple[tuple[int, Fields], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +114,30 @@ def publication(body: bytes) -> Publication:
     _, number, _, parts = _MESSAGE_HEAD.unpack_from(body, pos + 4 * available)
     pos += 4 * available + _MESSAGE_HEAD.size
     samples: list[Sample] = []
+    events: list[tuple[int, Fields]] = []
     status = None
     for _ in range(parts):
         kind, start, pos = _extension(body, pos)
         if kind == _DATA_CHANGE:
             count, start = walk.count(body, start, 5)
             samples += _samples(body[:pos], start, count, keyed=True)[0]
+        elif kind == _EVENTS:
+            events += _events(body[:pos], start)
         elif kind == _STATUS_CHANGE:
             (status,) = _U32.unpack_from(body, start)
-    return Publication(result, subscription, number, parts <= 0, tuple(samples), status)
+    return Publication(result, subscription, number, parts <= 0, tuple(samples), status, tuple(events))
+
+
+def _events(body: bytes, pos: int) -> Iterator[tuple[int, Fields]]:
+    count, pos = walk.count(body, pos, 8)
+    for _ in range(count):
+        (handle,) = _U32.unpack_from(body, pos)
+        size, pos = walk.count(body, pos + 4, 1)
+        fields = []
+        for _ in range(size):
+            kind, value, pos = _variant(body, pos)
+            fields.append((kind, value))
+        yield handle, tuple(fields)
 
 
 def _header(body: bytes, expected: int) -> tuple[int, int]:

@@ -9,11 +9,15 @@ from collections import Counter
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
+from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
+from config.errors import ConfigProblem
 from drivers.contract import Clock, Grade, Identity, Poll, Quality, Reading
 from drivers.errors import NoAnswer, Unreachable
 from drivers.opcua import requests
+from drivers.opcua.alarms import Alarms
+from drivers.opcua.conditions import Following
 from drivers.opcua.faults import quieten
 from drivers.opcua.feed import FIRST_S, Feed, Picture
 from drivers.opcua.learn import learn
@@ -25,7 +29,7 @@ from drivers.opcua.resolve import Resolver
 from drivers.opcua.subscription import Item, Subscription, subscribe
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
     from asyncua import ua
 
@@ -43,6 +47,9 @@ _BUILD = requests.read(
         requests.node_id(ObjectIds.Server_ServerStatus_BuildInfo_SoftwareVersion),
     ]
 )
+
+
+_BY_EVENT = Quality(Grade.BAD, "not_available", "reported by events only")
 
 
 class _Plan:
@@ -74,6 +81,9 @@ class PollingOpcuaDriver:
         self._session: Session | None = None
         self._resolver: Resolver | None = None
         self._plans: WeakKeyDictionary[Poll, _Plan] = WeakKeyDictionary()
+        if self._settings.mode == "read":
+            for device in line.devices:
+                _refuse_alarms(device)
         quieten()
 
     async def connect(self) -> None:
@@ -95,11 +105,18 @@ class PollingOpcuaDriver:
             samples = await session.read(request, f"reading {poll.device.id}", NoAnswer)
             for index, (_, kind, raw, status, ticks) in zip(indexes, samples, strict=True):
                 plan.picture.put(index, kind, raw, status, ticks)
+        for index, (_, kind, raw, status, ticks) in self._by_event(poll):
+            plan.picture.put(index, kind, raw, status, ticks)
         self._plans[poll] = plan
         return plan.picture.reading(self._clock.wall(), self._clock.mono())
 
+    def _by_event(self, poll: Poll) -> Iterator[tuple[int, Sample]]:  # noqa: ARG002 - without a subscription none are known
+        """What is known of points that cannot be asked for."""
+        return iter(())
+
     async def _plan(self, session: Session, poll: Poll) -> _Plan:
         found = await self._nodes(session, poll.points)
+        found = [_BY_EVENT if _spec(point).alarm else node for point, node in zip(poll.points, found, strict=True)]
         return _Plan(poll, found, await learn(session, poll.points, found), session.nodes_per_read)
 
     async def _nodes(self, session: Session, points: Sequence[Point]) -> list[Found]:
@@ -125,10 +142,13 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
         super().__init__(line, clock)
         self._counts = Counter(overflows=0, short_queues=0)
         self._feed: Feed | None = None
+        self._alarms: Alarms | None = None
+        self._followed: dict[Point, Following] = {}
 
     def counts(self) -> Mapping[str, int]:
         """As `drivers.contract.Counting`: values that a server had to drop, and items that it does not queue."""
         running = self._feed.overflows if self._feed else 0
+        running += self._alarms.conditions.overflows if self._alarms else 0
         return {**self._counts, "overflows": self._counts["overflows"] + running}
 
     async def changes(self, polls: Sequence[Poll]) -> AsyncGenerator[Reading, None]:
@@ -138,6 +158,7 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
         nodes = await self._nodes(session, points)
         feed = self._feed = Feed(polls, await learn(session, points, nodes))
         subscriptions, slow = await self._subscribe(session, feed, points, nodes)
+        alarms = self._alarms = await self._follow(session, feed, points, nodes, subscriptions)
         samples = await self._first(session, slow)
         publisher = Publisher(session, subscriptions, self._timeout_s)
         publisher.start()
@@ -146,11 +167,14 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
                 time, mono = self._clock.wall(), self._clock.mono()
                 for reading in feed.take(samples, time, mono, publisher.due_s):
                     yield reading
-                samples = (await publisher.next()).samples
+                publication = await publisher.next()
+                samples = publication.samples
+                if alarms and publication.events:
+                    samples = (*samples, *await alarms.take(publication))
         finally:
             publisher.stop()
-            self._counts["overflows"] += feed.overflows
-            self._feed = None
+            self._counts["overflows"] += feed.overflows + (self._alarms.conditions.overflows if self._alarms else 0)
+            self._feed = self._alarms = None
 
     async def _subscribe(
         self, session: Session, feed: Feed, points: Sequence[Point], nodes: Sequence[Found]
@@ -162,7 +186,7 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
         for handle, (point, node) in enumerate(zip(points, nodes, strict=True)):
             if isinstance(node, Quality):
                 feed.spoil(handle, node)
-            else:
+            elif not _spec(point).alarm:
                 publishing_s = _spec(point).publishing or self._settings.publishing
                 groups.setdefault(publishing_s, []).append(_item(handle, node, point, publishing_s))
         groups = groups or {self._settings.publishing: []}
@@ -180,6 +204,47 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
             found = await session.read(requests.read([item.node for item in some]), "reading first values", Unreachable)
             samples += [(item.handle, *sample[1:]) for item, sample in zip(some, found, strict=True)]
         return samples
+
+    async def _follow(
+        self,
+        session: Session,
+        feed: Feed,
+        points: Sequence[Point],
+        nodes: Sequence[Found],
+        subscriptions: list[Subscription],
+    ) -> Alarms | None:
+        """Follow the source alarms, if there are any to follow, over a subscription of their own."""
+        wanted = [
+            (handle, point, node)
+            for handle, (point, node) in enumerate(zip(points, nodes, strict=True))
+            if _spec(point).alarm and not isinstance(node, Quality)
+        ]
+        if not wanted:
+            return None
+        there = await session.read(
+            requests.read([node for *_, node in wanted], AttributeIds.NodeClass), "looking for alarms", Unreachable
+        )
+        following = []
+        for (handle, point, node), (_, _, _, status, _) in zip(wanted, there, strict=True):
+            flaw = of_status(status)
+            if flaw is not None and flaw.grade is Grade.BAD:
+                feed.spoil(handle, flaw)
+            else:
+                following.append(_following(handle, point, node))
+        self._followed = {points[each.handle]: each for each in following}
+        subscriptions.append(await subscribe(session, self._settings.publishing))
+        alarms = Alarms(session, subscriptions[-1], following)
+        flaw = await alarms.start(handle=len(points))
+        for each in following if flaw else ():
+            feed.spoil(each.handle, cast("Quality", flaw))
+        return alarms
+
+    def _by_event(self, poll: Poll) -> Iterator[tuple[int, Sample]]:
+        if self._alarms is None or not self._alarms.conditions.complete:
+            return
+        for index, point in enumerate(poll.points):
+            if point in self._followed:
+                yield index, self._alarms.conditions.sample(self._followed[point])
 
     async def _watch(self, subscription: Subscription, items: Sequence[Item], feed: Feed) -> None:
         for item, status in zip(items, await subscription.watch(items), strict=True):
@@ -201,6 +266,19 @@ def _spec(point: Point) -> OpcuaPoint:
 
 def _item(handle: int, node: ua.NodeId, point: Point, publishing_s: float) -> Item:
     return Item(handle, node, _spec(point).sampling or publishing_s, _deadband(point))
+
+
+def _refuse_alarms(device: Device) -> None:
+    for point in device.points:
+        if _spec(point).alarm:
+            hint = "write mode: subscribe on the line, or name a node that holds the state"
+            raise ConfigProblem("alarms are reported, not read", hint, device=device.id, point=point.id, field="alarm")
+
+
+def _following(handle: int, point: Point, node: ua.NodeId) -> Following:
+    spec = _spec(point)
+    assert spec.alarm is not None, "only such points are followed"
+    return Following(handle, (node.NamespaceIndex, node.Identifier), spec.condition or "", spec.alarm)
 
 
 def _deadband(point: Point) -> Deadband | None:

@@ -1,4 +1,4 @@
-"""Every request that this package can send, and no other: none of them writes or calls. Pure."""
+"""Every request that this package can send, and no other: none of them changes anything in a plant. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
+
+from drivers.opcua.conditions import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,7 @@ LIFE_S = 60.0
 QUEUE_S = 5.0
 QUEUE_MAX = 100
 NOTIFICATIONS_PER_PUBLISH = 10_000
+EVENTS_QUEUED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,33 @@ def monitored_item(
     return ua.MonitoredItemCreateRequest(
         ItemToMonitor=_value_of(node), MonitoringMode=ua.MonitoringMode.Reporting, RequestedParameters=wanted
     )
+
+
+def events(handle: int) -> ua.MonitoredItemCreateRequest:
+    """Watch all events of the server, with the fields that its conditions have."""
+    wanted = ua.MonitoringParameters()
+    wanted.ClientHandle = cast("Any", handle)
+    wanted.QueueSize = cast("Any", EVENTS_QUEUED)
+    wanted.Filter = ua.EventFilter([_selected(name, type_) for name, type_ in FIELDS])
+    server = ua.ReadValueId(NodeId=node_id(ObjectIds.Server), AttributeId=cast("Any", AttributeIds.EventNotifier))
+    return ua.MonitoredItemCreateRequest(server, ua.MonitoringMode.Reporting, wanted)
+
+
+def _selected(name: str, type_: int) -> ua.SimpleAttributeOperand:
+    path = [ua.QualifiedName(cast("Any", step)) for step in name.split("/") if step]
+    attribute = AttributeIds.Value if path else AttributeIds.NodeId
+    return ua.SimpleAttributeOperand(node_id(type_), path, cast("Any", attribute))
+
+
+def condition_refresh(subscription: int) -> ua.CallRequest:
+    """Have the server report its conditions to a subscription once more: the only call, and it changes no process."""
+    request = ua.CallRequest()
+    method = ua.CallMethodRequest()
+    method.ObjectId = node_id(ObjectIds.ConditionType)
+    method.MethodId = node_id(ObjectIds.ConditionType_ConditionRefresh)
+    method.InputArguments = [ua.Variant(subscription, ua.VariantType.UInt32)]
+    request.Parameters.MethodsToCall = [method]
+    return request
 
 
 def create_items(subscription: int, items: Sequence[ua.MonitoredItemCreateRequest]) -> ua.CreateMonitoredItemsRequest:

@@ -104,6 +104,10 @@ class OpcuaAddress(AddressSpec):
 class OpcuaPoint(PointSpec):
     """One node, or with `part` one element of its array or field of its structure.
 
+    With `alarm` the point follows the alarms of the node instead (or of the condition that the node is), only the one
+    with the name `condition` if that is given: whether one is active, whether all are acknowledged, or severity or
+    message of the most severe.
+
     `publishing` is how often its changes may be reported, the line's if left out; `sampling` how often the
     server looks at it, once per publishing interval if left out.
 
@@ -121,6 +125,21 @@ class OpcuaPoint(PointSpec):
         ]
         | None
     ) = None
+    alarm: Literal["active", "acked", "severity", "message"] | None = None
+    condition: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+    @model_validator(mode="after")
+    def _alarm_or_value(self) -> OpcuaPoint:
+        if self.alarm is None:
+            if self.condition is not None:
+                raise ValueError("condition without alarm; write alarm: active beside it")
+            return self
+        fitting = {"active": "bool", "acked": "bool", "severity": "integer", "message": "string"}[self.alarm]
+        if self.value != fitting:
+            raise ValueError(f"alarm: {self.alarm} is not of this type; write value: {fitting}")
+        if self.part or self.publishing or self.sampling or self.server_deadband:
+            raise ValueError("an alarm is reported at once; remove part, publishing, sampling and server_deadband")
+        return self
 
     @property
     def where(self) -> str:

@@ -60,9 +60,14 @@ class Subscription:
         return [status for chunk in chunks for status in await self._watch(chunk)]
 
     async def _watch(self, items: Sequence[Item]) -> list[int]:
+        return await self.watch_requests(
+            [requests.monitored_item(item.handle, item.node, item.sampling_s, item.deadband) for item in items]
+        )
+
+    async def watch_requests(self, items: Sequence[ua.MonitoredItemCreateRequest]) -> list[int]:
+        """The status code of each, in their order. Raises `DriverError`."""
         doing = "subscribing to its points"
-        wanted = [requests.monitored_item(item.handle, item.node, item.sampling_s, item.deadband) for item in items]
-        body = await self._session.send(requests.create_items(self.number, wanted), doing)
+        body = await self._session.send(requests.create_items(self.number, items), doing)
         with translated(self._session.endpoint, doing):
             answer = ua_binary.struct_from_binary(ua.CreateMonitoredItemsResponse, Buffer(body))
             answer.ResponseHeader.ServiceResult.check()

@@ -1,0 +1,178 @@
+"""Source alarms: from the events of a server's conditions to samples of the points that follow them. Pure.
+
+A point follows a condition by the node that it is about (its source) or by the node of the condition itself, and shows
+one facet of it. Several conditions of one source count together: active is any, acknowledged is all, the rest is that
+of the most severe.
+
+Always true: a facet is told only once the server has said what stands (`complete`). A condition that it did not mention
+then is normal, because a refresh mentions all that are not; before, nobody knows, and nothing is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from drivers.opcua.kinds import BOOLEAN, INT32, NODE_ID, STRING
+from drivers.opcua.parts import Key, node_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from drivers.opcua.decode import Fields, Sample
+
+Facet = Literal["active", "acked", "severity", "message"]
+
+REFRESH_START, REFRESH_END, REFRESH_REQUIRED, OVERFLOW = (0, 2787), (0, 2788), (0, 2789), (0, 3035)
+OUT_OF_SERVICE = 0x808D_0000
+CONDITIONS_MAX = 10_000
+"""Of one server, that concern us; what is beyond is as if it were not reported, and the server has a fault."""
+
+FIELDS = (
+    ("EventType", 2041),
+    ("SourceNode", 2041),
+    ("Time", 2041),
+    ("Severity", 2041),
+    ("Message", 2041),
+    ("", 2782),
+    ("BranchId", 2782),
+    ("ConditionName", 2782),
+    ("Retain", 2782),
+    ("EnabledState/Id", 2782),
+    ("Quality", 2782),
+    ("AckedState/Id", 2881),
+    ("ActiveState/Id", 2915),
+)
+"""What is asked of each event, with the type that has it; nothing stands for the node of the condition itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """One point: its handle, whose conditions it follows, which one by name (all if empty), and what it shows."""
+
+    handle: int
+    node: Key
+    condition: str
+    facet: Facet
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The last that was said of one condition. `status` is what its quality and its enabled state make of it."""
+
+    source: Key | None
+    node: Key | None
+    name: str
+    active: bool
+    acked: bool
+    severity: int
+    message: str
+    status: int
+    ticks: int
+    retain: bool
+
+
+class Conditions:
+    """The conditions that some points follow, as far as the server has told."""
+
+    def __init__(self, following: Sequence[Following]) -> None:
+        self.complete = False
+        self.refresh_wanted = False
+        self.overflows = 0
+        self._following = following
+        self._nodes = {each.node for each in following}
+        self._known: dict[object, Condition] = {}
+        self._mentioned: set[object] | None = None
+
+    def take(self, events: Iterable[Fields]) -> list[Sample]:
+        """What the points show after each of these events, in their order."""
+        samples: list[Sample] = []
+        for fields in events:
+            samples += self._take(fields)
+        return samples
+
+    def _take(self, fields: Fields) -> list[Sample]:
+        if len(fields) != len(FIELDS):
+            return []
+        kind = _key(fields[0])
+        if kind == REFRESH_START:
+            self._mentioned = set()
+        elif kind == REFRESH_END:
+            return self._completed()
+        elif kind in {REFRESH_REQUIRED, OVERFLOW}:
+            self.refresh_wanted = True
+            self.overflows += kind == OVERFLOW
+        elif (found := _condition(fields)) is not None and {found.source, found.node} & self._nodes:
+            return self._changed(found)
+        return []
+
+    def _changed(self, found: Condition) -> list[Sample]:
+        name = found.node or (found.source, found.name)
+        if self._mentioned is not None:
+            self._mentioned.add(name)
+        if found.retain or found.active:
+            if name in self._known or len(self._known) < CONDITIONS_MAX:
+                self._known[name] = found
+        else:
+            self._known.pop(name, None)
+        followed = [each for each in self._following if _concerns(each, found)]
+        return [self.sample(each, found) for each in followed] if self.complete else []
+
+    def _completed(self) -> list[Sample]:
+        """The refresh is over: what it did not mention is normal."""
+        if self._mentioned is None:
+            return []
+        self._known = {name: found for name, found in self._known.items() if name in self._mentioned}
+        self._mentioned, self.complete = None, True
+        return [self.sample(each) for each in self._following]
+
+    def sample(self, each: Following, latest: Condition | None = None) -> Sample:
+        """What a point shows now. `latest` is the event that led to it: its time and quality count if all is normal."""
+        found = [condition for condition in self._known.values() if _concerns(each, condition)]
+        active = [condition for condition in found if condition.active]
+        leading = max(active or found, key=lambda condition: condition.severity, default=latest)
+        status, ticks = (leading.status, (latest or leading).ticks) if leading else (0, 0)
+        kind, value = _facet(each.facet, found, active)
+        return each.handle, kind, value, status, ticks
+
+
+def _facet(facet: Facet, found: Sequence[Condition], active: Sequence[Condition]) -> tuple[int, object]:
+    leading = max(active, key=lambda condition: condition.severity, default=None)
+    if facet == "active":
+        return BOOLEAN, bool(active)
+    if facet == "acked":
+        return BOOLEAN, all(condition.acked for condition in found)
+    if facet == "severity":
+        return INT32, leading.severity if leading else 0
+    return STRING, leading.message if leading else ""
+
+
+def _concerns(each: Following, found: Condition) -> bool:
+    if each.node not in {found.source, found.node}:
+        return False
+    return not each.condition or each.condition == found.name
+
+
+def _condition(fields: Fields) -> Condition | None:
+    """What an event says of its condition; `None` for events of another kind and for branches, which are the past."""
+    _, source, time, severity, message, node, branch, name, retain, enabled, quality, acked, active = fields
+    if _key(branch) not in {None, (0, 0)} or not isinstance(retain[1], bool):
+        return None
+    status = quality[1] if isinstance(quality[1], int) else 0
+    return Condition(
+        source=_key(source),
+        node=_key(node),
+        name=name[1] if isinstance(name[1], str) else "",
+        active=active[1] is True,
+        acked=acked[1] is not False,
+        severity=severity[1] if isinstance(severity[1], int) else 0,
+        message=message[1] if isinstance(message[1], str) else "",
+        status=OUT_OF_SERVICE if enabled[1] is False else status,
+        ticks=time[1] if isinstance(time[1], int) else 0,
+        retain=retain[1],
+    )
+
+
+def _key(field: tuple[int, object]) -> Key | None:
+    kind, value = field
+    return node_key(value, 0)[0] if kind == NODE_ID and isinstance(value, bytes) else None
