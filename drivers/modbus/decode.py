@@ -60,7 +60,17 @@ class BlockDecoder:
             if specs[0].table in BIT_TABLES
             else register_reader(block.start, block.count, specs)
         )
-        self._sentinels = [(place, _sentinels(spec)) for place, spec in enumerate(specs) if spec.sentinels]
+        marked = [(place, spec, _sentinels(spec)) for place, spec in enumerate(specs) if spec.sentinels]
+        # Of a field of bits, a number that fits into it is the field's; a greater one is that of the whole register.
+        self._sentinels = [
+            (place, {raw: why for raw, why in known.items() if spec.bit is None or raw > _field(spec)})
+            for place, spec, known in marked
+        ]
+        self._bit_sentinels = [
+            (place, spec.bit, _field(spec), {raw: why for raw, why in known.items() if raw <= _field(spec)})
+            for place, spec, known in marked
+            if spec.bit is not None
+        ]
         self._arrange = _arranger(self._indexes, block.indexes)
 
     def decode(self, raw: bytes) -> tuple[Sequence[Value], Flaws]:
@@ -77,6 +87,10 @@ class BlockDecoder:
             self._decode_rest(fields, values, flaws)
         for place, quality in [(at, known[fields[at]]) for at, known in self._sentinels if fields[at] in known]:
             values[place], flaws[place] = None, quality
+        for place, bit, mask, known in self._bit_sentinels:
+            found = known.get(fields[place] >> bit & mask)
+            if found is not None:
+                values[place], flaws[place] = None, found
         if flaws:
             flaws = {self._indexes[place]: quality for place, quality in flaws.items()}
         return (values if self._arrange is None else self._arrange(values)), flaws

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
+from config.errors import ConfigProblem
 from drivers.contract import Identity, Reading, Request
 from drivers.errors import NoAnswer, Unreachable
 from drivers.modbus.connection import Tally
@@ -56,6 +57,7 @@ class ModbusDriver:
         self._turns = CounterFile(line.home.state / "modbus" / f"{line.id}.json", rollovers(line.devices))
         self.tally = Tally()
         for device in line.devices:
+            _check_timeout(device, line)
             plan(Afterwards(device.points, {}).points, _address(device))
 
     async def connect(self) -> None:
@@ -176,6 +178,16 @@ class ModbusDriver:
 async def _politely(link: Link, limits: Manners, unit: int, pdu: bytes, size_bytes: int | None) -> bytes:
     async with limits.turn():
         return await link.request(unit, pdu, size_bytes)
+
+
+def _check_timeout(device: Device, line: Line) -> None:
+    needed_s = _address(device).timeout_min
+    if line.timeout_s < needed_s:
+        raise ConfigProblem(
+            f"needs a timeout of {needed_s:g} s, line {line.id} gives {line.timeout_s:g} s",
+            f"write timeout: {needed_s:g}s at the line",
+            device=device.id,
+        )
 
 
 def _address(device: Device) -> ModbusAddress:

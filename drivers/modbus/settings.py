@@ -200,7 +200,8 @@ class ModbusAddress(AddressSpec):
 
     One request asks for at most `max_registers` (16 coils count as one) and reads over at most `max_gap` registers
     that nobody wants; it never touches a `forbidden` range (first and last register, in every table). Between an answer
-    and the next request to this unit lies at least `gap`, and there are never more than `requests_per_s`. `expect` and
+    and the next request to this unit lies at least `gap`, and there are never more than `requests_per_s`. The line's
+    `timeout` must not be shorter than `timeout_min`, which the device may need for an answer. `expect` and
     `identification` say how the device is told from others; until it has shown that, its points are `config_error`.
     """
 
@@ -210,6 +211,7 @@ class ModbusAddress(AddressSpec):
     forbidden: tuple[tuple[Register, Register], ...] = ()
     gap: Annotated[Duration, Field(le=10)] = 0.0
     requests_per_s: Annotated[float | None, Field(gt=0, le=1000)] = None
+    timeout_min: Annotated[Duration, Field(le=60)] = 0.0
     expect: tuple[CheckSpec, ...] = ()
     identification: IdentitySpec | None = None
 

@@ -84,7 +84,9 @@ async def _objection(check: _Check, exchange: Exchange) -> Quality | None:
             raise
         return _wrong(f"{check.spec.where}: {reply.quality.raw}") if reply.refuses else reply.quality
     (value,), _ = check.decoder.decode(raw)
-    return None if value is None or check.spec.allows(value) else _wrong(f"{check.spec.where} is {_shown(value)}")
+    if value is None or check.spec.allows(value):
+        return None
+    return _wrong(f"{check.spec.where} is {_shown(value)}")
 
 
 def _contradiction(wanted: IdentitySpec, found: Identity) -> Quality | None:

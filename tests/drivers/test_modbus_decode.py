@@ -148,6 +148,11 @@ def test_an_integer_stays_an_integer_and_a_scaled_number_is_a_float() -> None:
             {"type": "bit", "bit": 3, "sentinels": {0xFFFF: "not_available"}},
             Quality(Grade.BAD, "not_available", "65535"),
         ),
+        (
+            "f000",
+            {"type": "bit", "bit": 12, "bits": 4, "value": "enum", "states": {0: "off"}, "sentinels": {15: "busy"}},
+            Quality(Grade.BAD, "busy", "15"),
+        ),
         ("0009", {"value": "enum", "states": {1: "on"}}, Quality(Grade.BAD, "decode_error", "9")),
         (
             "00ff",
@@ -285,3 +290,11 @@ def test_any_text_comes_through_without_its_padding(text: str) -> None:
     raw = text.encode()
     length = max(1, (len(raw) + 1) // 2)
     assert value(raw.ljust(2 * length, b"\0"), type="string", length=length) == text.strip()
+
+
+def test_a_sentinel_of_a_nibble_is_not_that_of_its_register() -> None:
+    """The register holds 15, but in another nibble."""
+    written = {"type": "bit", "bit": 12, "bits": 4, "value": "enum", "states": {0: "off"}, "sentinels": {15: "busy"}}
+    points = (point("p", 0, **written),)
+    (block,) = plan(points, ModbusAddress())
+    assert BlockDecoder(block, points).decode(b"\x00\x0f") == (["off"], {})
