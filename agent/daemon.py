@@ -26,11 +26,13 @@ from agent.audit import Trail
 from agent.board import AlarmBoard
 from agent.clock import SystemClock
 from agent.control.server import SocketBlocked, serve
+from agent.doors import doors
 from agent.envelope import Origin
 from agent.epoch import JournalWatch, first_records
 from agent.events import DeviceState
 from agent.health import Health
 from agent.operate import OperatorDesk
+from agent.past import Past
 from agent.pipeline import End, Pipeline
 from agent.poll import LineWorker
 from agent.proof import ProofTest, Source
@@ -120,17 +122,31 @@ class Daemon:
         board = AlarmBoard(rules)
         self._pipeline.listeners.append(board.on_stored)
         trail = Trail(journal, self.clock)
-        uplinks = self._build_uplinks(journal, origin, board, trail)
+        past = Past(journal, self.clock, [point for device in config.devices for point in device.all_points])
+        uplinks = self._build_uplinks(journal, origin, board, trail, past)
         watch = JournalWatch(journal, self.health, self.clock, trail)
         self._retain_devices(workers, uplinks)
         self._proof = self._build_proof(journal, uplinks)
         desk = OperatorDesk(
-            config, workers, self._pipeline, rules, board, journal, watch, uplinks, self.health, self.clock, origin
+            config,
+            workers,
+            self._pipeline,
+            rules,
+            board,
+            journal,
+            past,
+            watch,
+            uplinks,
+            self.health,
+            self.clock,
+            origin,
         )
         async with serve(desk, config.control_socket):
             await self._flow(workers, uplinks, desk)
 
-    def _build_uplinks(self, journal: Journal, origin: Origin, board: AlarmBoard, trail: Trail) -> list[Uplink]:
+    def _build_uplinks(
+        self, journal: Journal, origin: Origin, board: AlarmBoard, trail: Trail, past: Past
+    ) -> list[Uplink]:
         clock, release = self.clock, Release(__version__, self.config.version)
         return [
             Uplink(
@@ -142,6 +158,7 @@ class Daemon:
                 clock.state,
                 trail,
                 board.snapshot,
+                doors(past),
             )
             for settings in self.config.uplinks
         ]

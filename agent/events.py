@@ -340,6 +340,17 @@ class ResendCommand(Command, frozen=True, kw_only=True):
     args: ResendArgs
 
 
+class EvidenceArgs(Body, frozen=True, kw_only=True):
+    """Which occurrence of an alarm; the last one where none is named."""
+
+    alarm_id: Annotated[str, msgspec.Meta(min_length=1)]
+    occurrence_id: str | None = None
+
+
+class EvidenceCommand(Command, frozen=True, kw_only=True):
+    args: EvidenceArgs
+
+
 class NoArgs(Body, frozen=True, kw_only=True):
     """An empty object."""
 

@@ -16,7 +16,6 @@ from agent import __version__
 from agent.control.desk import Refusal
 from agent.envelope import splice
 from agent.events import Names, rfc3339
-from agent.past import Past
 from agent.pipeline import Order
 from agent.presence import point_view, views_of
 from agent.rules import AlarmCommand, Refused
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from agent.epoch import JournalWatch
     from agent.events import Actor, Event
     from agent.health import Code, Health
+    from agent.past import Past
     from agent.pipeline import Pipeline
     from agent.poll import LineWorker
     from agent.rules import Rules
@@ -71,6 +71,7 @@ class OperatorDesk:
         rules: Rules,
         board: AlarmBoard,
         journal: Journal,
+        past: Past,
         watch: JournalWatch,
         uplinks: Sequence[Uplink],
         health: Health,
@@ -91,7 +92,7 @@ class OperatorDesk:
         self._started = clock.wall()
         self._rates = Rates()
         self._board = board
-        self._past = Past(journal, clock, [point for device in config.devices for point in device.all_points])
+        self._past = past
 
     # --- the present ----------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from agent.events import (
     ConfirmCommand,
     DeviceMeta,
     DeviceState,
+    EvidenceCommand,
     GatewayStatus,
     PlainCommand,
     ResendCommand,
@@ -58,6 +59,7 @@ PROJECTIONS: dict[str, type[Body]] = {
 COMMANDS: dict[str, type[Command]] = {
     "confirm": ConfirmCommand,
     "resend": ResendCommand,
+    "evidence": EvidenceCommand,
     "snapshot": PlainCommand,
     "ping": PlainCommand,
 }

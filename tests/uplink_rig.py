@@ -36,6 +36,7 @@ from config import model
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.uplink.errands import Door
     from buffer.record import Draft
 
 ORIGIN = Origin("h01", "gw-a1")
@@ -165,6 +166,7 @@ class Rig:
         self.settings = SETTINGS
         self.alarms: list[Event] = []
         """What stands, for the snapshot."""
+        self.doors: dict[str, Door] = {}
         self._folder = folder
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
@@ -196,7 +198,15 @@ class Rig:
         trail = Trail(self.journal, clock)
         release = Release("0.1.0", "1")
         self.uplink = Uplink(
-            self.settings, origin, self.journal, clock, release, lambda: "synced", trail, lambda: self.alarms
+            self.settings,
+            origin,
+            self.journal,
+            clock,
+            release,
+            lambda: "synced",
+            trail,
+            lambda: self.alarms,
+            self.doors,
         )
         self._stop = asyncio.Event()
         self._task = asyncio.create_task(self.uplink.run(self._stop))

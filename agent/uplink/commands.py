@@ -26,6 +26,7 @@ from agent.events import (
     CommandCode,
     CommandResult,
     ConfirmCommand,
+    EvidenceCommand,
     PlainCommand,
     ResendCommand,
     rfc3339,
@@ -40,6 +41,7 @@ REMEMBERED_MAX = 1000
 KINDS: dict[str, type[Command]] = {
     "confirm": ConfirmCommand,
     "resend": ResendCommand,
+    "evidence": EvidenceCommand,
     "snapshot": PlainCommand,
     "ping": PlainCommand,
 }

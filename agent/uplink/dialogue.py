@@ -24,6 +24,7 @@ from agent.events import (
     StreamWatermark,
 )
 from agent.uplink.commands import NOBODY, Memory, Refused, read, read_head
+from agent.uplink.errands import Errands
 from agent.uplink.handover import Handover
 from agent.uplink.projections import Outbox
 from agent.uplink.snapshot import parts
@@ -33,7 +34,7 @@ from config.model import STREAMS
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Literal
 
     from agent.audit import Trail
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from agent.envelope import AsOf
     from agent.events import Actor, Body, Command, CommandCode
     from agent.uplink.commands import Received
+    from agent.uplink.errands import Door, Errand
     from agent.uplink.feed import Again, Feed
     from agent.uplink.selection import Selection
     from agent.uplink.session import Message
@@ -94,6 +96,7 @@ class Dialogue:
         speak: Speak,
         as_of: Callable[[], AsOf],
         wake: Callable[[], None],
+        doors: Mapping[str, Door],
     ) -> None:
         self.outbox = Outbox()
         self.handover = Handover(journal, settings.id) if settings.confirm else None
@@ -107,6 +110,7 @@ class Dialogue:
         self._as_of = as_of
         self._wake = wake
         self._memory = Memory()
+        self._errands = Errands(doors, wake)
         self._feed: Feed | None = None
         self._resends: list[Resend] = []
         self._fence: Fence | None = None
@@ -131,6 +135,7 @@ class Dialogue:
         """The session is over, however it ended."""
         self._feed = None
         self._resends.clear()
+        self._errands.lose()
         self._fence = None
 
     def hear(self, received: Iterable[Received], now: float) -> None:
@@ -145,6 +150,8 @@ class Dialogue:
         for resend in [resend for resend in self._resends if resend.again.done]:
             self._resends.remove(resend)
             self._end_resend(resend)
+        for errand in self._errands.ended():
+            self._end_errand(errand)
         if now >= self._snapshot_due:
             self._want_snapshot(now)
         if self._asked_for_watermark:
@@ -221,9 +228,11 @@ class Dialogue:
         elif verb == "snapshot":
             self._want_snapshot(now, command)
             self._asked_for_watermark = True
-        else:
+        elif verb == "ping":
             self._asked_for_watermark = True
             self._done(command, verb, "the gateway is here")
+        else:
+            self._errands.send(verb, command)
 
     def _confirm(self, command: ConfirmCommand) -> None:
         handover, args = self.handover, command.args
@@ -270,6 +279,15 @@ class Dialogue:
             self._answer(command.cmd_id, "resend", command.actor, refused.message, refused.known, code=refused.code)
         else:
             self._done(resend.command, "resend", "sent again", resent=again.sent, dropped=_gone(again.gone))
+
+    def _end_errand(self, errand: Errand) -> None:
+        command = errand.command
+        try:
+            done = errand.task.result()
+        except Refused as refused:
+            self._answer(command.cmd_id, errand.verb, command.actor, refused.message, refused.known, code=refused.code)
+        else:
+            self._done(command, errand.verb, done.message, **done.args)
 
     def _check_epoch(self, epoch: str) -> None:
         if all(lane.epoch != epoch for lane in self._journal.stats().lanes):

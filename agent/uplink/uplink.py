@@ -21,6 +21,7 @@ from agent.status import UplinkView
 from agent.uplink.commands import Received
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialogue import Dialogue
+from agent.uplink.errands import NO_DOORS
 from agent.uplink.feed import Feed
 from agent.uplink.moving import Mover
 from agent.uplink.patience import Patience
@@ -31,7 +32,7 @@ from agent.uplink.session import Login, Session
 from agent.uplink.settlement import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from agent.events import ClockState, Event
     from agent.health import Code
     from agent.uplink.certificates import Validity
+    from agent.uplink.errands import Door
     from agent.uplink.session import Message
     from buffer.journal import Journal
     from buffer.ledger import Lane
@@ -81,6 +83,7 @@ class Uplink:
         clock_state: Callable[[], ClockState],
         trail: Trail,
         alarms: Callable[[], Iterable[Event]],
+        doors: Mapping[str, Door] = NO_DOORS,
     ) -> None:
         self._settings = settings
         self._origin = origin
@@ -92,7 +95,7 @@ class Uplink:
         self._wake = asyncio.Event()
         self._selection = Selection(settings.filter)
         self._dialogue = Dialogue(
-            settings, journal, clock, trail, self._selection, alarms, self._speak, self._as_of, self._wake.set
+            settings, journal, clock, trail, self._selection, alarms, self._speak, self._as_of, self._wake.set, doors
         )
         self._log: FilteringBoundLogger = structlog.get_logger().bind(uplink=settings.id)
         self._speaker = Speaker(settings.id, origin)

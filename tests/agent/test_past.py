@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
+from past_records import NOW, POINT, batch, transition
 
 from agent.clock import ManualClock
 from agent.control.desk import Refusal
-from agent.envelope import draft
-from agent.events import TELEMETRY_BATCH, Event, Sample, TelemetryBatch, rfc3339
+from agent.events import rfc3339
 from agent.past import ROWS_MAX, Past
 from buffer.journal import Journal
-from buffer.record import Draft
 from buffer.retention import Limits
-from config.model import Point, Text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-NOW = 1_763_700_000.0
-POINT = Point("u", "m1", "pwr.lv", Text("电压", "Voltage"), "float32", "V", 1.0, None, heartbeat_s=300.0)  # type: ignore[arg-type] # the driver's part of a point is not looked into
 
 
 @pytest.fixture
@@ -30,15 +24,6 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
     journal = await Journal.open(tmp_path, Limits(2**26, 3600.0), wall=lambda: NOW, cursors=["main"])
     yield journal
     await journal.close()
-
-
-def batch(begin_s: float, *values: float | None, every_s: float = 1.0) -> Draft:
-    samples = [
-        Sample("u", round(at * every_s * 1000), value, "change", *(("bad", "comm_lost") if value is None else ()))
-        for at, value in enumerate(values)
-    ]
-    body = TelemetryBatch(device="m1", system="pwr.lv", meta_ver="c-1", t0=rfc3339(begin_s), samples=samples)
-    return draft(Event(TELEMETRY_BATCH, "telemetry", begin_s, "pwr.lv/m1", body), "synced")
 
 
 async def test_a_point_by_range_and_thinned(journal: Journal) -> None:
@@ -119,35 +104,3 @@ async def test_an_occurrence_is_shown_with_the_samples_around_it(journal: Journa
     assert first is not None
     assert [row.time for row in first.transitions] == [rfc3339(NOW - 200_000)]
     assert await past.of_occurrence("b", None) is None
-
-
-def transition(
-    stream: str,
-    alarm_id: str,
-    at: float,
-    *,
-    action: str = "raise",
-    n: int = 1,
-    occurrence: int = 1,
-    refers: bool = True,
-) -> Draft:
-    data = {
-        "alarm_id": alarm_id,
-        "occurrence_id": f"gw/{alarm_id}/{occurrence}",
-        "n": n,
-        "action": action,
-        "evidence": {"pre_s": 60, "post_s": 60, "ref": "m1/u"} if refers else None,
-        "ended": False,
-        "state": "UNACK",
-        "colour": "red",
-        "level": "H",
-        "value": 1.5,
-        "unit": "V",
-        "q": "good",
-        "ts_decided": rfc3339(at),
-        "text": {"zh": "高", "en": "high"},
-        "ack": {"required": True},
-    }
-    return Draft(
-        stream, round(at * 1000), "alarm/x", msgspec.json.encode({"type": "alarm.transition.v1", "data": data})
-    )

@@ -46,7 +46,8 @@ def test_each_verb_is_read_as_its_schema_says() -> None:
     """What validates is read, with its own arguments."""
     confirm = received("confirm", args={"epoch": "e", "ranges": {"alarm": [[1, 3], [5, 5]]}})
     resend = received("resend", args={"epoch": "e", "stream": "alarm", "from": 2, "to": 4})
-    for one in (confirm, resend, received("snapshot"), received("ping")):
+    evidence = received("evidence", args={"alarm_id": "pwr.lv/m1/u#high", "occurrence_id": None})
+    for one in (confirm, resend, evidence, received("snapshot"), received("ping")):
         jsonschema.validate(json.loads(one.payload), schemas.command_schema(one.verb))
     assert set(schemas.COMMANDS) == set(KINDS)
     first, second = read(confirm, NOW), read(resend, NOW)
@@ -88,7 +89,7 @@ def test_no_other_verb_is_allowed(verb: str) -> None:
     """Nothing that changes an alarm, and nothing that could reach a device."""
     code, message = code_of(received(verb))
     assert code == "not_allowed"
-    assert "confirm, ping, resend, snapshot" in message
+    assert "confirm, evidence, ping, resend, snapshot" in message
 
 
 def test_a_site_may_allow_less() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import time
@@ -16,15 +17,28 @@ from mqtt_peer import until
 from uplink_rig import ROOT, TIME, alarm, audit, telemetry, transition
 
 from agent import schemas
-from agent.events import ALARM_SNAPSHOT, ALARM_TRANSITION, AUDIT, CMD_RESULT, STREAM_WATERMARK, Event, rfc3339
+from agent.events import (
+    ALARM_SNAPSHOT,
+    ALARM_TRANSITION,
+    AUDIT,
+    CMD_RESULT,
+    STREAM_WATERMARK,
+    Event,
+    EvidenceCommand,
+    rfc3339,
+)
 from agent.uplink import dialogue as dialogue_module
 from agent.uplink import feed as feed_module
+from agent.uplink.commands import Refused
+from agent.uplink.errands import ERRANDS_MAX, Done
 from buffer.ledger import Lane
 from config.model import Filter
 
 if TYPE_CHECKING:
     from mqtt_peer import Publish, ScriptedBroker
     from uplink_rig import Rig
+
+    from agent.events import Command
 
 ACTOR = {"type": "platform", "id": "p-1", "role": "consumer"}
 
@@ -310,10 +324,59 @@ async def test_the_same_command_twice_is_done_once_and_answered_twice(rig: Rig, 
     assert (third["result"], third["code"]) == ("refused", "repeated")
 
 
+async def test_what_is_carried_out_elsewhere_is_answered_when_it_is_done(rig: Rig, platform: Platform) -> None:
+    """With what was found, or why not; meanwhile everything else goes on, and no more than a few are under way."""
+    gate = asyncio.Event()
+
+    async def look(command: Command) -> Done:
+        assert isinstance(command, EvidenceCommand)
+        if command.args.alarm_id == "gone":
+            raise Refused("not_kept", "nothing of it is kept any more")
+        await gate.wait()
+        return Done("the evidence is in args", {"alarm_id": command.args.alarm_id})
+
+    rig.doors = {"evidence": look}
+    rig.start()
+    await until(platform.snapshots)
+    gone = await platform.ask("evidence", alarm_id="gone")
+    assert (gone["result"], gone["code"], gone["message"]) == ("refused", "not_kept", "nothing of it is kept any more")
+    asked = [platform.send("evidence", alarm_id=f"a{number}") for number in range(ERRANDS_MAX)]
+    busy = await platform.ask("evidence", alarm_id="b")
+    assert (busy["code"], "once they are answered" in busy["message"]) == ("busy", True)
+    assert (await platform.ask("ping"))["result"] == "done"
+    gate.set()
+    answers = [(await platform.answers(cmd_id))[0] for cmd_id in asked]
+    assert [answer["args"] for answer in answers] == [{"alarm_id": f"a{number}"} for number in range(ERRANDS_MAX)]
+    assert [entry["verb"] for entry in await audited(rig, ERRANDS_MAX + 2)].count("cmd_evidence") == ERRANDS_MAX
+
+
+async def test_an_answer_for_a_session_that_is_over_is_for_nobody(rig: Rig, platform: Platform) -> None:
+    """The platform asks again, and that is answered."""
+    gate = asyncio.Event()
+
+    async def look(_: Command) -> Done:
+        await gate.wait()
+        return Done("done", {})
+
+    rig.doors = {"evidence": look}
+    rig.start()
+    await until(platform.snapshots)
+    platform.send_as("c", "evidence", alarm_id="a")
+    assert (await platform.ask("ping"))["result"] == "done"
+    await rig.kill()
+    gate.set()
+    rig.start()
+    await until(lambda: len(platform.snapshots()) == 2)
+    assert (await platform.ask("evidence", alarm_id="a"))["result"] == "done"
+    assert [each for each in platform.said("cmd-result", CMD_RESULT) if each["cmd_id"] == "c"] == []
+
+
 @pytest.mark.parametrize(
     ("verb", "args", "code"),
     [
         ("write", {}, "not_allowed"),
+        ("evidence", {"alarm_id": "a"}, "not_allowed"),
+        ("evidence", {}, "malformed"),
         ("confirm", {"epoch": "E", "ranges": {}}, "not_confirming"),
         ("resend", {"epoch": "00000000", "stream": "critical", "from": 1, "to": 1}, "unknown_epoch"),
         ("resend", {"epoch": "E", "stream": "crtical", "from": 1, "to": 1}, "malformed"),

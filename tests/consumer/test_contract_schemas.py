@@ -91,7 +91,7 @@ def test_what_the_consumer_says_fits() -> None:
     account.take(read(watermark(mark("alarm", 9, missing=[lost(2, 3)]))))
     said = [*requests.due(1e9, 1.0), *requests.ping(1e9, 1.0)]
     verbs = [message.topic.rpartition("/")[2] for message in said]
-    assert set(verbs) == set(schemas.COMMANDS)
+    assert set(verbs) == {"confirm", "resend", "snapshot", "ping"}
     for verb, message in zip(verbs, said, strict=True):
         Draft202012Validator(FILES[f"command/{verb}.schema.json"]).validate(json.loads(message.payload))
 
