@@ -17,6 +17,7 @@ UNDER_WAY_S = 0.3
 
 
 ABSENT = "the journal folder {path} does not exist; create it, or set journal.path in gateway.yaml"
+NO_FOLDER = ABSENT.replace("does not exist", "is not a folder")
 FORBIDDEN = (
     "the journal folder {path} cannot be written (No such file or directory); "
     "give it to the user that wardgate runs as, or set journal.path in gateway.yaml"
@@ -25,7 +26,7 @@ FORBIDDEN = (
 
 @pytest.mark.parametrize(
     ("journal", "sentence"),
-    [("./nowhere/journal", ABSENT), ("./gateway.yaml", ABSENT), ("/proc", FORBIDDEN)],
+    [("./nowhere/journal", ABSENT), ("./gateway.yaml", NO_FOLDER), ("/proc", FORBIDDEN)],
     ids=["nowhere", "a-file", "not-writable"],
 )
 def test_a_journal_folder_that_cannot_be_used_stops_the_start_with_one_sentence(journal: str, sentence: str) -> None:

@@ -32,6 +32,7 @@ from agent.uplink import feed as feed_module
 from agent.uplink.commands import Refused
 from agent.uplink.errands import ERRANDS_MAX, Done
 from buffer.ledger import Lane
+from buffer.tail import TAIL_BYTES_MAX
 from config.model import Filter
 
 if TYPE_CHECKING:
@@ -472,8 +473,9 @@ async def test_alarms_and_live_telemetry_go_before_what_is_sent_again(
 
 async def test_what_is_kept_no_more_is_named(rig: Rig, broker: ScriptedBroker, platform: Platform) -> None:
     """Of a range that is kept in part the rest is sent; of one that is gone nothing is, and that is a refusal."""
-    for _ in range(3):
-        await rig.append(alarm(), alarm())
+    large = replace(alarm(), body=alarm().body[:-1] + b',"x":"' + b"x" * TAIL_BYTES_MAX + b'"}')
+    for _ in range(3):  # Each of them a row of its own.
+        await rig.append(alarm(), large)
     rig.start()
     await rig.settled()
     await rig.kill()
