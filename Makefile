@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-acceptance test-matrix test-power test-contracts lint format mosquitto lock screenshot bench clean
+.PHONY: setup demo test test-acceptance test-matrix test-power test-contracts interop lint format mosquitto lock screenshot bench clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -41,6 +41,14 @@ test-contracts:
 	@mkdir -p build/contracts
 	@npm install --prefix build/contracts --no-save --no-audit --no-fund --silent $(CONTRACT_JUDGES)
 	@node tests/contracts/check.mjs build/contracts docs
+
+# Drivers against programs that are not ours and not our libraries'. Needs node and npm.
+INTEROP_PEERS := node-opcua@2.182.2
+
+interop: setup
+	@mkdir -p build/interop
+	@npm install --prefix build/interop --no-save --no-audit --no-fund --silent $(INTEROP_PEERS)
+	$(BIN)/pytest tests/interop $(ARGS)
 
 lint: setup
 	$(BIN)/ruff format --check --quiet .

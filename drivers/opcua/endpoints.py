@@ -61,9 +61,19 @@ def choose(offered: Sequence[ua.EndpointDescription], settings: OpcuaLine) -> Ch
 
 
 def check_unchanged(chosen: Choice, offered: Sequence[ua.EndpointDescription], settings: OpcuaLine) -> None:
-    """What the server says over the protected channel leads to the same choice. Raises `Unsuitable`."""
+    """What the server says over the protected channel leads to the same choice. Raises `Unsuitable`.
+
+    Here a server may leave certificate and URI out (OPC 10000-4, 5.7.2): the channel has proved the one, and the
+    certificate has the other.
+    """
     again = choose(offered, settings)
-    if again != chosen:
+    given = again.certificate or chosen.certificate, again.application_uri or chosen.application_uri
+    if (again.policy, again.mode, *given) != (
+        chosen.policy,
+        chosen.mode,
+        chosen.certificate,
+        chosen.application_uri,
+    ):
         what = f"somebody changed the list of endpoints on its way: it said {chosen.policy}, the server {again.policy}"
         raise Unsuitable(what, "look for who is between gateway and server")
 
