@@ -5,10 +5,12 @@ Opens nothing. Shared by the daemon and by `check`, so that what passes the chec
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agent.latency import Late, latencies
 from config.errors import ConfigInvalid, ConfigProblem
-from config.load import load, locate
+from config.load import Places, load
 from drivers import registry
 
 if TYPE_CHECKING:
@@ -21,13 +23,26 @@ if TYPE_CHECKING:
 
 def accept(folder: Path, clock: Clock) -> tuple[Config, list[Driver]]:
     """The configuration, and a driver for each of its lines. Raises `ConfigInvalid` with everything found."""
+    config, drivers = plan(folder, clock)
+    places = Places(folder)
+    late = Late(config, latencies(config, drivers))
+    warnings = {*config.warnings, *(places.locate(line, problem) for line, problem in late.warnings())}
+    problems = [places.locate(line, problem) for line, problem in late.problems()]
+    if problems:
+        raise ConfigInvalid(problems, warnings)
+    return replace(config, warnings=tuple(sorted(warnings))), drivers
+
+
+def plan(folder: Path, clock: Clock) -> tuple[Config, list[Driver]]:
+    """The same before it is asked whether alarms are in time."""
     config = load(folder, registry.protocols())
+    places = Places(folder)
     drivers, problems = [], []
     for line in config.lines:
         try:
             drivers.append(registry.build(line, clock))
         except ConfigProblem as problem:
-            problems.append(locate(folder, line.id, problem))
+            problems.append(places.locate(line.id, problem))
     if problems:
         raise ConfigInvalid(problems, config.warnings)
     return config, drivers

@@ -5,6 +5,7 @@ Nothing is opened on the network, and no driver is imported: the caller brings t
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from config.catalog import Catalog
@@ -47,16 +48,35 @@ def load(root: Path, protocols: Mapping[str, Protocol]) -> Config:
 
 def locate(root: Path, line: str, problem: ConfigProblem) -> Problem:
     """A problem that a driver had with a line of a valid configuration, at its place in the files."""
-    folder = Folder(root)
-    path = tuple(part for part in ("devices", problem.device, "points" if problem.point else "", problem.point) if part)
-    files = list(folder.read_all("devices").values()) if problem.device else []
-    document = next((file for file in files if file.has(path[:2])), None)
-    if document is None:
-        document, path = folder.read("lines.yaml"), ("lines", line)
-    field = (problem.field,) if problem.field else ()
-    if document is None:
-        return Problem("lines.yaml", 0, 0, line, problem.message, problem.hint)
-    return document.problem((*path, *field), problem.message, problem.hint)
+    return Places(root).locate(line, problem)
+
+
+class Places:
+    """Where the parts of a valid configuration are written; its files are read once, when the first is asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = Folder(root)
+
+    @cached_property
+    def _devices(self) -> list[Document]:
+        return list(self._folder.read_all("devices").values())
+
+    @cached_property
+    def _lines(self) -> Document | None:
+        return self._folder.read("lines.yaml")
+
+    def locate(self, line: str, problem: ConfigProblem) -> Problem:
+        """The problem at the field, the point, the device or the line that it names."""
+        device, point = problem.device, problem.point
+        path = tuple(part for part in ("devices", device, "points" if point else "", point) if part)
+        files = self._devices if device else []
+        document = next((file for file in files if file.has(path[:2])), None)
+        if document is None:
+            document, path = self._lines, ("lines", line)
+        if document is None:
+            return Problem("lines.yaml", 0, 0, line, problem.message, problem.hint)
+        field = (problem.field,) if problem.field else ()
+        return document.problem((*path, *field), problem.message, problem.hint)
 
 
 def _config(folder: Folder, protocols: Mapping[str, Protocol], report: Report) -> Config | None:

@@ -143,11 +143,15 @@ class Driver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request that a poll becomes. `what` is for a technician, `bus_s` how long it takes its line, where known."""
+    """One request that a poll becomes. `what` is for a technician, `bus_s` how long it takes its line, where known.
+
+    `wait_s` is how long the device's own limits (pause, requests a second) may hold it up.
+    """
 
     what: str
     points: tuple[str, ...]
     bus_s: float | None = None
+    wait_s: float = 0.0
 
 
 @runtime_checkable
@@ -169,6 +173,14 @@ class Subscribing(Protocol):
         with `changed=()` arrives at least every `poll.interval_s`, or every 5 s where that is longer: it is the proof
         of life. Ends by raising `Unreachable` or `Refused`; never ends silently.
         """
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A driver whose devices report by themselves, and which knows how soon."""
+
+    def report_s(self, point: Point) -> float:
+        """The longest that a change of the point waits before it is reported, while everything is well."""
 
 
 @runtime_checkable

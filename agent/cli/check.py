@@ -23,7 +23,8 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: wardgate check --config ./hospital\n\nExample: wardgate check --rule-tests night.yaml",
+    epilog="Example: wardgate check --config ./hospital\n\nExample: wardgate check --rule-tests night.yaml\n\n"
+    "Example: wardgate check --latency",
 )
 def check(
     lang: Lang,
@@ -34,6 +35,9 @@ def check(
     config: ConfigDir = ETC,
     rule_tests: Annotated[
         bool, typer.Option("--rule-tests", help="Play readings over time through the rules, and compare the alarms.")
+    ] = False,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="How long each alarm can take at worst, without its on-delay.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -46,6 +50,9 @@ def check(
     if tests is not None and not rule_tests:
         raise typer.BadParameter("a file goes with --rule-tests")
     try:
+        if latency:
+            _time(config, lang, as_json=as_json)
+            return
         accepted, _ = accept(config, SystemClock())
         if rule_tests:
             _rehearse(tests or config / RULE_TESTS, accepted, lang, as_json=as_json)
@@ -96,4 +103,21 @@ def _rehearse(path: Path, config: Config, lang: Language, *, as_json: bool) -> N
     else:
         ruletests.tell(views, lang)
     if not all(view.ok for view in views):
+        raise typer.Exit(1)
+
+
+def _time(folder: Path, lang: Language, *, as_json: bool) -> None:
+    """The table of latencies, also of a configuration that is refused for them."""
+    from agent.accept import plan
+    from agent.cli import latencytable
+    from agent.clock import SystemClock
+    from agent.latency import latencies
+
+    config, drivers = plan(folder, SystemClock())
+    views = [latencytable.view(each) for each in latencies(config, drivers)]
+    if as_json:
+        show.json(views)
+    else:
+        latencytable.tell(views, lang)
+    if any(view.verdict == "too late" and view.life_safety for view in views):
         raise typer.Exit(1)

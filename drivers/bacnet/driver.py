@@ -17,11 +17,11 @@ from drivers.bacnet.codec import NO_INDEX, READ_PROPERTY, AccessError, Malformed
 from drivers.bacnet.plan import Plan, fitting
 from drivers.bacnet.settings import BacnetAddress, BacnetLine
 from drivers.bacnet.stack import APDU_BYTES_MAX, Peer, Refusal, Stack, UnknownService, open_stack
-from drivers.contract import Grade, Identity, Quality, Reading
+from drivers.contract import Grade, Identity, Quality, Reading, Request
 from drivers.errors import NoAnswer, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from config.model import Device, Line
     from drivers.bacnet.codec import Key, Raw
@@ -84,6 +84,15 @@ class BacnetDriver:
             raise
         found, flaws, changed = plan.end()
         return Reading(poll, self._clock.wall(), self._clock.mono(), found, flaws, changed)
+
+    def requests(self, poll: Poll) -> Sequence[Request]:
+        """As `drivers.contract.Planning`, for a device that answers as much at once as its address allows."""
+        batch = _address(poll.device).batch
+        batches = [poll.points[start : start + batch] for start in range(0, len(poll.points), batch)]
+        return [
+            Request(f"ReadPropertyMultiple of {len(points)} objects", tuple(point.id for point in points))
+            for points in batches
+        ]
 
     async def identify(self, device: Device) -> Identity:
         stack = self._open_stack()

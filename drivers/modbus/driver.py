@@ -117,11 +117,13 @@ class ModbusDriver:
         """What a poll asks, by what is known now."""
         address = _address(poll.device)
         points = Afterwards(poll.points, {}).points
+        limits = self._manners[address.unit]
         return [
             Request(
                 block.text,
                 tuple(points[index].id for index in block.indexes),
                 self._spec.bus_s(len(block.pdu), block.size_bytes),
+                max(limits.gap_s, limits.spacing_s) if limits else 0.0,
             )
             for block in plan(points, address, self._learned[address.unit])
         ]

@@ -151,6 +151,11 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
         running += self._alarms.conditions.overflows if self._alarms else 0
         return {**self._counts, "overflows": self._counts["overflows"] + running}
 
+    def report_s(self, point: Point) -> float:
+        """As `drivers.contract.Reporting`: the server looks, and then waits until it may publish."""
+        publishing_s = _spec(point).publishing or self._settings.publishing
+        return (_spec(point).sampling or publishing_s) + publishing_s
+
     async def changes(self, polls: Sequence[Poll]) -> AsyncGenerator[Reading, None]:
         """As `drivers.contract.Subscribing`. One call per connection: connect again before calling it anew."""
         session = self._connected()

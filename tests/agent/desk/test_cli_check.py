@@ -111,3 +111,36 @@ def test_rule_tests_that_cannot_be_meant(folder: Path, capsys: pytest.CaptureFix
     assert main(["check", "--config", str(folder), "--rule-tests", str(file)]) == 1
     assert f"{file}:1:26: tests.one.0s.set.m-1/v: found 'v', no point of m-1" in capsys.readouterr().err
     assert main(["check", "--config", str(folder), str(file)]) == 2
+
+
+def test_latency_is_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each alarm with its budget and what it can take: on a healthy line, after a lost answer, beside a dead device."""
+    rule_tests(folder)
+    assert main(["check", "--config", str(folder), "--lang", "en", "--latency"]) == 0
+    headings, row = capsys.readouterr().out.splitlines()
+    assert headings.split("  ")[0] == "alarm"
+    assert row.split("  ")[0] == "pwr.lv/m-1/u#high"
+    assert row.endswith("too late")  # a red alarm on a point that is read every ten seconds
+
+
+def test_latency_of_what_is_refused_for_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table is shown all the same, in JSON too, and the exit code says that life safety is not in time."""
+    rule_tests(folder)
+    file = folder / "devices" / "meter.yaml"
+    file.write_text(f"{file.read_text(encoding='utf-8')}        life_safety: true\n", encoding="utf-8")
+    assert main(["check", "--config", str(folder)]) == 1
+    assert "its budget is 2 s" in capsys.readouterr().err
+    assert main(["check", "--config", str(folder), "--latency", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "alarm_id": "pwr.lv/m-1/u#high",
+            "life_safety": True,
+            "budget_s": 2.0,
+            "on_delay_s": 0.0,
+            "poll_s": 10.0,
+            "healthy_s": 10.3,
+            "lost_answer_s": 22.3,
+            "dead_neighbour_s": None,
+            "verdict": "too late",
+        }
+    ]
