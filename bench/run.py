@@ -21,6 +21,7 @@ import gateway
 import held_commit
 import journal
 import modbus_decode
+import rules
 import start
 from figures import Figure, number, show
 from gateway import Load
@@ -53,6 +54,7 @@ ROWS: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
     "whole": ("The whole way: 100 devices x 100 registers at 1 s, all changing, window 20 ms", whole),
     "whole-few": ("The same, 4 % changing", whole_few_changing),
     "whole-window": ("The same, all changing, default window of 1 s", whole_default_window),
+    "rules": ("The rules, all points changing each second", lambda _: rules.figures()),
     "journal": ("Journal, 200 values a record", lambda _: journal.figures()),
     "disk": ("Journal, bytes on disk", lambda quick: disk.figures(quick=quick)),
     "drain": ("A backlog to the broker, 200 values a record", lambda _: drain.figures()),

@@ -263,9 +263,9 @@ class _Work:
     def _judge(self, judges: Iterable[Judge], context: Context, *, heard: bool) -> None:
         for judge in judges:
             run = judge.run
-            was_at_rest = run.at_rest
+            was_settled = run.settled
             turned = self.rules.judges.ask(judge, self.now, heard=heard)
-            if turned or not (was_at_rest and run.at_rest):
+            if turned or not (was_settled and run.settled):
                 self._follow_up(run, context, turned=turned)
 
     def _observe(self, reading: Reading, watch: _Watch, first: int, last: int) -> None:
@@ -277,10 +277,10 @@ class _Work:
             if run.at_rest and run.band and not flaws and run.band[0] < value < run.band[1]:  # type: ignore[operator]  # without a flaw the value of a limit is a number
                 run.value, run.quality = value, GOOD
                 continue
-            was_at_rest = run.at_rest
+            was_settled = run.settled
             run.source_time = reading.source_times.get(index)
             turned = run.observe(value, flaws.get(index, GOOD), self.now, watch.heard)
-            if turned or not (was_at_rest and run.at_rest):
+            if turned or not (was_settled and run.settled):
                 self._follow_up(run, context, turned=turned)
 
     def tick(self) -> None:

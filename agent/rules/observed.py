@@ -22,9 +22,12 @@ NOT_YET = Quality(Grade.BAD, "not_connected")
 
 
 class Observed:
-    """One alarm's view of its point. `known`: the present value may be judged; `at_rest`: nothing is on or turning."""
+    """One alarm's view of its point.
 
-    __slots__ = ("alarm", "at_rest", "band", "known", "lanes", "quality", "source_time", "value")
+    `known`: the present value may be judged; `settled`: and no delay runs; `at_rest`: and nothing is on.
+    """
+
+    __slots__ = ("alarm", "at_rest", "band", "known", "lanes", "quality", "settled", "source_time", "value")
 
     def __init__(self, alarm: Alarm) -> None:
         self.alarm = alarm
@@ -34,6 +37,7 @@ class Observed:
         self.quality = NOT_YET
         self.source_time: float | None = None
         self.known = False
+        self.settled = True
         self.at_rest = True
 
     def observe(self, value: Value, quality: Quality, now: Now, known_until: float) -> bool:
@@ -51,6 +55,8 @@ class Observed:
             lane.pause(min(now.mono, known_until))
             return False
         wanted = lane.demand(value)
+        if wanted is lane.on and not lane.turning:
+            return False
         if lane.on and not wanted and self.quality.grade is not Grade.GOOD:
             lane.pause(min(now.mono, known_until))  # uncertain never clears
             return False
@@ -102,4 +108,6 @@ class Observed:
         return self.alarm.off_delay_s if lane.on else self.alarm.on_delay_s
 
     def _settle(self) -> None:
-        self.at_rest = self.known and not any(lane.on or lane.turning for lane in self.lanes)
+        lanes = self.lanes
+        self.settled = self.known and not any([lane.turning for lane in lanes])
+        self.at_rest = self.settled and not any([lane.on for lane in lanes])

@@ -360,7 +360,7 @@ class Run(Observed):
             if lane is not None:
                 lane.on, lane.turning, lane.elapsed_s, lane.since = old.on, old.turning, old.elapsed_s, old.since
         self.level = self.top
-        self.at_rest = False
+        self.settled = self.at_rest = False
 
     def cut_shelving(self, wall: float) -> None:
         """The clock was set, or nobody knows the time: it ends at `wall` and what it was asked for, at the latest."""
