@@ -108,6 +108,9 @@ class Observed:
         return self.alarm.off_delay_s if lane.on else self.alarm.on_delay_s
 
     def _settle(self) -> None:
-        lanes = self.lanes
-        self.settled = self.known and not any([lane.turning for lane in lanes])
-        self.at_rest = self.settled and not any([lane.on for lane in lanes])
+        settled, on = self.known, False
+        for lane in self.lanes:
+            settled = settled and not lane.turning
+            on = on or lane.on
+        self.settled = settled
+        self.at_rest = settled and not on
