@@ -18,7 +18,7 @@ from drivers.contract import Planning, Reporting
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from config.model import Alarm, Config, Device, Line
+    from config.model import Alarm, Config, Device, Line, Point
     from drivers.contract import Driver, Poll
 
 LIFE_SAFETY_S = 2.0
@@ -76,8 +76,9 @@ def latencies(config: Config, drivers: Sequence[Driver]) -> list[Latency]:
     ways: dict[tuple[str, str], _Way] = {}
     for line, driver in zip(config.lines, drivers, strict=True):
         ways |= dict(_line(line, driver))
+    derived = {(point.device, point.id): point for device in config.devices for point in device.derived}
     alarms = (alarm for device in config.devices for alarm in device.alarms if _is_immediate(alarm))
-    return [latency for alarm in alarms if (latency := _latency(alarm, ways)) is not None]
+    return [latency for alarm in alarms if (latency := _latency(alarm, ways, derived)) is not None]
 
 
 def _is_immediate(alarm: Alarm) -> bool:
@@ -87,9 +88,11 @@ def _is_immediate(alarm: Alarm) -> bool:
     return isinstance(condition, (State, Bits, Computed))
 
 
-def _latency(alarm: Alarm, ways: Mapping[tuple[str, str], _Way]) -> Latency | None:
-    """By the slowest of its points."""
-    found = [ways[point] for point in alarm.points if point in ways]
+def _latency(
+    alarm: Alarm, ways: Mapping[tuple[str, str], _Way], derived: Mapping[tuple[str, str], Point]
+) -> Latency | None:
+    """By the slowest of its points; what is computed comes with what it is computed from."""
+    found = [ways[point] for point in _read_for(alarm.points, derived) if point in ways]
     if not found:
         return None
     slowest = max(found, key=lambda way: way.healthy_s)
@@ -101,6 +104,20 @@ def _latency(alarm: Alarm, ways: Mapping[tuple[str, str], _Way]) -> Latency | No
         _worst(way.lost_s for way in found),
         _worst(way.neighbour_s for way in found),
     )
+
+
+def _read_for(
+    points: Iterable[tuple[str, str]], derived: Mapping[tuple[str, str], Point]
+) -> dict[tuple[str, str], None]:
+    """Every point that has to be read for these."""
+    found: dict[tuple[str, str], None] = {}
+    waiting = list(points)
+    while waiting:
+        key = waiting.pop()
+        if key not in found:
+            found[key] = None
+            waiting += derived[key].sources if key in derived else ()
+    return found
 
 
 def budget_s(alarm: Alarm) -> float:

@@ -125,8 +125,7 @@ class Pipeline:
 
     def _has_more(self) -> bool:
         """Whether there will be something to flush."""
-        rules = self._rules
-        return bool(self._telemetry.is_pending or self._evidence.is_open or rules.dirty or rules.running)
+        return self._telemetry.is_pending or self._evidence.is_open or self._rules.has_news
 
     def _take_event(self, event: Event) -> None:
         """What happened to a device, and what follows from it, are one transaction."""

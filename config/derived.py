@@ -194,7 +194,7 @@ def _check_circle(point: Point, place: Place, report: Report) -> None:
     while waiting:
         at = waiting.pop()
         found = report.directory.get(*at)
-        for each in _inputs(found.derived, found.device) if found is not None and found.derived is not None else ():
+        for each in found.sources if found is not None else ():
             if each == start:
                 circle = _way(at, start, came_from)
                 if min(circle) == start:

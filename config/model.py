@@ -134,6 +134,16 @@ class Point:
     heartbeat_s: float = 300.0
     derived: Derived | None = None
 
+    @property
+    def sources(self) -> tuple[tuple[str, str], ...]:
+        """Device and point of everything that it is computed from."""
+        derived = self.derived
+        if derived is None:
+            return ()
+        if derived.formula is None:
+            return ((self.device, derived.of),)
+        return tuple((each.device, each.point) for each in derived.formula.inputs)
+
 
 @dataclass(frozen=True, slots=True)
 class Level:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from config.model import Derived, Device, Point, PointType
     from drivers.contract import Span, Value
 
+STORE_S = 10.0
+"""What adds up is stored with the next telemetry, and at the latest after this."""
+
 STATE_PREFIX = "derived/"
 """Keys of the state that the journal keeps for sums: this, the device and the point."""
 
@@ -97,6 +100,7 @@ class DerivedPoints:
         self._watches: dict[Poll, _Watch | None] = {}
         self._dirty: dict[str, Sum | Starts] = {}
         self._now = Now(0.0, 0.0)
+        self._stored_at = 0.0
         self._nodes: dict[Key, _Node] = {}
         self._boards: dict[str, _Board] = {}
         for device in devices:
@@ -213,9 +217,15 @@ class DerivedPoints:
         board = self._boards.get(device)
         return None if board is None else (board.poll, self._latest.get(board.poll))
 
+    @property
+    def is_dirty(self) -> bool:
+        """Something has been adding up for so long that it should be stored."""
+        return bool(self._dirty) and self._now.mono - self._stored_at >= STORE_S
+
     def take_states(self) -> dict[str, bytes]:
         """What added up since the last call; stored with the telemetry that tells it."""
         dirty, self._dirty = self._dirty, {}
+        self._stored_at = self._now.mono
         return {key: msgspec.msgpack.encode(figure.keep(self._now)) for key, figure in dirty.items()}
 
 

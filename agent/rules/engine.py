@@ -134,6 +134,11 @@ class Rules:
         """Every alarm of which an operator has to know something."""
         return (run for run in self.runs.values() if run.stands)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether `take_delays` has something that should be stored."""
+        return bool(self.dirty or self.running) or self.judges.is_dirty or self.derived.is_dirty
+
     def take_delays(self, mono: float) -> dict[str, bytes]:
         """State of alarms whose delays and timers moved without an event; stored with the next telemetry."""
         moved = self.dirty | {name: run for name, run in self.running.items() if run.wants_checkpoint(mono)}

@@ -287,7 +287,7 @@ class Judges:
     def _schedule(self, judge: Judge, mono: float) -> None:
         due = judge.source.next_due()
         if due is not None:
-            due = due if due > mono else mono + LOOK_S_MIN
+            due = min(due, mono + STORE_S) if due > mono else mono + LOOK_S_MIN
             if judge.due is None or due < judge.due:
                 judge.due = due
                 heapq.heappush(self._dues, (due, next(self._order), judge))
@@ -304,6 +304,10 @@ class Judges:
             self._keep(judge, now)
         key = STATE_PREFIX + alarm_id
         return {key: self._dirty.pop(key)} if key in self._dirty else {}
+
+    @property
+    def is_dirty(self) -> bool:
+        return bool(self._dirty)
 
     def take_states(self) -> dict[str, bytes]:
         """What was counted since it was stored last; stored with the next telemetry."""

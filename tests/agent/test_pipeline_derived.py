@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from derived_bench import Pump, formula, point
 
-from agent.clock import SystemClock
+from agent.clock import ManualClock, SystemClock
 from agent.pipeline import End, Pipeline
 from agent.presence import views_of
 from agent.rules import Rules
+from agent.rules.figures import Kept
 from buffer.journal import Journal
 from buffer.retention import Limits
 from config.model import Derived
@@ -68,3 +71,32 @@ async def test_a_sum_goes_on_after_a_restart(tmp_path: Path) -> None:
     samples, _ = await run(tmp_path, 5.0, 5.0)
     energy = [sample["v"] for sample in samples if sample["p"] == "energy"]
     assert energy == [0.0, 10.0, pytest.approx(10.0), pytest.approx(15.0)]
+
+
+async def test_a_sum_is_stored_while_no_telemetry_is_sent(tmp_path: Path) -> None:
+    """A power that does not change sends nothing for minutes; what it adds up to is on disk all the same."""
+    clock = ManualClock()
+    pump = Pump(*(replace(each, deadband=1e9) for each in POINTS))
+    journal = await Journal.open(tmp_path, Limits(2**24, 3600.0), wall=clock.wall, cursors=[])
+    rules = Rules.build(pump.config, journal.state)
+    pipeline = Pipeline(rules, journal, clock, 1.0, "c-1")
+    running = asyncio.create_task(pipeline.run())
+    for number in range(7):
+        await pipeline.put(
+            Reading(pump.polls["p"], clock.wall(), clock.mono(), (10.0,), {}, () if number else ((0, 1),))
+        )
+        async with asyncio.timeout(5):
+            while pipeline.readings <= number:
+                await asyncio.sleep(0)
+            for _ in range(10):  # the next tick is asked for before the time goes on
+                await asyncio.sleep(0)
+            clock.advance(10.0)
+            while rules.derived.is_dirty:
+                await asyncio.sleep(0.005)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await journal.close()
+    again = await Journal.open(tmp_path, Limits(2**24, 3600.0), wall=clock.wall, cursors=[])
+    kept = msgspec.msgpack.decode(again.state["derived/pump/energy"], type=Kept)
+    await again.close()
+    assert kept.total == pytest.approx(10.0 * 60 / 3600, rel=0.2)

@@ -272,7 +272,6 @@ def test_stuck_goes_on_after_a_restart() -> None:
     before = room(Stuck(600.0, "blue"))
     before.read(20.0)
     before.hold(590.0)
-    before.read(20.0)
     after = before.restarted(after_s=5_000)
     after.read(20.0)
     assert len(after.hold(80.0)) == 1

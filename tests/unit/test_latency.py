@@ -56,6 +56,26 @@ def test_10_a_poll_and_its_answer_on_a_line_of_its_own(tmp_path: Path) -> None:
     assert one.neighbour_s is None
 
 
+def test_what_is_computed_comes_with_what_it_is_computed_from(tmp_path: Path) -> None:
+    """An alarm on a derived point, or in an expression, is as late as the slowest point that is read for it."""
+    device = """
+  m-1:
+    line: one
+    system: pwr.lv
+    address: {unit: 1}
+    points:
+      u: {register: 0, poll: 2s}
+      i: {register: 100, poll: 30s}
+      p: {derived: u * i}
+      share: {derived: p / 400}
+    alarms:
+      high: {point: share, limit: {H: 1}, colour: blue}
+      low: {expression: u < 200 && share > 0.1, colour: blue}
+"""
+    alarms = found(written(tmp_path, device))
+    assert [one.poll_s for one in alarms.values()] == [30, 30]
+
+
 def test_each_request_of_a_poll_takes_its_time(tmp_path: Path) -> None:
     """Points too far apart for one request cost another answer; so do the device's own manners."""
     one = found(written(tmp_path, meter(far=500)))["m-1#high"]
