@@ -81,7 +81,7 @@ class Unsure(NoReply):
 
 
 class Garbled(NoReply):
-    """A reply that does not fit its request. One without any data is how some devices refuse."""
+    """A reply that does not fit its request. One with less data is how some devices refuse."""
 
-    def __init__(self, what: str, *, empty: bool = False) -> None:
-        super().__init__(Quality(Grade.BAD, "decode_error", what), refuses=empty)
+    def __init__(self, what: str, *, short: bool = False) -> None:
+        super().__init__(Quality(Grade.BAD, "decode_error", what), refuses=short)

@@ -152,8 +152,9 @@ class RtuTransactions(Connection):
             self._tally.late += 1
         else:
             self._tally.refused += 1
-            empty = frame.pdu == bytes((pending.shape.function, 0))
-            pending.reply.set_exception(Garbled(_misfit(pending.shape, frame.pdu), empty=empty))
+            size_bytes = pending.shape.size_bytes
+            short = frame.pdu[0] == pending.shape.function and size_bytes is not None and frame.pdu[1] < size_bytes
+            pending.reply.set_exception(Garbled(_misfit(pending.shape, frame.pdu), short=short))
 
     def _take_exception(self, pending: _Pending, pdu: bytes) -> None:
         """A refusal, of this request only if nothing else is open."""

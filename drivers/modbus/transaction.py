@@ -106,8 +106,9 @@ class Transactions(Connection):
             pending.reply.set_exception(ExceptionReply(pdu[1]))
             return
         self._tally.refused += 1
-        empty = unit == pending.unit and pdu[:2] == bytes((pending.function, 0))
-        pending.reply.set_exception(Garbled(_misfit(pending, unit, pdu), empty=empty))
+        short = unit == pending.unit and pdu[0] == pending.function and len(pdu) == pdu[1] + 2
+        short = short and pending.size_bytes is not None and pdu[1] < pending.size_bytes
+        pending.reply.set_exception(Garbled(_misfit(pending, unit, pdu), short=short))
 
     def _expire(self) -> None:
         """End what is overdue. All requests wait equally long, so the oldest is always the first in the dictionary."""
