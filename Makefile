@@ -43,9 +43,10 @@ test-contracts:
 	@node tests/contracts/check.mjs build/contracts docs
 
 # Drivers against programs that are not ours and not our libraries'. Needs node and npm.
-INTEROP_PEERS := node-opcua@2.182.2
+INTEROP_PEERS := node-opcua@2.182.2 modbus-serial@8.0.25 jsmodbus@5.0.0
 
 interop: setup
+	@sh .ci/interop
 	@mkdir -p build/interop
 	@npm install --prefix build/interop --no-save --no-audit --no-fund --silent $(INTEROP_PEERS)
 	$(BIN)/pytest tests/interop $(ARGS)

@@ -124,7 +124,7 @@ async def test_one_wrong_address_at_a_foreign_server(kind: str, libmodbus: Path)
 
 
 async def test_the_float_orders_of_libmodbus(libmodbus: Path) -> None:
-    """Its names are not everybody's (3.1.6 swaps the bytes in `abcd` and `cdab`): one of ours reads each of its four."""
+    """Its names are not everybody's (3.1.6 swaps bytes in `abcd` and `cdab`): one of ours reads each of its four."""
     orders = ("ABCD", "BADC", "CDAB", "DCBA")
     found = {}
     with server("libmodbus", libmodbus) as port:
@@ -158,7 +158,7 @@ async def test_mbpoll_reads_our_hospital_as_we_do() -> None:
         (reading,) = await read(of, host=host, port=1502)
         told = await asyncio.to_thread(
             subprocess.run,
-            ["mbpoll", "-m", "tcp", "-p", "1502", "-a", "1", "-t", "4:float", "-B", "-r", "3028", "-c", "1", "-1", host],
+            [*["mbpoll", "-m", "tcp", "-p", "1502", "-a", "1", "-t", "4:float", "-B", "-r", "3028", "-c", "1", "-1"], host],
             check=True, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip
     finally:
