@@ -21,6 +21,7 @@ import gateway
 import held_commit
 import journal
 import modbus_decode
+import modbus_field
 import rules
 import start
 from figures import Figure, number, show
@@ -60,6 +61,10 @@ ROWS: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
     "drain": ("A backlog to the broker, 200 values a record", lambda _: drain.figures()),
     "start": ("Start with a backlog of which nothing is acknowledged", lambda quick: start.figures(big=not quick)),
     "held-commit": ("A disk that does not answer", lambda _: held_commit.figures()),
+    "modbus-field": (
+        "Modbus up to the reading, by the lines of the daemon",
+        lambda quick: modbus_field.figures(quick=quick),
+    ),
     "modbus": ("Modbus, 100 registers in one block, beside the bare library", lambda _: modbus_decode.figures()),
 }
 

@@ -6,6 +6,7 @@ allows. What a device has taught outlives its connections.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
@@ -39,6 +40,16 @@ if TYPE_CHECKING:
     from drivers.modbus.settings import ModbusAddress
 
 
+@dataclass(frozen=True, slots=True)
+class _Station:
+    """One unit of the line, and what is known of it."""
+
+    unit: int
+    learned: Learned
+    limits: Manners | None
+    verification: Verification
+
+
 class ModbusDriver:
     """One serial port or network endpoint. `tally` counts replies that were not believed."""
 
@@ -48,12 +59,9 @@ class ModbusDriver:
         self._endpoint = self._spec.endpoint
         self._clock = clock
         self._home = line.home
-        self._units = frozenset(_address(device).unit for device in line.devices)
+        self._stations = {address.unit: _station(address) for address in map(_address, line.devices)}
         self._link: Link | None = None
         self._memories: WeakKeyDictionary[Poll, Memory] = WeakKeyDictionary()
-        self._learned = {address.unit: Learned(address.max_registers) for address in map(_address, line.devices)}
-        self._manners = {address.unit: manners(address) for address in map(_address, line.devices)}
-        self._verifications = {address.unit: Verification(address) for address in map(_address, line.devices)}
         self._turns = CounterFile(line.home.state / "modbus" / f"{line.id}.json", rollovers(line.devices))
         self.tally = Tally()
         for device in line.devices:
@@ -64,49 +72,41 @@ class ModbusDriver:
         """Open a fresh connection, ending the one before. Raises `Unreachable` or `Refused`."""
         await self.close()
         self._link = await self._open()
-        for learned in self._learned.values():
-            learned.reconsider()
-        for verification in self._verifications.values():
-            verification.reset()
+        for station in self._stations.values():
+            station.learned.reconsider()
+            station.verification.reset()
 
     async def read(self, poll: Poll) -> Reading:
         """One batch; its time is when the last block came. Raises `NoAnswer` or `Unreachable`."""
-        unit = _address(poll.device).unit
-        learned = self._learned[unit]
+        station = self._stations[_address(poll.device).unit]
         memory = self._memories.get(poll)
         if memory is None:
-            memory = self._memories[poll] = Memory(poll, learned, self._turns)
-        memory.begin(poll, learned)
-        outcomes = await self._contradicted(poll.device, memory) or await self._ask(poll.device, memory)
+            memory = self._memories[poll] = Memory(poll, station.learned, self._turns)
+        memory.begin(poll, station.learned)
+        outcomes = await self._contradicted(station, poll, memory) if station.verification.is_due else None
+        if outcomes is None:
+            ask = partial(self._exchange, station)
+            asked = Round(memory, station.learned, ask, self._clock.mono, self._timeout_s)
+            await asked.run()
+            if asked.silence is not None and not asked.heard:
+                station.verification.reset()
+                raise self._no_answer(poll.device, asked.silence) from asked.silence
+            outcomes = asked.outcomes
         values, flaws, changed = memory.take(outcomes)
         return Reading(poll, self._clock.wall(), self._clock.mono(), values, flaws, changed)
 
-    async def _contradicted(self, device: Device, memory: Memory) -> Mapping[Part, Outcome] | None:
+    async def _contradicted(self, station: _Station, poll: Poll, memory: Memory) -> Mapping[Part, Outcome] | None:
         """Bad quality for everything while this is not the device that it should be."""
-        unit = _address(device).unit
-        verification = self._verifications[unit]
-        if not verification.is_due:
-            return None
         try:
-            objection = await verification.run(partial(self._exchange, unit))
+            objection = await station.verification.run(partial(self._exchange, station))
         except NoReply as reply:
-            raise self._no_answer(device, reply) from reply
+            raise self._no_answer(poll.device, reply) from reply
         return None if objection is None else dict.fromkeys(memory.order, objection)
-
-    async def _ask(self, device: Device, memory: Memory) -> Mapping[Part, Outcome]:
-        unit = _address(device).unit
-        learned = self._learned[unit]
-        asked = Round(memory, learned, partial(self._exchange, unit), self._clock.mono, self._timeout_s)
-        await asked.run()
-        if asked.silence is not None and not asked.heard:
-            self._verifications[unit].reset()
-            raise self._no_answer(device, asked.silence) from asked.silence
-        return asked.outcomes
 
     async def identify(self, device: Device) -> Identity:
         """Vendor, model and firmware; empty for a device without function 43. Raises as `read`."""
         try:
-            payload = await self._exchange(_address(device).unit, IDENTIFY_PDU, None)
+            payload = await self._exchange(self._stations[_address(device).unit], IDENTIFY_PDU, None)
         except NoReply as reply:
             if reply.silent:
                 raise self._no_answer(device, reply) from reply
@@ -125,7 +125,7 @@ class ModbusDriver:
                 self._spec.bus_s(len(block.pdu), block.size_bytes),
                 max(limits.gap_s, limits.spacing_s) if limits else 0.0,
             )
-            for block in plan(points, address, self._learned[address.unit])
+            for block in plan(points, address, self._stations[address.unit].learned)
         ]
 
     async def close(self) -> None:
@@ -134,21 +134,20 @@ class ModbusDriver:
         if link is not None:
             await link.close()
 
-    def _exchange(self, unit: int, pdu: bytes, size_bytes: int | None) -> Awaitable[bytes]:
+    def _exchange(self, station: _Station, pdu: bytes, size_bytes: int | None) -> Awaitable[bytes]:
         """One request and its reply, as politely as the unit wants it."""
         if self._link is None:
             raise Unreachable(self._endpoint, "not connected")
-        limits = self._manners.get(unit)
-        if limits is None:
-            return self._link.request(unit, pdu, size_bytes)
-        return _politely(self._link, limits, unit, pdu, size_bytes)
+        if station.limits is None:
+            return self._link.request(station.unit, pdu, size_bytes)
+        return _politely(self._link, station.limits, station.unit, pdu, size_bytes)
 
     async def _open(self) -> Link:
         if not self._spec.has_rtu_frames:
             return await open_tcp(
                 self._spec,
                 self._timeout_s,
-                lambda: Transactions(self._endpoint, self._timeout_s, self._units, self.tally),
+                lambda: Transactions(self._endpoint, self._timeout_s, frozenset(self._stations), self.tally),
                 self._home.config,
             )
         if self._spec.serial is None:
@@ -162,7 +161,7 @@ class ModbusDriver:
         return RtuTransactions(
             self._endpoint,
             self._timeout_s,
-            self._units,
+            frozenset(self._stations),
             self.tally,
             pause_s=self._spec.pause_s,
             counts_silence=self._spec.serial is None,
@@ -180,6 +179,10 @@ class ModbusDriver:
 async def _politely(link: Link, limits: Manners, unit: int, pdu: bytes, size_bytes: int | None) -> bytes:
     async with limits.turn():
         return await link.request(unit, pdu, size_bytes)
+
+
+def _station(address: ModbusAddress) -> _Station:
+    return _Station(address.unit, Learned(address.max_registers), manners(address), Verification(address))
 
 
 def _check_timeout(device: Device, line: Line) -> None:

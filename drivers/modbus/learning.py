@@ -104,6 +104,10 @@ class Learned:
         self._cuts[within.function] = {at for at in cuts if not within.first < at < within.end}
         self.version += 1
 
+    def is_at_rest(self, size: int) -> bool:
+        """Whether an answer of so many registers that came in good time teaches nothing: nearly always so."""
+        return size <= self._proven and self._grow_at is None and not self._silences and not self.refused
+
     def answered(self, block: Block, took: float, now: float) -> None:
         """A block came, after this share of its timeout."""
         size = block.registers

@@ -39,12 +39,13 @@ class _Run(NamedTuple):
 class Part:
     """One block, compiled, with its last outcome."""
 
-    __slots__ = ("block", "decoder", "flaws", "last", "pdu", "runs", "size_bytes")
+    __slots__ = ("block", "decoder", "flaws", "last", "pdu", "registers", "runs", "size_bytes")
 
     def __init__(self, block: Block, points: Sequence[Point]) -> None:
         self.block = block
         self.pdu = block.pdu
         self.size_bytes = block.size_bytes
+        self.registers = block.registers
         self.decoder = BlockDecoder(block, points)
         self.runs = _runs(block.indexes)
         self.last: Outcome | None = None

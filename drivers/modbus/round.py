@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drivers.modbus.learning import SLOW_SHARE
 from drivers.modbus.replies import NoReply
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ class Round:
     async def run(self) -> None:
         """Ask every part, up to the first silence. Raises `Unreachable`."""
         left_out = []
+        refused = self._learned.refused
         for part in tuple(self._memory.order):
-            refusal = self._learned.refused.get(part.block.stretch) if self._learned.refused else None
+            refusal = refused.get(part.block.stretch) if refused else None
             if refusal is not None and self._mono() < refusal.again_at:
                 self.outcomes[part] = refusal.quality
                 left_out.append(part)
@@ -69,8 +71,9 @@ class Round:
             return not reply.refuses or await self._search(part, reply.quality)
         self.heard = True
         now = self._mono()
-        self._learned.answered(part.block, (now - began) / self._timeout_s, now)
-        if self._learned.refused:
+        took = (now - began) / self._timeout_s
+        if took > SLOW_SHARE or not self._learned.is_at_rest(part.registers):
+            self._learned.answered(part.block, took, now)
             self._learned.accept(part.block.stretch)
         return True
 

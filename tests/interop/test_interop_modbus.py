@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 MODULES = Path("build/interop").absolute()
 HOST = "127.0.0.1"
+MBPOLL = ("mbpoll", "-m", "tcp", "-p", "1502", "-a", "1", "-t", "4:float", "-B", "-r", "3028", "-c", "1", "-1")
 KINDS = ("libmodbus", "modbus-serial", "jsmodbus")
 
 
