@@ -159,7 +159,7 @@ async def test_mbpoll_reads_our_hospital_as_we_do() -> None:
         (reading,) = await read(of, host=host, port=1502)
         told = await asyncio.to_thread(
             subprocess.run,
-            [*["mbpoll", "-m", "tcp", "-p", "1502", "-a", "1", "-t", "4:float", "-B", "-r", "3028", "-c", "1", "-1"], host],
+            [*MBPOLL, host],
             check=True, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip
     finally:
