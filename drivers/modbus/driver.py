@@ -117,7 +117,8 @@ class ModbusDriver:
         """What a poll asks, by what is known now."""
         address = _address(poll.device)
         points = Afterwards(poll.points, {}).points
-        limits = self._manners[address.unit]
+        station = self._stations[address.unit]
+        limits = station.limits
         return [
             Request(
                 block.text,
@@ -125,7 +126,7 @@ class ModbusDriver:
                 self._spec.bus_s(len(block.pdu), block.size_bytes),
                 max(limits.gap_s, limits.spacing_s) if limits else 0.0,
             )
-            for block in plan(points, address, self._stations[address.unit].learned)
+            for block in plan(points, address, station.learned)
         ]
 
     async def close(self) -> None:
