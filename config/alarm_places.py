@@ -6,33 +6,26 @@ wrong with one alarm on one point is `config.alarms`.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from config.alarms import alarm
 from config.files import AlarmSpec
-from config.layers import Layer, Source
 from config.model import Alarm, Point
+from config.pack_rows import NUMBER, PackSource, Row, bound_rows, missing, numbered, opened, overridden
 from config.validate import validate_rows
 from config.wording import near, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from config.alarm_files import AlarmsSpec
     from config.alarms import Owner
     from config.document import Key
-    from config.errors import Problem
     from config.files import PointSpec
+    from config.layers import Source
     from config.packs import Packs
     from config.validate import Report
-
-OVERRIDE_DEPTH = 2
-"""Down to single levels and languages: who moves H keeps HH, L and LL."""
-
-NUMBER = "{n}"
-"""In the point of an alarm: any number or name, so that one row means every pump, zone or cable of a device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +43,6 @@ class Block:
         news = what not in self.told
         self.told.add(what)
         return news
-
-
-@dataclass(frozen=True, slots=True)
-class PackRow(Source):
-    """An alarm of a pack: what is wrong with it is told at its override, else where the pack is named."""
-
-    key: str = ""
-    block: Source | None = None
-
-    def problem(
-        self, path: Sequence[Key], message: str, hint: str = "", *, at_key: bool = False, offset: int = 0
-    ) -> Problem:
-        override = self.layers[0]
-        if self.block is None or override.document.has((*override.path, *path)):
-            return Source.problem(self, path, message, hint, at_key=at_key, offset=offset)
-        return self.block.problem(("pack",), f"{self.key}: {message}", hint)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One alarm as written, for one point. `pack` is where it comes from, if from one."""
-
-    key: str
-    source: Source
-    pack: str = ""
-
-    @property
-    def point(self) -> str | None:
-        point = self.source.data.get("point")
-        return point if isinstance(point, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +85,7 @@ class Gathering:
             (active if _may_run(spec, row, self._report) else unconfirmed).append(made)
         return Alarms(tuple(active), tuple(unconfirmed))
 
-    def _made(self, row: _Row, spec: AlarmSpec | None) -> Alarm | None:
+    def _made(self, row: Row, spec: AlarmSpec | None) -> Alarm | None:
         if spec is not None and not spec.point:
             return alarm(row.key, spec, self._owner, None, row.source, self._report)
         point = self._points.get(row.point) if row.point is not None else None
@@ -130,35 +93,35 @@ class Gathering:
             return None
         return alarm(row.key, spec, self._owner, point, row.source, self._report)
 
-    def _is_in_its_unit(self, spec: AlarmSpec, point: Point, row: _Row) -> bool:
+    def _is_in_its_unit(self, spec: AlarmSpec, point: Point, row: Row) -> bool:
         if spec.unit in {None, point.unit}:
             return True
         message = f"{point.id} is in {shown(point.unit)}, the alarm in {shown(spec.unit)}"
         self._report.refuse(row.source, ("unit",), message, "correct the point, or write unit: and its limits for it")
         return False
 
-    def _is_double(self, made: Alarm, row: _Row, taken: dict[str, Source]) -> bool:
+    def _is_double(self, made: Alarm, row: Row, taken: dict[str, Source]) -> bool:
         first = taken.setdefault(made.id, row.source)
         if first is row.source:
             return False
         place = first.problem((), "")
         message = f"{made.id} is an alarm already, by {place.file}:{place.line}"
         hint = "write another key, or leave one of the two out"
-        if isinstance(first, PackRow):
+        if isinstance(first, PackSource):
             hint = "write another key, or change the pack's alarm under override"
         self._report.refuse(row.source, (), message, hint, at_key=True)
         return True
 
     # --- which rows there are -------------------------------------------------------------------------------------
 
-    def _present(self, block: Block) -> Iterator[_Row]:
+    def _present(self, block: Block) -> Iterator[Row]:
         """The rows of a block whose points the device has."""
         for name in dict.fromkeys(block.spec.pack):
             yield from self._of_pack(name, block)
         self._check_names(block)
         for key in block.spec.own:
             source = block.source.part(key)
-            found = list(self._numbered(_Row(key, source)))
+            found = list(numbered(Row(key, source), self._points))
             yield from found
             if not found and not self._unsure and source.data.get("optional") is not True:
                 self._miss(key, source, block)
@@ -171,15 +134,15 @@ class Gathering:
             message = f"found {shown(name)}, no point of {whose}"
             self._report.refuse(source, ("point",), message, near(name, self._points))
 
-    def _of_pack(self, name: str, block: Block) -> Iterator[_Row]:
+    def _of_pack(self, name: str, block: Block) -> Iterator[Row]:
         pack = self._packs.get(name)
         lacking: dict[str, str] = {}
         bound = False
         for key, below in pack.rows.items() if pack else ():
             if key in block.spec.omit:
                 continue
-            row = _overridden(key, below, name, block)
-            found = [self._single(each, block) for each in self._numbered(row)]
+            row = overridden(Row(key, below, name), block.spec, block.source)
+            found = list(bound_rows(row, block.spec, block.source, self._points))
             bound = bound or bool(found)
             yield from (each for each in found if each.key not in block.spec.omit)
             if not found and not self._unsure:
@@ -193,30 +156,17 @@ class Gathering:
             message = f"{name} watches nothing that {self._owner.device} has"
             self._report.refuse(block.source, ("pack",), message, "remove it, or name the points as the pack does")
 
-    def _single(self, row: _Row, block: Block) -> _Row:
-        """One pump's, or zone's, alarm with what is overridden for it alone."""
-        below = row.source
-        is_one = isinstance(below, PackRow) and row.key != below.key and row.key in block.spec.override
-        return _overridden(row.key, below, row.pack, block) if is_one else row
-
-    def _lack(self, row: _Row, block: Block, lacking: dict[str, str]) -> None:
+    def _lack(self, row: Row, block: Block, lacking: dict[str, str]) -> None:
         """An alarm of a pack, on a point that the device has not."""
         if block.told is None and row.key in block.spec.override:
             own = block.spec.override[row.key].get("point")
-            message = f"{self._owner.device} has no point {row.point}, which {row.key} of {row.pack} watches"
+            message = (
+                f"{self._owner.device} has no point {missing(row, self._points)}, which {row.key} of {row.pack} watches"
+            )
             hint = near(own, self._points) if own else "remove the override, or write point: with the one it has"
             self._report.refuse(row.source, ("point",) if own else (), message, hint, at_key=not own)
         elif row.source.data.get("optional") is not True:
-            lacking[row.key] = str(row.point)
-
-    def _numbered(self, row: _Row) -> Iterator[_Row]:
-        """The row itself where the device has its point; one for each fitting point where it leaves the number open."""
-        if row.point is None or row.point in self._points:
-            yield row
-        elif NUMBER in row.point:
-            for match in filter(None, map(_open(row.point).fullmatch, self._points)):
-                key = row.key.replace(NUMBER, match[1].replace(".", "-"))
-                yield _Row(key, replace(row.source, data=_replaced(row.source.data, match[1])), row.pack)
+            lacking[row.key] = missing(row, self._points)
 
     def _check_names(self, block: Block) -> None:
         """Whether packs, and the alarms of them that are changed or left out, exist."""
@@ -243,31 +193,10 @@ def _named(spec: AlarmsSpec) -> Iterator[tuple[tuple[Key, ...], str]]:
 
 def _names_one(key: str, keys: Iterable[str]) -> bool:
     """Whether it is one of the keys, or one that a key with an open number becomes."""
-    return any(key == each or (NUMBER in each and _open(each).fullmatch(key)) for each in keys)
+    return any(key == each or (NUMBER in each and opened(each).fullmatch(key)) for each in keys)
 
 
-def _open(text: str) -> re.Pattern[str]:
-    before, _, after = map(re.escape, text.partition(NUMBER))
-    return re.compile(f"{before}(.+){after}")
-
-
-def _overridden(key: str, below: Source, pack: str, block: Block) -> _Row:
-    """An alarm of a pack, with what is written about it at the place that names the pack."""
-    layers = tuple(Layer(layer.document, (*layer.path, "override", key)) for layer in block.source.layers)
-    over = Source(block.spec.override.get(key, {}), layers).over(below, OVERRIDE_DEPTH)
-    return _Row(key, PackRow(over.data, over.layers, key, block.source), pack)
-
-
-def _replaced(data: Any, number: str) -> Any:
-    """Every text in it with the number in its place."""
-    if isinstance(data, str):
-        return data.replace(NUMBER, number)
-    if isinstance(data, dict):
-        return {key: _replaced(value, number) for key, value in data.items()}
-    return [_replaced(value, number) for value in data] if isinstance(data, list) else data
-
-
-def _may_run(spec: AlarmSpec, row: _Row, report: Report) -> bool:
+def _may_run(spec: AlarmSpec, row: Row, report: Report) -> bool:
     """Whether nothing has to be confirmed, or somebody has."""
     if spec.depends_on is None:
         return True

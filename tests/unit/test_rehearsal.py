@@ -69,7 +69,7 @@ def test_a_value_stands_and_is_asked_for_again(hospital: Config, tmp_path: Path)
     0s: {set: {or-1/rh: 65}}
     14min: {}
     15min: {expect: {or/or-1/rh#humidity: raise H orange}}
-    2h: {}
+    20min: {}
 """
     assert played(hospital, tmp_path, steps).is_well
 
