@@ -31,6 +31,7 @@ from agent.envelope import Origin
 from agent.epoch import JournalWatch, first_records
 from agent.events import DeviceState
 from agent.health import Health
+from agent.notice.notifier import Notifier
 from agent.operate import OperatorDesk
 from agent.past import Past
 from agent.pipeline import End, Pipeline
@@ -127,6 +128,7 @@ class Daemon:
         watch = JournalWatch(journal, self.health, self.clock, trail)
         self._retain_devices(workers, uplinks)
         self._proof = self._build_proof(journal, uplinks)
+        self._notifiers = self._build_notifiers(uplinks, rules, board)
         desk = OperatorDesk(
             config,
             workers,
@@ -176,13 +178,26 @@ class Daemon:
         self._pipeline.listeners.append(proof.on_stored)
         return proof
 
+    def _build_notifiers(self, uplinks: Sequence[Uplink], rules: Rules, board: AlarmBoard) -> list[Notifier]:
+        """What stands since before the start is told too, where it has not reached a platform."""
+        source = self.config.site, self.config.gateway
+        built = [
+            Notifier(settings, source, uplinks, rules.runs, self.health, self.clock)
+            for settings in self.config.notifiers
+        ]
+        for notifier in built:
+            notifier.on_stored(board.snapshot())
+            self._pipeline.listeners.append(notifier.on_stored)
+        return built
+
     async def _flow(self, workers: Sequence[LineWorker], uplinks: Sequence[Uplink], desk: OperatorDesk) -> None:
         """The pipeline as it runs. The nesting is the shutdown order."""
         all_stored = asyncio.Event()
         async with asyncio.TaskGroup() as sinks:
             for uplink in uplinks:
                 sinks.create_task(uplink.run(all_stored), name=f"uplink[{uplink.view().id}]")
-            looking = sinks.create_task(desk.look_round(), name="look-round")
+            beside = [sinks.create_task(desk.look_round(), name="look-round")]
+            beside += [sinks.create_task(notifier.run(), name="notifier") for notifier in self._notifiers]
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self._pipeline.run(), name="pipeline")
                 async with asyncio.TaskGroup() as sources:
@@ -196,7 +211,8 @@ class Daemon:
                         task.cancel()
                 await self._pipeline.put(End())  # lines are closed: nothing more will come
             all_stored.set()  # what cannot be sent in time stays in the journal
-            looking.cancel()
+            for task in beside:
+                task.cancel()
 
     def _retain_devices(self, workers: Sequence[LineWorker], uplinks: Sequence[Uplink]) -> None:
         """Have every broker keep what each device is, and how it is now."""

@@ -28,6 +28,7 @@ Code = Literal[
     "proof_overdue",
     "journal_volatile",
     "journal_damaged",
+    "notice_failed",
 ]
 
 
@@ -156,6 +157,14 @@ TABLE: dict[Code, Kind] = {
         Names(
             zh="检查磁盘；损坏的文件保留在日志目录中，可发给支持人员",
             en="Check the disk; the damaged file is kept beside the journal, send it to support",
+        ),
+    ),
+    "notice_failed": Kind(
+        "error",
+        Names(zh="本地通知发送失败", en="People on the spot cannot be told"),
+        Names(
+            zh="按详情检查 notify 的地址、凭据和服务器；平台不可达期间请人工查看 wardgate alarms",
+            en="Check address, secret and server under notify, as the detail says; until then watch wardgate alarms",
         ),
     ),
 }

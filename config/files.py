@@ -36,6 +36,7 @@ from config.fields import (
     Unit,
 )
 from config.model import Colour, LevelName, PointType, Stream  # noqa: TC001 (pydantic reads these at run time)
+from config.notice_files import NotifySpec  # noqa: TC001 (pydantic reads these at run time)
 from config.response_files import MaintenanceSpec, PlatformVerb, ResponseSpec  # noqa: TC001 (pydantic reads these at run time)
 
 __all__ = [
@@ -326,6 +327,7 @@ class GatewaySpec(Spec):
     response: dict[Colour, ResponseSpec] = Field(default_factory=dict)
     platform_commands: list[PlatformVerb] = Field(default_factory=list)
     maintenance: dict[Id, MaintenanceSpec] = Field(default_factory=dict)
+    notify: dict[Id, NotifySpec] = Field(default_factory=dict)
 
 
 class LinesFile(Spec):

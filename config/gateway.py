@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from config.files import GatewaySpec
 from config.layers import Layer, Source
 from config.model import Home, Journal
+from config.notices import read_notifiers
 from config.responses import read_responses, read_windows
 from config.uplinks import read_uplinks
 from config.validate import validate
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from config.document import Document
     from config.files import JournalSpec, PollSpec
-    from config.model import Colour, MaintenanceWindow, Response, Uplink
+    from config.model import Colour, MaintenanceWindow, Notifier, Response, Uplink
     from config.validate import Report
 
 SOCKET_PATH_BYTES_MAX = 107
@@ -37,6 +38,7 @@ class Gateway:
     control_socket: Path
     home: Home
     uplinks: tuple[Uplink, ...]
+    notifiers: tuple[Notifier, ...]
     response: Mapping[Colour, Response]
     maintenance: tuple[MaintenanceWindow, ...]
     source: Source
@@ -54,10 +56,13 @@ def read_gateway(document: Document, root: Path, report: Report) -> Gateway | No
         message = f"{control_socket} has {size} bytes, a socket's path at most {SOCKET_PATH_BYTES_MAX}"
         report.refuse(source, ("control_socket",), message, "write a shorter absolute path")
     uplinks = read_uplinks(spec, source, root, report)
+    notifiers = read_notifiers(spec, source, root, report)
     home = Home(f"{spec.site}-{spec.gateway}", root.absolute(), _absolute(root, spec.state))
     response = read_responses(spec.response, source, report)
     windows = read_windows(spec.maintenance)
-    return Gateway(spec, _journal(spec.journal, root), control_socket, home, uplinks, response, windows, source)
+    return Gateway(
+        spec, _journal(spec.journal, root), control_socket, home, uplinks, notifiers, response, windows, source
+    )
 
 
 def poll_intervals(spec: PollSpec, below: Mapping[str, float]) -> dict[str, float]:

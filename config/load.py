@@ -137,5 +137,6 @@ def _assembled(
         response=gateway.response,
         maintenance=gateway.maintenance,
         platform_commands=frozenset(gateway.spec.platform_commands),
+        notifiers=gateway.notifiers,
         warnings=tuple(sorted(set(report.warnings))),
     )

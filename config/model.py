@@ -533,6 +533,39 @@ class Uplink:
     proof_every_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A web server that takes alarms as JSON. Without `ca`, the authorities of the system are trusted."""
+
+    url: str
+    token: Secret | None = None
+    ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail server and who gets the mail. Without `ca`, the authorities of the system are trusted."""
+
+    host: str
+    port: int
+    security: Literal["starttls", "tls", "none"]
+    sender: str
+    to: tuple[str, ...]
+    user: str | None = None
+    password: Secret | None = None
+    ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """Whom to tell on the spot of alarms that no platform has taken for `after_s`."""
+
+    id: str
+    way: Webhook | Mail
+    after_s: float
+    max_per_hour: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Config:
     """One whole, valid configuration. `version` is a short hash over its files; `warnings` do not forbid it.
@@ -555,6 +588,7 @@ class Config:
     response: Mapping[Colour, Response] = field(default_factory=lambda: RESPONSE)
     maintenance: tuple[MaintenanceWindow, ...] = ()
     platform_commands: frozenset[str] = frozenset()
+    notifiers: tuple[Notifier, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
     @property

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from agent.audit import GATEWAY
-from agent.envelope import AsOf
+from agent.envelope import AsOf, topic
 from agent.events import rfc3339
 from agent.status import UplinkView
 from agent.uplink.commands import Received
@@ -127,6 +127,10 @@ class Uplink:
     @property
     def id(self) -> str:
         return self._settings.id
+
+    def wants(self, event: Event) -> bool:
+        """Whether an event is one for this platform."""
+        return self._selection.wants(event.stream, topic(event.body))
 
     def has_confirmed(self, lane: Lane, sequence: int) -> bool:
         """Whether the platform has confirmed this record since the start; never where it is not asked to."""

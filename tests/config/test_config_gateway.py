@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_toy import GATEWAY, accepted, refused
 
-from config.model import Broker, Filter, Tls
+from config.model import Broker, Filter, Mail, Tls, Webhook
 from config.secrets import Secret
 
 DEVICE = "devices:\n  a: {line: one, system: pwr.lv}\n"
@@ -181,6 +181,36 @@ def test_uplinks_have_their_own_certificates_filter_and_root(tmp_path: Path) -> 
     assert (all_.topic_root, all_.filter, all_.telemetry_expiry_s) == ("hospital/v1", Filter(), 3600)
     assert (red.topic_root, red.tls, red.telemetry_expiry_s) == ("alarms", Tls(), None)
     assert red.filter == Filter(frozenset({"critical", "alarm"}), frozenset({"pwr.lw"}), frozenset({"red"}))
+
+
+NOTIFY_GATEWAY = """
+site: h01
+gateway: gw-1
+uplinks: {main: {brokers: [mqtt://127.0.0.1]}}
+notify:
+  web: {webhook: {url: "http://10.0.0.9/alarms", token: {env: TOKEN}, ca: certs/ca.pem}, after: 1min, max_per_hour: 6}
+  mail: {smtp: {host: mail.h01.example, sender: gw@h01.example, to: [a@h01.example]}}
+  plain:
+    smtp:
+      {host: 10.0.0.8, security: none, sender: gw@h01.example, to: [a@h01.example], user: gw, password: {file: pw}}
+"""
+
+
+def test_people_on_the_spot_are_told_by_web_or_mail(tmp_path: Path) -> None:
+    """Ports follow from the security, which is there unless it is declined; what may be unwise is a warning."""
+    config = accepted(tmp_path, DEVICE, gateway=NOTIFY_GATEWAY)
+    web, mail, plain = config.notifiers
+    assert web.way == Webhook("http://10.0.0.9/alarms", Secret("env", "TOKEN"), tmp_path / "certs" / "ca.pem")
+    assert (web.after_s, web.max_per_hour, mail.after_s, mail.max_per_hour) == (60, 6, 10, 60)
+    assert mail.way == Mail("mail.h01.example", 587, "starttls", "gw@h01.example", ("a@h01.example",))
+    assert isinstance(plain.way, Mail)
+    assert (plain.way.port, plain.way.user, plain.way.password) == (25, "gw", Secret("file", str(tmp_path / "pw")))
+    warnings = sorted(str(warning).partition(": ")[2] for warning in config.warnings)
+    assert warnings == [
+        "notify.plain.smtp.password: it crosses the network readable; write security: starttls or tls",
+        f"notify.web.webhook.ca: {tmp_path}/certs/ca.pem is not there; put the PEM file there before it is needed",
+        "notify.web.webhook.token: it crosses the network readable; write https:// in url",
+    ]
 
 
 def test_what_may_be_missing_for_tls_is_a_warning(tmp_path: Path) -> None:
