@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from drivers.opcua import walk
 from drivers.opcua.kinds import ARRAY, EXTENSION_OBJECT, GUID, LOCALIZED_TEXT, NODE_ID, NULL, STRING
@@ -258,16 +257,14 @@ def _single(body: bytes, pos: int, *, keyed: bool, place: int) -> tuple[Sample, 
 def _variant(body: bytes, pos: int) -> tuple[int, object, int]:
     """Encoding byte, value and end of a variant."""
     kind, start = walk.byte(body, pos)
-    if kind in _SCALARS or kind in _TEXTS:
+    if kind in _SCALARS or kind in _PLAIN:
         return kind, *scalar(kind, body, start)
     stop = walk.variant(body, pos)
-    if kind == GUID:
-        return kind, UUID(bytes_le=body[start:stop]), stop
     return kind, (body[start:stop] if kind & ARRAY or kind in _RAW else None), stop
 
 
 _RAW = frozenset((NODE_ID, EXTENSION_OBJECT))
-_TEXTS = frozenset((STRING, LOCALIZED_TEXT))
+_PLAIN = frozenset((STRING, LOCALIZED_TEXT, GUID))
 
 
 def scalar(kind: int, body: bytes, pos: int) -> tuple[object, int]:
@@ -279,8 +276,7 @@ def scalar(kind: int, body: bytes, pos: int) -> tuple[object, int]:
         return _string(body, pos)
     if kind == LOCALIZED_TEXT:
         return _localized(body, pos)
-    stop = walk.element(body, pos, kind)
-    return (UUID(bytes_le=body[pos:stop]) if kind == GUID else None), stop
+    return walk.guid(body, pos) if kind == GUID else (None, walk.element(body, pos, kind))
 
 
 def _string(body: bytes, pos: int) -> tuple[str | bytes | None, int]:

@@ -22,6 +22,7 @@ from asyncua.ua.object_ids import ObjectIds
 from config.secrets import secret_of
 from drivers.errors import Refused
 from drivers.opcua import endpoints, identity, requests
+from drivers.opcua.bounds import bound_frames, bound_messages
 from drivers.opcua.endpoints import Unsuitable
 from drivers.opcua.faults import opening
 from drivers.opcua.identity import Identity, Unusable
@@ -43,9 +44,6 @@ SESSION_S = 60.0
 CHANNEL_S = 3600.0
 NODES_PER_READ = 1000
 ITEMS_PER_CALL = 500
-MESSAGE_BYTES_MAX = 64 * 1024 * 1024
-"""Of one answer. A server may announce that it has no limit; that is no reason to give it all our memory."""
-
 _NAMESPACES = requests.node_id(ObjectIds.Server_NamespaceArray)
 _READ_LIMIT = requests.node_id(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead)
 _ITEM_LIMIT = requests.node_id(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall)
@@ -115,7 +113,7 @@ class Opener:
         with opening(self._endpoint, "connecting"):
             await client.connect_socket()
             await client.send_hello()
-            _bound(client)
+            bound_messages(client)
         with opening(self._endpoint, "opening the secure channel"):
             await client.open_secure_channel()
 
@@ -169,6 +167,7 @@ class Opener:
 
     def _client(self) -> Client:
         client = Client(self._endpoint, timeout=self._timeout_s)
+        bound_frames(client)
         client.name = client.description = "wardgate"
         client.application_uri = client.product_uri = "urn:wardgate:gateway"
         client.session_timeout = int(SESSION_S * 1000)
@@ -183,14 +182,6 @@ def _protect(client: Client, ours: Identity, choice: Choice) -> None:
     policy = _POLICIES[choice.policy](server, ours.certificate, ours.key, choice.mode)
     client.security_policy = policy  # type: ignore[assignment]  # annotated as the one without security
     client.uaclient.set_security(policy)
-
-
-def _bound(client: Client) -> None:
-    """Bound what one answer may take; what the server announced holds where it is less."""
-    protocol = client.uaclient.protocol
-    assert protocol is not None, "the socket is open"
-    limits = protocol._connection._limits  # noqa: SLF001 - the library believes whatever the server announces
-    limits.max_message_size = min(limits.max_message_size or MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX)
 
 
 def _chain(encoded: bytes) -> list[x509.Certificate]:

@@ -195,7 +195,7 @@ def node_key(body: bytes, pos: int) -> tuple[Key, int]:
         return (numbers if len(numbers) > 1 else (0, *numbers)), end
     namespace = int.from_bytes(body[pos + 1 : pos + 3], "little")
     if form == _GUID_FORM:
-        return (namespace, UUID(bytes_le=body[pos + 3 : pos + 19])), end
+        return (namespace, walk.guid(body, pos + 3)[0]), end
     raw = body[pos + 7 : walk.text(body, pos + 3)]
     return (namespace, raw.decode("utf-8", "replace") if form == _TEXT_FORM else raw), end
 

@@ -8,6 +8,7 @@ is checked against the bytes that are there, and what is nested too deeply is re
 from __future__ import annotations
 
 from struct import Struct
+from uuid import UUID
 
 DEPTH_MAX = 16
 
@@ -41,6 +42,14 @@ def text(body: bytes, pos: int) -> int:
     """A String, ByteString or XmlElement."""
     length, start = count(body, pos, 1)
     return start + length
+
+
+def guid(body: bytes, pos: int) -> tuple[UUID, int]:
+    """The value of a Guid, and its end."""
+    end = pos + 16
+    if end > len(body):
+        raise Undecodable("a Guid is cut short")
+    return UUID(bytes_le=body[pos:end]), end
 
 
 def node_id(body: bytes, pos: int) -> int:

@@ -17,6 +17,7 @@ from opcua_peer import OpcuaPeer, driver_for, point, poll_of
 from drivers.contract import Grade, Quality
 from drivers.opcua import parts
 from drivers.opcua.parts import Field, Missing, Structure, Types
+from drivers.opcua.values import converter
 from drivers.opcua.walk import Undecodable
 
 if TYPE_CHECKING:
@@ -197,3 +198,12 @@ def test_a_node_id_in_each_of_its_forms() -> None:
             node = ua.NodeId(cast("Any", identifier), cast("Any", namespace))
             encoded = ua_binary.nodeid_to_binary(node)
             assert parts.node_key(encoded, 0) == ((namespace, identifier), len(encoded))
+
+
+def test_12_a_guid_that_is_cut_short_is_a_decode_error() -> None:
+    """Sixteen bytes are due; with fewer nothing is made up of them."""
+    body = struct.pack("<i", 1) + b"\x01\x02"
+    convert = converter(point("p", type="string", spec={"part": "[0]"}))
+    assert convert(0x80 | 14, body) == (None, Quality(Grade.BAD, "decode_error", "a Guid is cut short"))
+    with pytest.raises(Undecodable):
+        parts.node_key(b"\x04\x00\x00\x01\x02", 0)

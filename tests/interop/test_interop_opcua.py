@@ -63,7 +63,8 @@ class NodeServer:
 
     def close(self) -> None:
         self._process.kill()
-        self._process.wait()
+        with self._process:  # waits, and closes the pipes
+            pass
 
 
 @pytest.fixture(scope="module")
