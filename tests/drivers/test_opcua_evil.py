@@ -148,11 +148,19 @@ async def liar(peer: OpcuaPeer, evil: Evil) -> AsyncIterator[str]:
             writer.transport.abort()
             inner.transport.abort()
 
-    server = await asyncio.start_server(serve, HOST, 0)
+    connections: list[asyncio.Task[None]] = []
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(accept, HOST, 0)
     try:
         yield f"opc.tcp://{HOST}:{server.sockets[0].getsockname()[1]}/test"
     finally:
         server.close()
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
 
 
 async def seen(peer: OpcuaPeer, home: Home, evil: Evil, security: str) -> list[tuple[object, ...]]:
