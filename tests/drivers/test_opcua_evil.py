@@ -114,31 +114,21 @@ def sized(frame: bytes) -> bytes:
     return frame[:4] + struct.pack("<I", len(frame)) + frame[8:]
 
 
-@asynccontextmanager
-async def liar(peer: OpcuaPeer, evil: Evil) -> AsyncIterator[str]:
-    """The URL of a relay that spoils one frame on its way from the server; its frames are counted over connections."""
-    frames = count()
+class Liar:
+    """A relay that spoils one frame on its way from the server; its frames are counted over all connections."""
 
-    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            head = await reader.readexactly(HEADER)
-            frame = head + await reader.readexactly(int.from_bytes(head[4:], "little") - HEADER)
-            if next(frames) != evil.at:
-                writer.write(frame)
-            elif evil.lie == "drip":
-                for byte in frame:
-                    writer.write(bytes([byte]))
-                    await writer.drain()
-            else:
-                writer.write(spoilt(frame, evil))
+    def __init__(self, port: int, evil: Evil) -> None:
+        self._port = port
+        self._evil = evil
+        self._frames = count()
+        self._connections: list[asyncio.Task[None]] = []
 
-    async def questions(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            writer.write(data)
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.append(asyncio.create_task(self._serve(reader, writer)))
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner = await asyncio.open_connection(HOST, peer.port)
-        ways = [asyncio.create_task(answers(inner_reader, writer)), asyncio.create_task(questions(reader, inner))]
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner = await asyncio.open_connection(HOST, self._port)
+        ways = [asyncio.create_task(self._answer(inner_reader, writer)), asyncio.create_task(_ask(reader, inner))]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -148,19 +138,40 @@ async def liar(peer: OpcuaPeer, evil: Evil) -> AsyncIterator[str]:
             writer.transport.abort()
             inner.transport.abort()
 
-    connections: list[asyncio.Task[None]] = []
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readexactly(HEADER)
+            frame = head + await reader.readexactly(int.from_bytes(head[4:], "little") - HEADER)
+            if next(self._frames) != self._evil.at:
+                writer.write(frame)
+            elif self._evil.lie == "drip":
+                for byte in frame:
+                    writer.write(bytes([byte]))
+                    await writer.drain()
+            else:
+                writer.write(spoilt(frame, self._evil))
 
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(asyncio.create_task(serve(reader, writer)))
+    async def close(self) -> None:
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
-    server = await asyncio.start_server(accept, HOST, 0)
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+
+
+@asynccontextmanager
+async def liar(peer: OpcuaPeer, evil: Evil) -> AsyncIterator[str]:
+    """The URL of a liar in front of the peer."""
+    relay = Liar(peer.port, evil)
+    server = await asyncio.start_server(relay.accept, HOST, 0)
     try:
         yield f"opc.tcp://{HOST}:{server.sockets[0].getsockname()[1]}/test"
     finally:
         server.close()
-        for connection in connections:
-            connection.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        await relay.close()
 
 
 async def seen(peer: OpcuaPeer, home: Home, evil: Evil, security: str) -> list[tuple[object, ...]]:
