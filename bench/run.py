@@ -22,6 +22,7 @@ import held_commit
 import journal
 import modbus_decode
 import modbus_field
+import opcua
 import rules
 import start
 from figures import Figure, number, show
@@ -65,6 +66,7 @@ ROWS: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
         "Modbus up to the reading, by the lines of the daemon",
         lambda quick: modbus_field.figures(quick=quick),
     ),
+    "opcua": ("OPC UA, 1,000 values that change ten times a second", lambda quick: opcua.figures(quick=quick)),
     "modbus": ("Modbus, 100 registers in one block, beside the bare library", lambda _: modbus_decode.figures()),
 }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from drivers.contract import NO_FLAWS, Grade, Poll, Quality, Reading, Span, Value
 from drivers.opcua.quality import is_overflow, of_status
-from drivers.opcua.values import TICKS_TO_1970, Converter, converter, epoch_s
+from drivers.opcua.values import TICKS_PER_S, TICKS_TO_1970, Converter, converter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,38 +40,40 @@ class Picture:
         self._flaws: dict[int, Quality] = {}
         self._times: dict[int, float] = {}
         self._missing = set(range(len(poll.points)))
-        self._touched: set[int] = set()
+        self.touched: set[int] = set()
 
     @property
     def complete(self) -> bool:
         """Whether every point has a value or a flaw."""
         return not self._missing
 
-    @property
-    def touched(self) -> bool:
-        return bool(self._touched)
-
-    def reported(self, index: int) -> bool:
-        """Whether this point has changed since the last reading."""
-        return index in self._touched
-
     def put(self, index: int, kind: int, raw: object, status: int, ticks: int) -> None:
         """Take one sample of the point at `index`."""
-        flaw = of_status(status) if status else None
+        # Written for the value that is good and was: everything else takes the longer way.
+        if status:
+            self._set(index, *self._judged(index, kind, raw, status))
+        else:
+            value, flaw = self._converters[index](kind, raw)
+            if flaw is not None or self._missing or index in self._flaws:
+                self._set(index, value, flaw)
+            elif value != self._values[index]:
+                self._values[index] = value
+                self.touched.add(index)
+        if ticks > TICKS_TO_1970:
+            self._times[index] = (ticks - TICKS_TO_1970) / TICKS_PER_S
+        else:
+            self._times.pop(index, None)
+
+    def _judged(self, index: int, kind: int, raw: object, status: int) -> tuple[Value, Quality | None]:
+        """Value and flaw of a sample whose status says something; the worse of two flaws wins."""
+        flaw = of_status(status)
         if flaw is not None and is_overflow(status):
             self.overflows[index] = self.overflows.get(index, 0) + 1
             flaw = replace(flaw, raw=f"{flaw.raw}, {self.overflows[index]} overflows")
         if flaw is not None and flaw.grade is Grade.BAD:
-            value: Value = None
-        else:
-            value, found = self._converters[index](kind, raw)
-            if found is not None and (flaw is None or found.grade > flaw.grade):
-                flaw = found
-        self._set(index, value, flaw)
-        if ticks > TICKS_TO_1970:
-            self._times[index] = epoch_s(ticks)
-        else:
-            self._times.pop(index, None)
+            return None, flaw
+        value, found = self._converters[index](kind, raw)
+        return value, found if found is not None and (flaw is None or found.grade > flaw.grade) else flaw
 
     def spoil(self, index: int, flaw: Quality) -> None:
         """Say that there is no value, and why."""
@@ -86,7 +88,7 @@ class Picture:
             self._missing.discard(index)
         if value != self._values[index]:
             self._values[index] = value
-            self._touched.add(index)
+            self.touched.add(index)
         if flaw != self._flaws.get(index):
             self._set_flaw(index, flaw)
 
@@ -95,12 +97,12 @@ class Picture:
             del self._flaws[index]
         else:
             self._flaws[index] = flaw
-        self._touched.add(index)
+        self.touched.add(index)
 
     def reading(self, time: float, mono: float) -> Reading:
         """The picture now; what was touched since the last one is changed."""
-        changed = spans(self._touched)
-        self._touched.clear()
+        changed = spans(self.touched)
+        self.touched.clear()
         self.shown_mono = mono
         flaws = dict(self._flaws) if self._flaws else NO_FLAWS
         return Reading(self.poll, time, mono, tuple(self._values), flaws, changed, dict(self._times))
@@ -141,18 +143,31 @@ class Feed:
         """
         if self._first_by is None:
             self._first_by = mono + FIRST_S
-        for handle, kind, raw, status, ticks in samples:
-            if handle >= len(self._where):
+        rest: Sequence[Sample] = tuple(samples)
+        while True:
+            rest = self._put(rest)
+            for picture in self.pictures:
+                if mono >= self._first_by:
+                    picture.spoil_missing()
+                if picture.complete and (picture.touched or self._quiet(picture, mono, due_s)):
+                    yield picture.reading(time, mono)
+            if not rest:
+                return
+
+    def _put(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        """Take what belongs into one reading; gives the later values of points that have changed in it already."""
+        later: list[Sample] = []
+        where, handles = self._where, len(self._where)
+        for sample in samples:
+            handle, kind, raw, status, ticks = sample
+            if handle >= handles:
                 continue  # never asked for; the server's mistake is not worth the line
-            picture, index = self._where[handle]
-            if picture.reported(index) and picture.complete:
-                yield picture.reading(time, mono)
-            picture.put(index, kind, raw, status, ticks)
-        for picture in self.pictures:
-            if mono >= self._first_by:
-                picture.spoil_missing()
-            if picture.complete and (picture.touched or self._quiet(picture, mono, due_s)):
-                yield picture.reading(time, mono)
+            picture, index = where[handle]
+            if index in picture.touched and picture.complete:
+                later.append(sample)
+            else:
+                picture.put(index, kind, raw, status, ticks)
+        return later
 
     def _quiet(self, picture: Picture, mono: float, due_s: float) -> bool:
         return mono - picture.shown_mono + due_s >= max(LIFE_S, picture.poll.interval_s)

@@ -37,17 +37,12 @@ Converter = Callable[[int, object], Decoded]
 
 TEXT_MAX_CHARACTERS = 1024
 
-_TICKS_PER_S = 10_000_000
+TICKS_PER_S = 10_000_000
 TICKS_TO_1970 = 116_444_736_000_000_000
 """A time before this one is that of a clock that was never set."""
 _TICKS_MAX = 2_650_467_743_990_000_000
 """31 December 9999: from here on a DateTime means "no time"."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def epoch_s(ticks: int) -> float:
-    """Seconds since 1970 of a DateTime in ticks of 100 ns since 1601."""
-    return (ticks - TICKS_TO_1970) / _TICKS_PER_S
 
 
 def converter(point: Point, known: Known | None = None) -> Converter:
@@ -119,10 +114,16 @@ def _number(point: Point) -> Converter:
     def convert(kind: int, value: object) -> Decoded:
         if kind not in NUMBERS or not isinstance(value, int | float):
             return _misfit(kind, value)
-        scaled = value if plain else value * factor / divisor + offset
+        scaled = value * factor / divisor + offset
         return (scaled, None) if isfinite(scaled) else _not_finite(scaled)
 
-    return convert
+    def take(kind: int, value: object) -> Decoded:
+        # By type, not by instance: a bool is no number, and this is the hot path.
+        if kind in NUMBERS and (type(value) is float or type(value) is int):
+            return (value, None) if isfinite(value) else _not_finite(value)
+        return _misfit(kind, value)
+
+    return take if plain else convert
 
 
 def _integer(point: Point) -> Converter:

@@ -98,6 +98,22 @@ def _steps(values: Sequence[object]) -> list[object]:
     return [value for place, value in enumerate(values) if place == 0 or value != values[place - 1]]
 
 
+def test_8_many_values_of_many_points_are_as_many_readings_as_one_point_has_values() -> None:
+    """A server that queues ten values of each of a thousand points gives ten readings, not ten thousand."""
+    feed = feed_of(1000)
+    list(feed.take([sample(handle, -1.0) for handle in range(1000)], 0, 0, DUE_S))
+    queued = [sample(handle, float(value)) for handle in range(1000) for value in range(10)]
+    readings = list(feed.take(queued, 0, 0, DUE_S))
+    assert [reading.values[0] for reading in readings] == [float(value) for value in range(10)]
+    assert all(reading.changed == ((0, 1000),) for reading in readings)
+
+
+def test_9_the_time_of_a_value_is_that_of_its_source() -> None:
+    """In seconds since 1970, to the millisecond at least."""
+    (reading,) = feed_of(1).take([sample(0, 1.0, 0, 134_082_009_007_420_000)], 0, 0, DUE_S)
+    assert reading.source_times[0] == pytest.approx(1_763_727_300.742)
+
+
 @pytest.mark.parametrize(("interval_s", "life_s"), [(1.0, 5.0), (5.0, 5.0), (30.0, 30.0)])
 def test_a_quiet_poll_proves_its_life_in_time(interval_s: float, life_s: float) -> None:
     """Keep-alives every 2 s: a reading in which nothing changed at least every 5 s, or every interval."""
