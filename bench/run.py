@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import backtest
 import disk
 import drain
 import gateway
@@ -59,6 +60,7 @@ ROWS: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
     "rules": ("The rules, all points changing each second", lambda _: rules.figures()),
     "journal": ("Journal, 200 values a record", lambda _: journal.figures()),
     "disk": ("Journal, bytes on disk", lambda quick: disk.figures(quick=quick)),
+    "backtest": ("A backtest of a day through two sets of rules", lambda quick: backtest.figures(quick=quick)),
     "drain": ("A backlog to the broker, 200 values a record", lambda _: drain.figures()),
     "start": ("Start with a backlog of which nothing is acknowledged", lambda quick: start.figures(big=not quick)),
     "held-commit": ("A disk that does not answer", lambda _: held_commit.figures()),

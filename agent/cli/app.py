@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from agent.cli import (
     alarms,
+    backtest,
     check,
     consume,
     demo,
@@ -59,6 +60,7 @@ VERBS = {
     "watch": watch.app,
     "alarms": alarms.app,
     "history": history.app,
+    "backtest": backtest.app,
     "journal": journal.app,
     "consume": consume.app,
     "opcua": opcua.app,
