@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import termios
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
 from modbus_peer import NAME, device, point, poll
+from polled_line import every, polled
 from rtu_peer import RtuRequest, Wire, adapter, honest
 
-from agent.clock import ManualClock, SystemClock
-from agent.health import Health
-from agent.poll import LineWorker
+from agent.clock import ManualClock
 from config.model import Device, Line
 from drivers.errors import NoAnswer, Refused, Unreachable
 from drivers.modbus.driver import ModbusDriver
@@ -135,20 +133,6 @@ async def test_silence_separates_the_frames_of_a_slow_line(tmp_path: Path) -> No
         assert all(after - before >= 0.031 for before, after in itertools.pairwise(times))
 
 
-class _Site:
-    """What a line shares with the rest of the daemon; here, readings are only taken."""
-
-    site = "h01"
-
-    def __init__(self) -> None:
-        self.clock = SystemClock()
-        self.health = Health()
-        self.random = Random(1)
-
-    async def emit(self, item: object) -> None:
-        """Taken."""
-
-
 async def longest_pauses(folder: Path, dead: frozenset[int], interval_s: float, timeout_s: float) -> dict[int, float]:
     """The longest time between two polls of each living unit of a line with four units, some of them dead."""
 
@@ -157,21 +141,15 @@ async def longest_pauses(folder: Path, dead: frozenset[int], interval_s: float, 
             wire.write(request.addresses())
 
     spread = [point(f"p{at}", 500 * at) for at in range(4)]
-    units = [device(*spread, name=f"d{unit}", unit=unit) for unit in (1, 2, 3, 4)]
-    for each in units:
-        for one in each.points:
-            object.__setattr__(one, "poll_s", interval_s)
+    units = [every(interval_s, device(*spread, name=f"d{unit}", unit=unit)) for unit in (1, 2, 3, 4)]
     living = {unit for unit in (1, 2, 3, 4) if unit not in dead}
     async with adapter(folder, some) as port:
         line = serial_line(port.path, *units, timeout_s=timeout_s, baud=115200)
-        worker = LineWorker(line, ModbusDriver(line, SystemClock()), _Site())
-        task = asyncio.create_task(worker.run())
         times: dict[int, list[float]] = {}
-        while any(len(times.get(unit, ())) < 9 for unit in living):
-            await asyncio.sleep(0.01)
-            times = {unit: _begun(port.wire, unit) for unit in living}
-        task.cancel()
-        await asyncio.wait([task])
+        async with polled(line):
+            while any(len(times.get(unit, ())) < 9 for unit in living):
+                await asyncio.sleep(0.01)
+                times = {unit: _begun(port.wire, unit) for unit in living}
     return {unit: max(b - a for a, b in itertools.pairwise(at)) for unit, at in times.items()}
 
 
