@@ -68,7 +68,7 @@ class Evaluator:
     ) -> None:
         self._inputs = [(each.name, cell(each.device, each.point)) for each in formula.inputs]
         self.cells = tuple(cell for _, cell in self._inputs)
-        is_point = len(formula.inputs) == 1 and formula.cel == formula.inputs[0].name
+        is_point = len(formula.inputs) == 1 and formula.cel.strip() == formula.inputs[0].name
         self._program: Program | None = None
         if not is_point:  # a name alone needs no engine
             kinds = tuple((each.name, types[each.device, each.point]) for each in formula.inputs)

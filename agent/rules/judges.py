@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from agent.rules.cells import Cell, Evaluator, Key
-from agent.rules.gauges import GOOD, LOOK_S_MIN, UNKNOWN, Gauge, RateOfChange, RollingMean, usable
+from agent.rules.gauges import GOOD, LOOK_S_MIN, TOO_LITTLE, UNKNOWN, Gauge, RateOfChange, RollingMean, usable
 from agent.rules.standstill import CounterCheck, Silence, Standstill
 from config.model import Computed, Counter, Deviation, Limit, Mean, NoUpdate, Offline, Rate, Stuck
 from drivers.contract import Grade, Quality
@@ -157,6 +157,8 @@ class Judge:
             is_doubtful = gate is not None and not gate.is_known and quality.grade is Grade.GOOD
             turned = run.observe(value, GATE_UNKNOWN if is_doubtful else quality, now, self._known_until())
             run.quality = quality
+            if quality is TOO_LITTLE and all(usable(cell.value, cell.quality) for cell in self.source.cells):
+                run.bad.stop()  # its source is well; there is only not enough of it yet
         if self.shown is not None:
             run.value, run.quality = self.shown.value, self.shown.quality
         return turned

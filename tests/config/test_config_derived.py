@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -96,3 +98,27 @@ devices:
     assert [point.id for point in first.derived] == ["load", "share"]
     assert [point.id for point in second.derived] == ["load"]
     assert [alarm.id for alarm in first.alarms] == ["pwr.lv/m-1/load#high"]
+
+
+def test_points_by_themselves_need_no_engine(tmp_path: Path) -> None:
+    """Whoever writes no expression does not pay for one."""
+    device = """
+devices:
+  pump:
+    line: one
+    system: water
+    points:
+      run: {at: 2, value: bool}
+      p: {at: 1}
+      hours: {derived: {run_hours: run}}
+    alarms:
+      high: {point: p, limit: {H: 80}, when: run, colour: yellow}
+"""
+    accepted(tmp_path, device)
+    code = (
+        "import sys; from pathlib import Path; from config_toy import TOY; from config.load import load\n"
+        f"load(Path({str(tmp_path)!r}), TOY); print('cel_expr_python.cel' in sys.modules)"
+    )
+    env = {"PYTHONPATH": ".:tests"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout == "False\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from condition_bench import LAST_KNOWN, LOST, OVER_RANGE, Room, alarm, told
 
@@ -126,6 +128,16 @@ def test_uncertain_values_are_no_good_coverage() -> None:
     found = room(mean())
     found.read(99.0, OVER_RANGE)
     assert found.hold(2 * QUARTER_S) == []
+
+
+def test_fail_safe_alarm_on_a_mean_waits_for_its_window() -> None:
+    """That there is not enough of it yet is no lost source; a lost source is one."""
+    found = Room(replace(alarm(mean()), fail_safe=True, stale_after_s=60.0))
+    found.read(20.0)
+    assert found.hold(600.0) == []
+    found.read(None, LOST)
+    seen = found.wait(900.0)
+    assert [(event.action, event.signal) for event in seen] == [("raise", "source_bad")]
 
 
 # --- rates --------------------------------------------------------------------------------------------------------
