@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from condition_bench import LAST_KNOWN, LOST, OVER_RANGE, Room, alarm
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.model import (
@@ -28,6 +28,7 @@ from config.model import (
 if TYPE_CHECKING:
     from agent.events import AlarmTransition
 
+PLAYED = settings(max_examples=60, deadline=None, derandomize=True)
 LEVELS = (Level("L", 3.0, "yellow"), Level("H", 8.0, "yellow"), Level("HH", 9.0, "red"))
 SUM = Formula("t + sp > 12.0", "t + sp > 12.0", (Input("t", "or-1", "t", "t"), Input("sp", "or-1", "sp", "sp")))
 CONDITIONS: dict[str, Condition] = {
@@ -51,6 +52,7 @@ WORDS = st.one_of(
 
 
 @pytest.mark.parametrize("kind", CONDITIONS)
+@PLAYED
 @given(story=st.lists(WORDS, max_size=25))
 def test_an_occurrence_has_one_raise_and_one_end_whatever_happens(
     kind: str, story: list[tuple[str, str, int, str]]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from condition_bench import LOST, OVER_RANGE
 from derived_bench import NAME, Pump, formula, point
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.model import Alarm, Computed, Derived, Level, Limit
 
+PLAYED = settings(max_examples=100, deadline=None, derandomize=True)
 HOUR = 3600.0
 RATIO = point("ratio", derived=Derived("expression", formula("p / 400.0", "p")), low=0.0, high=1.0)
 ENERGY = point("energy", derived=Derived("energy", formula("p", "p")))
@@ -146,6 +147,7 @@ def test_starts_survive_a_restart() -> None:
     assert again.value("starts") == (1, "ok")
 
 
+@PLAYED
 @given(
     st.lists(
         st.tuples(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from condition_bench import LOST
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.rules.gauges import COVERAGE_MIN, GOOD, SLOTS, Gauge, RateOfChange, RollingMean
@@ -17,6 +17,7 @@ from config.model import Counter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+PLAYED = settings(max_examples=100, deadline=None, derandomize=True)
 WINDOW_S = 900.0
 SLOT_S = WINDOW_S / SLOTS
 VALUES = st.one_of(st.none(), st.floats(-1_000, 1_000))
@@ -79,6 +80,7 @@ def stories(after_s: st.SearchStrategy[float]) -> st.SearchStrategy[list[tuple[f
     return st.lists(st.tuples(after_s, st.one_of(VALUES, st.just(RESTART))), min_size=1, max_size=60)
 
 
+@PLAYED
 @given(stories(st.integers(1, 30).map(lambda slots: slots * SLOT_S)))
 @example([(690.0, 5.0), (SLOT_S, RESTART), (SLOT_S, 7.0)])
 def test_rolling_mean_is_the_mean_of_all_that_was_known(story: list[tuple[float, float | str | None]]) -> None:
@@ -94,6 +96,7 @@ def test_rolling_mean_is_the_mean_of_all_that_was_known(story: list[tuple[float,
         assert history.answer() == pytest.approx(mean, abs=1e-6)
 
 
+@PLAYED
 @given(stories(st.floats(0.1, 400.0)))
 def test_rolling_mean_is_right_to_one_slot(story: list[tuple[float, float | str | None]]) -> None:
     """Wherever changes fall: what it does not know for sure is the share of its oldest slot."""
@@ -110,6 +113,7 @@ def test_rolling_mean_is_right_to_one_slot(story: list[tuple[float, float | str 
         assert answer == pytest.approx(mean, abs=2 * (max(span) - min(span)) * SLOT_S / (covered_s - SLOT_S) + 1e-6)
 
 
+@PLAYED
 @given(stories(st.floats(SLOT_S, 400.0)))
 def test_rate_is_the_change_since_the_earliest_known_moment(story: list[tuple[float, float | str | None]]) -> None:
     """Inside the window, where that is three quarters of it ago; over gaps and restarts."""
@@ -123,7 +127,8 @@ def test_rate_is_the_change_since_the_earliest_known_moment(story: list[tuple[fl
         assert history.answer() == pytest.approx((history.value - known[0][2]) / span_s * 60.0, abs=1e-6)
 
 
-@given(st.lists(st.floats(0.01, 2.0), min_size=300, max_size=400), st.floats(0.5, 3.0))
+@settings(PLAYED, max_examples=30)
+@given(st.lists(st.floats(0.1, 2.0), min_size=100, max_size=120), st.floats(0.5, 3.0))
 def test_rate_keeps_little_and_stays_right_to_one_slot(steps: list[float], slope: float) -> None:
     """A value that rises evenly and is read often has its slope, however many readings there were."""
     history = History(lambda: RateOfChange(1.0, 60.0))
@@ -136,6 +141,7 @@ def test_rate_keeps_little_and_stays_right_to_one_slot(steps: list[float], slope
 ROLLOVER = 65_536
 
 
+@PLAYED
 @given(st.integers(0, ROLLOVER - 1), st.lists(st.integers(0, ROLLOVER // 2 - 1), max_size=50))
 def test_counter_that_only_grows_never_runs_backwards(start: int, steps: list[int]) -> None:
     """However often it begins again at 0."""
@@ -148,6 +154,7 @@ def test_counter_that_only_grows_never_runs_backwards(start: int, steps: list[in
         assert check.look(float(at), float(at)) == (False, GOOD)
 
 
+@PLAYED
 @given(
     st.floats(0, 60_000),
     st.lists(st.one_of(st.none(), st.integers(-500, 500).map(lambda step: step * 10)), max_size=50),
