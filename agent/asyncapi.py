@@ -16,6 +16,7 @@ from agent.events import (
     ALARM_TRANSITION,
     AUDIT,
     CMD_RESULT,
+    COMMANDS,
     DEVICE_META,
     DEVICE_STATE,
     GATEWAY_STATUS,
@@ -23,7 +24,7 @@ from agent.events import (
     STREAM_WATERMARK,
     TELEMETRY_BATCH,
 )
-from agent.schemas import COMMANDS, PROJECTIONS, RECORDS, command_schema, projection_schema, record_schema
+from agent.schemas import PROJECTIONS, RECORDS, command_schema, projection_schema, record_schema
 
 Json = dict[str, Any]
 Kind = Literal["record", "now", "command"]

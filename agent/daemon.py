@@ -33,6 +33,7 @@ from agent.events import DeviceState
 from agent.health import Health
 from agent.notice.notifier import Notifier
 from agent.operate import OperatorDesk
+from agent.operations import Operations
 from agent.past import Past
 from agent.pipeline import End, Pipeline
 from agent.poll import LineWorker
@@ -45,10 +46,11 @@ from buffer.retention import Limits
 from config.errors import ConfigInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from agent.events import Event
+    from agent.uplink.errands import Door
     from config.model import Config
     from drivers.contract import Driver, Reading
 
@@ -124,7 +126,8 @@ class Daemon:
         self._pipeline.listeners.append(board.on_stored)
         trail = Trail(journal, self.clock)
         past = Past(journal, self.clock, [point for device in config.devices for point in device.all_points])
-        uplinks = self._build_uplinks(journal, origin, board, trail, past)
+        operations = Operations(self._pipeline, rules, board, trail)
+        uplinks = self._build_uplinks(journal, origin, board, trail, doors(past, operations, config.platform_commands))
         watch = JournalWatch(journal, self.health, self.clock, trail)
         self._retain_devices(workers, uplinks)
         self._proof = self._build_proof(journal, uplinks)
@@ -142,12 +145,13 @@ class Daemon:
             self.health,
             self.clock,
             origin,
+            operations,
         )
         async with serve(desk, config.control_socket):
             await self._flow(workers, uplinks, desk)
 
     def _build_uplinks(
-        self, journal: Journal, origin: Origin, board: AlarmBoard, trail: Trail, past: Past
+        self, journal: Journal, origin: Origin, board: AlarmBoard, trail: Trail, opened: Mapping[str, Door]
     ) -> list[Uplink]:
         clock, release = self.clock, Release(__version__, self.config.version)
         return [
@@ -160,7 +164,7 @@ class Daemon:
                 clock.state,
                 trail,
                 board.snapshot,
-                doors(past),
+                opened,
             )
             for settings in self.config.uplinks
         ]

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent import rules
 from agent.control.desk import Refusal
-from agent.events import EvidenceCommand
-from agent.uplink.commands import Refused
+from agent.events import (
+    AlarmOrder,
+    EvidenceCommand,
+    MaintenanceEndOrder,
+    MaintenanceOrder,
+    OutOfServiceOrder,
+    ShelveOrder,
+)
+from agent.rules import AlarmCommand, MaintenanceCommand
+from agent.rules.commands import start_of_maintenance
+from agent.uplink.commands import Refused, moment
 from agent.uplink.errands import Done
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from agent.events import Command
+    from agent.events import Actor, Command
+    from agent.operations import Operations
     from agent.past import Past
+    from agent.rules.commands import AlarmVerb
     from agent.status import EvidenceView, OccurrenceView, SampleView
     from agent.uplink.errands import Door
 
@@ -24,9 +37,69 @@ ANSWER_BYTES_MAX = 60 * 1024
 """With the envelope around it an answer stays below 64 KiB."""
 
 
-def doors(past: Past) -> Mapping[str, Door]:
-    """By verb."""
-    return {"evidence": Evidence(past).answer}
+EVIDENCE_MAX = 8
+"""Occurrences that are looked up at once."""
+
+
+def doors(past: Past, operations: Operations, allowed: Iterable[str]) -> Mapping[str, Door]:
+    """By verb: what may always be asked, and the orders that the site `allowed`."""
+    orders = Orders(operations)
+    return {"evidence": Evidence(past).answer, **{verb: orders.door(verb) for verb in allowed}}
+
+
+class Orders:
+    """What operators do to alarms and maintenance, ordered by a platform in the name of its `actor`."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    def door(self, verb: str) -> Door:
+        async def carry_out(command: Command) -> Done:
+            order = _order(verb, command)
+            try:
+                args = await self._carry_out(order, command.actor)
+            except rules.Refused as refused:
+                answer = Refused(refused.code, str(refused))
+                answer.is_audited = True
+                raise answer from refused
+            return Done("done", args, is_audited=True)
+
+        return carry_out
+
+    async def _carry_out(self, order: AlarmCommand | MaintenanceCommand, actor: Actor) -> dict[str, Any]:
+        """How the alarm is now, or the maintenance that was begun or ended."""
+        if isinstance(order, MaintenanceCommand):
+            found: dict[str, Any] = msgspec.to_builtins(await self._operations.maintain(order, actor))
+            return found
+        alarm = await self._operations.alarm(order, actor)
+        return {"alarm_id": alarm.alarm_id, "state": alarm.state, "overlay": list(alarm.overlay)}
+
+
+def _order(verb: str, command: Command) -> AlarmCommand | MaintenanceCommand:
+    """As the rules take it. Raises `Refused`."""
+    by = command.actor.id
+    match command:
+        case ShelveOrder(args=args):
+            return _to_alarm("shelve", args.alarm_id, by, args.reason, until=moment(args.until, "until"))
+        case OutOfServiceOrder(args=args):
+            more = {"work_order": args.work_order, "owner": args.owner}
+            return _to_alarm("out-of-service", args.alarm_id, by, args.reason, **more)
+        case MaintenanceOrder(args=args):
+            until = moment(args.until, "until")
+            try:
+                return start_of_maintenance(args, by, until)
+            except rules.Refused as refused:
+                raise Refused(refused.code, str(refused)) from refused
+        case MaintenanceEndOrder(args=args):
+            return MaintenanceCommand("maintenance-end", by, args.reason, id=args.id)
+        case AlarmOrder(args=args):
+            return _to_alarm(verb, args.alarm_id, by, args.comment)
+    raise AssertionError(f"{verb} is no order")
+
+
+def _to_alarm(verb: Any, alarm_id: str, by: str, comment: str, **more: Any) -> AlarmCommand:
+    kind: AlarmVerb = verb
+    return AlarmCommand(kind, alarm_id, by, comment, scope="platform", **more)
 
 
 class Evidence:
@@ -34,9 +107,14 @@ class Evidence:
 
     def __init__(self, past: Past) -> None:
         self._past = past
+        self._turns = asyncio.Semaphore(EVIDENCE_MAX)
 
     async def answer(self, command: Command) -> Done:
         """Raises `Refused`."""
+        async with self._turns:
+            return await self._answer(command)
+
+    async def _answer(self, command: Command) -> Done:
         assert isinstance(command, EvidenceCommand), "that is its shape"
         asked = command.args
         try:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from config.model import Colour, Stream
+from config.model import Colour, Preset, Stream
 
 Value = float | int | bool | str | None
 QualityName = Literal["good", "uncertain", "bad"]
@@ -361,8 +361,100 @@ class PlainCommand(Command, frozen=True, kw_only=True):
     args: NoArgs
 
 
+class AlarmArgs(Body, frozen=True, kw_only=True):
+    alarm_id: str
+    comment: str = ""
+
+
+class AlarmOrder(Command, frozen=True, kw_only=True):
+    """`ack`, `unshelve`, `reset` and `in-service`: what is done to one alarm."""
+
+    args: AlarmArgs
+
+
+class ShelveArgs(Body, frozen=True, kw_only=True):
+    """`until` is RFC 3339: 8 h ahead at most, 30 min for an alarm that can become red."""
+
+    alarm_id: str
+    until: str
+    reason: str
+
+
+class ShelveOrder(Command, frozen=True, kw_only=True):
+    args: ShelveArgs
+
+
+class OutOfServiceArgs(Body, frozen=True, kw_only=True):
+    alarm_id: str
+    work_order: str
+    owner: str
+    reason: str
+
+
+class OutOfServiceOrder(Command, frozen=True, kw_only=True):
+    args: OutOfServiceArgs
+
+
+class MaintenanceArgs(Body, frozen=True, kw_only=True):
+    """What has one of the names of each list that is not empty, or a preset.
+
+    `until` is RFC 3339, 7 days ahead at most.
+    """
+
+    until: str
+    reason: str
+    device: list[str] = []
+    system: list[str] = []
+    building: list[str] = []
+    floor: list[str] = []
+    space: list[str] = []
+    preset: Preset | None = None
+
+
+class MaintenanceOrder(Command, frozen=True, kw_only=True):
+    args: MaintenanceArgs
+
+
+class MaintenanceEndArgs(Body, frozen=True, kw_only=True):
+    """`id` is the one that the answer to `maintenance-start` told."""
+
+    id: str
+    reason: str = ""
+
+
+class MaintenanceEndOrder(Command, frozen=True, kw_only=True):
+    args: MaintenanceEndArgs
+
+
+COMMANDS: dict[str, type[Command]] = {
+    "confirm": ConfirmCommand,
+    "resend": ResendCommand,
+    "evidence": EvidenceCommand,
+    "snapshot": PlainCommand,
+    "ping": PlainCommand,
+    "ack": AlarmOrder,
+    "shelve": ShelveOrder,
+    "unshelve": AlarmOrder,
+    "reset": AlarmOrder,
+    "out-of-service": OutOfServiceOrder,
+    "in-service": AlarmOrder,
+    "maintenance-start": MaintenanceOrder,
+    "maintenance-end": MaintenanceEndOrder,
+}
+"""What the platform may send, by verb; not in an envelope. The last eight where the site allows them."""
+
 CommandCode = Literal[
-    "malformed", "expired", "repeated", "not_allowed", "not_confirming", "unknown_epoch", "not_kept", "busy"
+    "malformed",
+    "expired",
+    "repeated",
+    "not_allowed",
+    "not_confirming",
+    "unknown_epoch",
+    "not_kept",
+    "busy",
+    "unknown",
+    "wrong_state",
+    "forbidden",
 ]
 
 

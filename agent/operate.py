@@ -5,7 +5,6 @@ It looks at the stages and changes nothing in them but by their own doors.
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 from collections import deque
 from contextlib import suppress
@@ -16,9 +15,8 @@ from agent import __version__
 from agent.control.desk import Refusal
 from agent.envelope import splice
 from agent.events import Names, rfc3339
-from agent.pipeline import Order
 from agent.presence import point_view, views_of
-from agent.rules import AlarmCommand, Refused
+from agent.rules import Refused
 from agent.status import JournalView, PointView, Status, StreamView
 from buffer.errors import JournalError, JournalUnavailable
 from buffer.ledger import BEFORE
@@ -31,13 +29,14 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.envelope import Origin
     from agent.epoch import JournalWatch
-    from agent.events import Actor, Event
+    from agent.events import Actor
     from agent.health import Code, Health
+    from agent.operations import Operations
     from agent.past import Past
     from agent.pipeline import Pipeline
     from agent.poll import LineWorker
-    from agent.rules import Rules
-    from agent.status import AlarmView, HistoryView, OccurrenceView, TransitionView
+    from agent.rules import AlarmCommand, MaintenanceCommand, Rules
+    from agent.status import AlarmView, HistoryView, MaintenanceView, OccurrenceView, TransitionView
     from agent.uplink.uplink import Uplink
     from buffer.journal import Journal
     from buffer.record import Record
@@ -77,6 +76,7 @@ class OperatorDesk:
         health: Health,
         clock: Clock,
         origin: Origin,
+        operations: Operations,
     ) -> None:
         self._config = config
         self._workers = workers
@@ -93,6 +93,7 @@ class OperatorDesk:
         self._rates = Rates()
         self._board = board
         self._past = past
+        self._operations = operations
 
     # --- the present ----------------------------------------------------------------------------------------------
 
@@ -113,6 +114,7 @@ class OperatorDesk:
             alarms=self._board.views(),
             journal=self._journal_view(),
             health=list(self._health.views()),
+            maintenance=self._operations.maintenance(),
             rates=self._rates.per_second(),
         )
 
@@ -280,21 +282,18 @@ class OperatorDesk:
             return await self._journal.read(stream, after, TAIL_BATCH)
         return []
 
-    async def acknowledge(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
-        return await self._order(AlarmCommand("ack", alarm_id, actor.id, comment))
-
-    async def reset(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
-        return await self._order(AlarmCommand("reset", alarm_id, actor.id, comment))
-
-    async def _order(self, command: AlarmCommand) -> AlarmView:
+    async def order(self, command: AlarmCommand, actor: Actor) -> AlarmView:
         _find(command.alarm_id, list(self._rules.runs), "alarm")
-        done: asyncio.Future[list[Event]] = asyncio.get_running_loop().create_future()
-        await self._pipeline.put(Order(command, done))
         try:
-            await done
+            return await self._operations.alarm(command, actor)
         except Refused as refused:
             raise Refusal(str(refused), "see wardgate alarms") from refused
-        return self._board.latest(command.alarm_id)
+
+    async def maintain(self, command: MaintenanceCommand, actor: Actor) -> MaintenanceView:
+        try:
+            return await self._operations.maintain(command, actor)
+        except Refused as refused:
+            raise Refusal(str(refused), "see wardgate maintenance list") from refused
 
 
 class Rates:

@@ -19,7 +19,7 @@ import msgspec
 from agent.envelope import draft, volatile
 from agent.events import AlarmTransition, DeviceState, Event
 from agent.evidence import Evidence
-from agent.rules import AlarmCommand, DeviceChange, Refused, Tick, step
+from agent.rules import AlarmCommand, DeviceChange, MaintenanceCommand, Refused, Tick, step
 from agent.telemetry import Telemetry
 from drivers.contract import Reading
 
@@ -41,10 +41,10 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A command and the one who waits for its outcome: the events, once they are on disk."""
+    """A command and the one who waits for its outcome, once that is on disk."""
 
-    command: AlarmCommand
-    done: asyncio.Future[list[Event]]
+    command: AlarmCommand | MaintenanceCommand
+    done: asyncio.Future[Step]
 
 
 Item = Reading | Event | Order | Tick | End
@@ -144,12 +144,16 @@ class Pipeline:
             order.done.set_exception(refused)
             return
         stored = self._act(outcome)
-        if stored is not None:
-            stored.add_done_callback(lambda _: _answer(order, outcome.events))
+        if stored is None:
+            _answer(order, outcome)
+        else:
+            stored.add_done_callback(lambda _: _answer(order, outcome))
 
     def _act(self, outcome: Step) -> asyncio.Future[bool] | None:
         self._alarm_due = outcome.next_due
-        return self._append(self._referring(outcome.events), outcome.states) if outcome.events else None
+        if not outcome.events and not outcome.states:
+            return None
+        return self._append(self._referring(outcome.events), outcome.states)
 
     def _referring(self, events: Iterable[Event]) -> list[Event]:
         """With what the beginning or the end of an alarm says of the samples around it."""
@@ -217,7 +221,7 @@ class Pipeline:
             self._inbox.put_nowait(Tick())
 
 
-def _answer(order: Order, events: list[Event]) -> None:
+def _answer(order: Order, outcome: Step) -> None:
     """Whoever gave the order may have stopped waiting."""
     if not order.done.done():
-        order.done.set_result(events)
+        order.done.set_result(outcome)

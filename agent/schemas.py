@@ -12,6 +12,7 @@ from agent.events import (
     ALARM_TRANSITION,
     AUDIT,
     CMD_RESULT,
+    COMMANDS,
     DEVICE_META,
     DEVICE_STATE,
     GATEWAY_STATUS,
@@ -23,15 +24,10 @@ from agent.events import (
     Audit,
     Body,
     ClockState,
-    Command,
     CommandResult,
-    ConfirmCommand,
     DeviceMeta,
     DeviceState,
-    EvidenceCommand,
     GatewayStatus,
-    PlainCommand,
-    ResendCommand,
     StreamBegin,
     StreamWatermark,
     TelemetryBatch,
@@ -55,15 +51,6 @@ PROJECTIONS: dict[str, type[Body]] = {
     CMD_RESULT: CommandResult,
 }
 """Unnumbered: what holds now. Status, state and meta are retained by the broker."""
-
-COMMANDS: dict[str, type[Command]] = {
-    "confirm": ConfirmCommand,
-    "resend": ResendCommand,
-    "evidence": EvidenceCommand,
-    "snapshot": PlainCommand,
-    "ping": PlainCommand,
-}
-"""What the platform may send, by verb; not in an envelope."""
 
 _Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 _Sequence = Annotated[str, msgspec.Meta(pattern=r"^\d{16}$")]

@@ -230,6 +230,25 @@ class AlarmView(View, frozen=True, kw_only=True):
     test: bool = False
 
 
+class MaintenanceView(View, frozen=True, kw_only=True):
+    """What is being worked on: the alarms that have one of the values of each list that is not empty.
+
+    They are hidden, but for those that must never be: these, and with `test` all of them, are told as a test.
+    """
+
+    id: str
+    device: list[str]
+    system: list[str]
+    building: list[str]
+    floor: list[str]
+    space: list[str]
+    test: bool
+    by: str
+    reason: str
+    since: str
+    until: str
+
+
 class HealthView(View, frozen=True, kw_only=True):
     """A health condition that holds now."""
 
@@ -259,4 +278,5 @@ class Status(View, frozen=True, kw_only=True):
     alarms: list[AlarmView]
     journal: JournalView
     health: list[HealthView]
+    maintenance: list[MaintenanceView]
     rates: dict[str, float]

@@ -26,6 +26,7 @@ COLOURS: tuple[Colour, ...] = ("red", "orange", "yellow", "blue")
 
 PointType = Literal["number", "integer", "bool", "enum", "string"]
 LevelName = Literal["HH", "H", "L", "LL"]
+Preset = Literal["fire-test"]
 Stream = Literal["critical", "alarm", "state", "audit", "telemetry"]
 
 BasisStatus = Literal["verified", "secondary", "unverified", "experience"]
@@ -376,6 +377,10 @@ class Scope:
         """The alarm's own value of it."""
         value: str = getattr(alarm if trait in ("device", "system") else alarm.place, trait)
         return value
+
+
+PRESETS: Mapping[Preset, Scope] = {"fire-test": Scope(system=frozenset({"fire"}))}
+"""Maintenance with a name. In a fire test the alarms of the fire system are told as a test; nothing is hidden."""
 
 
 @dataclass(frozen=True, slots=True)

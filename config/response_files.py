@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from config.alarm_files import Names  # noqa: TC001 (pydantic reads these at run time)
 from config.fields import Duration, Spec
+from config.model import Preset  # noqa: TC001 (as above)
 
 PlatformVerb = Literal[
     "ack",
@@ -22,7 +23,6 @@ PlatformVerb = Literal[
     "maintenance-start",
     "maintenance-end",
 ]
-Preset = Literal["fire-test"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 DAY_S = 86_400.0

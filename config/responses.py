@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, get_args
 
-from config.model import RESPONSE, MaintenanceWindow, Scope
+from config.model import PRESETS, RESPONSE, MaintenanceWindow, Scope
 from config.response_files import Weekday
 from config.wording import near, shown
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from config.layers import Source
     from config.model import Alarm, Colour, Device, Response
-    from config.response_files import MaintenanceSpec, Preset, ResponseSpec
+    from config.response_files import MaintenanceSpec, ResponseSpec
     from config.validate import Report
 
 SEVERITIES: Mapping[Colour, tuple[int, int]] = {
@@ -25,9 +25,6 @@ SEVERITIES: Mapping[Colour, tuple[int, int]] = {
     "blue": (1, 400),
 }
 """The part of OPC UA's severities that each colour has, so that a receiver who knows no colours ranks them alike."""
-
-FIRE_TEST = Scope(system=frozenset({"fire"}))
-"""What the preset `fire-test` marks as a test. Everything else stays live, and nothing is hidden."""
 
 _WEEKDAYS = get_args(Weekday)
 
@@ -67,7 +64,7 @@ def _window(name: str, spec: MaintenanceSpec) -> MaintenanceWindow:
     hour, _, minute = spec.start.partition(":")
     return MaintenanceWindow(
         id=name,
-        scope=preset_scope(spec.preset) if spec.preset else _scope(spec),
+        scope=PRESETS[spec.preset] if spec.preset else _scope(spec),
         is_test=spec.preset is not None,
         start_minute=int(hour) * 60 + int(minute),
         duration_s=spec.duration,
@@ -76,11 +73,6 @@ def _window(name: str, spec: MaintenanceSpec) -> MaintenanceWindow:
         days=frozenset(spec.days),
         reason=spec.reason,
     )
-
-
-def preset_scope(_: Preset) -> Scope:
-    """What a preset means; there is one."""
-    return FIRE_TEST
 
 
 def _scope(spec: MaintenanceSpec) -> Scope:

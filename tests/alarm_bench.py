@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from agent.clock import Now
 from agent.events import AlarmTransition
-from agent.rules import AlarmCommand, Rules, Tick, step
+from agent.rules import AlarmCommand, MaintenanceCommand, Rules, Tick, step
 from agent.rules.occurrence import Context
 from config.files import AddressSpec, LineSpec, PointSpec
-from config.model import Alarm, Config, Device, Journal, Level, Limit, Line, Place, Point, Text
+from config.model import Alarm, Config, Device, Journal, Level, Limit, Line, Place, Point, Scope, Text
 from drivers.contract import Grade, Poll, Quality, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.rules.engine import Item
     from agent.rules.occurrence import Run
-    from config.model import Condition
+    from config.model import Condition, MaintenanceWindow
     from drivers.contract import Value
 
 SAID = Text("氧气压力低", "Oxygen pressure low")
@@ -27,6 +28,7 @@ OVER_RANGE = Quality(Grade.UNCERTAIN, "range_suspect")
 LAST_KNOWN = Quality(Grade.UNCERTAIN, "last_known")
 
 
+HERE = Scope(device=frozenset({"or-1"}))
 ALARM = "or/or-1/o2_p#pressure"
 
 
@@ -42,9 +44,10 @@ class Bench:
         wall: float = 1_000.0,
         clock_known: bool = True,
         system: str = "or",
+        windows: tuple[MaintenanceWindow, ...] = (),
         **settings: Any,
     ) -> None:
-        self.condition, self.settings = condition, {"ack": ack, "system": system, **settings}
+        self.condition, self.settings = condition, {"ack": ack, "system": system, "windows": windows, **settings}
         name = Text("氧气", "Oxygen")
         point = Point("o2_p", "or-1", system, name, "number", "kPa", 1.0, PointSpec())
         self.alarm = Alarm(
@@ -64,6 +67,7 @@ class Bench:
             journal=Journal(Path("journal"), 1, 1.0, 1.0),
             uplinks=(),
             lines=(line,),
+            maintenance=windows,
         )
         self.poll = Poll(device, (point,), 1.0)
         self.rules = Rules.build(config, stored or {}, clock_known=clock_known)
@@ -89,7 +93,7 @@ class Bench:
         self._pass(seconds)
         return self._step(Tick())
 
-    def order(self, command: AlarmCommand) -> list[AlarmTransition]:
+    def order(self, command: AlarmCommand | MaintenanceCommand) -> list[AlarmTransition]:
         return self._step(command)
 
     def ack(self) -> list[AlarmTransition]:
@@ -110,6 +114,13 @@ class Bench:
 
     def put_back(self) -> list[AlarmTransition]:
         return self.order(AlarmCommand("in-service", ALARM, "duty"))
+
+    def maintain(self, for_s: float = 600.0, scope: Scope = HERE, *, is_test: bool = False) -> list[AlarmTransition]:
+        until = self.wall + for_s
+        return self.order(MaintenanceCommand("maintenance-start", "li", "works", scope, until, is_test=is_test))
+
+    def end_maintenance(self, name: str = "1") -> list[AlarmTransition]:
+        return self.order(MaintenanceCommand("maintenance-end", "li", id=name))
 
     def save(self) -> None:
         """What the journal gets with the next telemetry."""
@@ -132,10 +143,11 @@ class Bench:
         self.wall += seconds
         self.mono += seconds
 
-    def _step(self, item: Reading | AlarmCommand | Tick) -> list[AlarmTransition]:
+    def _step(self, item: Item) -> list[AlarmTransition]:
         outcome = step(self.rules, item, Now(self.wall, self.mono))
         self.stored |= outcome.states
         self.next_due = outcome.next_due
+        assert all(event.test == getattr(event.body, "test", False) for event in outcome.events)
         bodies = [event.body for event in outcome.events if isinstance(event.body, AlarmTransition)]
         self.bodies += bodies
         return bodies

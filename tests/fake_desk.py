@@ -6,6 +6,8 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Self
 
+import msgspec
+
 from agent.control.desk import Refusal
 from agent.control.server import serve
 from agent.events import Actor, Evidence, Names
@@ -19,6 +21,7 @@ from agent.status import (
     HistoryView,
     JournalView,
     LineView,
+    MaintenanceView,
     OccurrenceView,
     PointView,
     SampleView,
@@ -33,7 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
-    from agent.events import Action, AlarmState, QualityName, Value
+    from agent.events import Action, AlarmState, Overlay, QualityName, Value
+    from agent.rules import AlarmCommand, MaintenanceCommand
 
 NOW = "2026-11-21T03:15:07.412Z"
 
@@ -102,6 +106,22 @@ def device(name: str) -> DeviceView:
     )
 
 
+def maintenance() -> MaintenanceView:
+    return MaintenanceView(
+        id="1",
+        device=[],
+        system=["pwr.gen"],
+        building=[],
+        floor=["b1f"],
+        space=[],
+        test=False,
+        by="li",
+        reason="monthly test",
+        since=NOW,
+        until="2026-11-21T05:15:07.412Z",
+    )
+
+
 def status() -> Status:
     stream = StreamView(next_seq=12, first_kept_seq=1, records=11, size_bytes=4096, dropped=0)
     line = LineView(
@@ -162,6 +182,7 @@ def status() -> Status:
             error=None,
         ),
         health=[condition],
+        maintenance=[maintenance()],
         rates={"events_per_s": 4.2},
     )
 
@@ -197,6 +218,8 @@ class FakeDesk:
         self.backups: list[str] = []
         self.open_streams = 0
         self.acknowledged = False
+        self.commands: list[AlarmCommand] = []
+        self.maintained: list[MaintenanceCommand] = []
 
     def status(self) -> Status:
         return status()
@@ -277,19 +300,29 @@ class FakeDesk:
         finally:
             self.open_streams -= 1
 
-    async def acknowledge(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
-        if alarm_id != alarm().alarm_id:
-            raise LookupError(f"no alarm '{alarm_id}'; did you mean '{alarm().alarm_id}'?")
-        if self.acknowledged:
+    async def order(self, command: AlarmCommand, actor: Actor) -> AlarmView:
+        if command.alarm_id != alarm().alarm_id:
+            raise LookupError(f"no alarm '{command.alarm_id}'; did you mean '{alarm().alarm_id}'?")
+        self.commands.append(command)
+        if command.verb == "reset":
+            why = "it can be reset once it is latched and acknowledged"
+            raise Refusal(f"{command.alarm_id} is UNACK: {why}", "see wardgate alarms")
+        if command.verb == "ack" and self.acknowledged:
             raise Refusal("it is acknowledged already", "nothing to do")
         self.acknowledged = True
         self.actors.append(actor)
-        return alarm("ACKED", ack_by=f"{actor.id}: {comment}")
+        if command.verb == "ack":
+            return alarm("ACKED", ack_by=f"{actor.id}: {command.comment}")
+        hidden: dict[str, list[Overlay]] = {"shelve": ["SHLVD"], "out-of-service": ["OOSRV", "SHLVD"]}
+        overlay = hidden.get(command.verb, [])
+        return msgspec.structs.replace(alarm(), overlay=overlay, hidden=bool(overlay))
 
-    async def reset(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
-        raise Refusal(
-            f"{alarm_id} is UNACK: it can be reset once it is latched and acknowledged", "see wardgate alarms"
-        )
+    async def maintain(self, command: MaintenanceCommand, actor: Actor) -> MaintenanceView:
+        self.maintained.append(command)
+        self.actors.append(actor)
+        if command.verb == "maintenance-end" and command.id != maintenance().id:
+            raise Refusal(f"there is no maintenance {command.id}; there is 1", "see wardgate maintenance list")
+        return maintenance()
 
 
 class Served:

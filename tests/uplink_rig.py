@@ -182,6 +182,7 @@ class Rig:
     async def open(self, *, renew: bool = False) -> None:
         limits = Limits(64 * 1024 * 1024, 3600.0)
         self.journal = await Journal.open(self._folder, limits, wall=time.time, cursors=["main"], renew=renew)
+        self.trail = Trail(self.journal, SystemClock())
 
     async def reopen(self, *, renew: bool = False) -> None:
         await self.journal.close()
@@ -195,7 +196,6 @@ class Rig:
     def start(self) -> None:
         clock = SystemClock()
         origin = replace(ORIGIN, topic_root=self.settings.topic_root)
-        trail = Trail(self.journal, clock)
         release = Release("0.1.0", "1")
         self.uplink = Uplink(
             self.settings,
@@ -204,7 +204,7 @@ class Rig:
             clock,
             release,
             lambda: "synced",
-            trail,
+            self.trail,
             lambda: self.alarms,
             self.doors,
         )

@@ -1,10 +1,9 @@
 """`wardgate alarms`: what is not normal now, and what an operator may do about it."""
 
-from typing import Annotated
-
 import typer
 
-from agent.cli import alarm_history, show
+from agent.cli import alarm_history, alarm_orders, show
+from agent.cli.alarm_orders import state_of
 from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Socket, client
 from agent.cli.show import Cell, Row
 from agent.cli.words import Words
@@ -27,45 +26,10 @@ def alarms(
         alarm_table(now, Words(lang))
 
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The alarm's id, as `wardgate alarms` shows it.")]
-Comment = Annotated[str, typer.Option("--comment", help="Goes into the record with your user name.")]
-
-
-@app.command(epilog="Example: wardgate alarms ack fire/fire-panel/zone3#fire --comment 'guard is on the way'")
-def ack(
-    lang: Lang,
-    alarm: Id,
-    comment: Comment = "",
-    config: ConfigDir = ETC,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Acknowledge an alarm; you, as the system knows you, are the actor."""
-    _show(client(config, socket).acknowledge(alarm, comment), Words(lang), as_json)
-
-
-@app.command(epilog="Example: wardgate alarms reset boiler/b-1/p_steam#high --comment 'valve checked'")
-def reset(
-    lang: Lang,
-    alarm: Id,
-    comment: Comment = "",
-    config: ConfigDir = ETC,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Release a latched alarm that is acknowledged and whose condition is over; never resets anything in the field."""
-    _show(client(config, socket).reset(alarm, comment), Words(lang), as_json)
-
-
 app.command("show", epilog="Example: wardgate alarms show pwr.lv/lv-main/u_ab#supply-lost")(alarm_history.alarm_show)
 app.command("history", epilog="Example: wardgate alarms history --from 2h")(alarm_history.alarm_history)
-
-
-def _show(after: AlarmView, words: Words, as_json: bool) -> None:
-    if as_json:
-        show.json(after)
-    else:
-        print(f"{after.alarm_id}  {words(after.state)}  {words.of(after.text)}")
+for name, order in alarm_orders.ORDERS.items():
+    app.command(name, epilog=alarm_orders.EXAMPLES[name])(order)
 
 
 def alarm_table(now: Status, words: Words) -> None:
@@ -85,7 +49,7 @@ def _colour(one: AlarmView, words: Words) -> Cell:
 def _row(one: AlarmView, now: Status, words: Words) -> Row:
     return [
         one.alarm_id,
-        words(one.state),
+        state_of(one, words),
         show.local_time(one.raised),
         show.age(show.seconds_between(one.raised, now.now)),
         f"{show.value(one.value)} {show.unit(one.unit)}".rstrip(),

@@ -338,7 +338,7 @@ class View:
         for alarm in waiting:
             # An alarm may end while we are on our way.
             with suppress(NotDone):
-                await asyncio.to_thread(self._desk.acknowledge, alarm.alarm_id, "demo")
+                await asyncio.to_thread(self._desk.order, "ack", alarm.alarm_id, "demo")
                 count += 1
         self._say(f"{self._words('acknowledged alarms')}: {count}")
 

@@ -12,11 +12,14 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from agent.status import AlarmView, HistoryView, OccurrenceView, PointView, Status, TransitionView
+from agent.status import AlarmView, HistoryView, MaintenanceView, OccurrenceView, PointView, Status, TransitionView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from agent.rules.commands import AlarmVerb
+    from config.model import Preset
 
 ANSWER_S_MAX = 15.0
 """Longer than any single device may take to be read."""
@@ -105,13 +108,30 @@ class Client:
         self._timeout_s = None
         self._ask("POST", "/v1/journal/backup", dict[str, str], {"path": str(path.absolute())})
 
-    def acknowledge(self, alarm_id: str, comment: str = "") -> AlarmView:
-        body = {"alarm_id": alarm_id, "comment": comment}
-        return self._ask("POST", "/v1/alarms/acknowledge", AlarmView, body)
+    def order(
+        self,
+        verb: AlarmVerb,
+        alarm_id: str,
+        comment: str = "",
+        *,
+        until_s: float | None = None,
+        work_order: str = "",
+        owner: str = "",
+    ) -> AlarmView:
+        """Have an alarm acknowledged, shelved and the like; `until_s` is epoch seconds."""
+        body = {"verb": verb, "alarm_id": alarm_id, "comment": comment, "until_s": until_s}
+        body |= {"work_order": work_order, "owner": owner}
+        return self._ask("POST", "/v1/alarms/order", AlarmView, body)
 
-    def reset(self, alarm_id: str, comment: str = "") -> AlarmView:
-        body = {"alarm_id": alarm_id, "comment": comment}
-        return self._ask("POST", "/v1/alarms/reset", AlarmView, body)
+    def start_maintenance(
+        self, reason: str, until_s: float, meant: Mapping[str, Sequence[str]], preset: Preset | None = None
+    ) -> MaintenanceView:
+        """Of what is `meant`: names of `device`, `system`, `building`, `floor`, `space`; or of a preset."""
+        body = {"reason": reason, "until_s": until_s, "preset": preset, **meant}
+        return self._ask("POST", "/v1/maintenance/start", MaintenanceView, body)
+
+    def end_maintenance(self, name: str, reason: str = "") -> MaintenanceView:
+        return self._ask("POST", "/v1/maintenance/end", MaintenanceView, {"id": name, "reason": reason})
 
     def watch(self, points: Sequence[str] = ()) -> Iterator[list[PointView]]:
         """Points as they stand, then as they change; ends when the daemon does."""

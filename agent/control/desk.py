@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from agent.events import Actor
-    from agent.status import AlarmView, HistoryView, OccurrenceView, PointView, Status, TransitionView
+    from agent.rules import AlarmCommand, MaintenanceCommand
+    from agent.status import AlarmView, HistoryView, MaintenanceView, OccurrenceView, PointView, Status, TransitionView
 
 
 class Refusal(Exception):
@@ -61,8 +62,10 @@ class Desk(Protocol):
     async def backup(self, path: str) -> None:
         """Copy the journal to an absolute path, beside everything else. Raises `Refusal`."""
 
-    async def acknowledge(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
-        """The alarm afterwards, stored. Raises `LookupError`, or `Refusal` where nothing is left to acknowledge."""
+    async def order(self, command: AlarmCommand, actor: Actor) -> AlarmView:
+        """Acknowledge, shelve and the like; the alarm afterwards, stored. Raises `LookupError`, or `Refusal` where that
+        means nothing now, or must not be.
+        """
 
-    async def reset(self, alarm_id: str, actor: Actor, comment: str) -> AlarmView:
-        """Release a latched alarm. Raises as `acknowledge`: it must be acknowledged, and its condition over."""
+    async def maintain(self, command: MaintenanceCommand, actor: Actor) -> MaintenanceView:
+        """Begin or end maintenance; raises `Refusal`."""

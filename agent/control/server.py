@@ -5,8 +5,9 @@
     POST /v1/read                {device, points} -> [PointView]
     GET  /v1/watch?point=…       NDJSON, one [PointView] a line
     GET  /v1/tail?stream=…       NDJSON, one envelope a line
-    POST /v1/alarms/acknowledge  {alarm_id, comment} -> AlarmView
-    POST /v1/alarms/reset        {alarm_id, comment} -> AlarmView
+    POST /v1/alarms/order        {verb, alarm_id, comment, …} -> AlarmView
+    POST /v1/maintenance/start   {system, until_s, reason, …} -> MaintenanceView
+    POST /v1/maintenance/end     {id, reason} -> MaintenanceView
 
 An error is `{"error": what happened, "hint": what to do}` with a fitting status code. The peer's credentials, taken
 from the kernel, are the actor; nothing that the client says about itself counts.
@@ -21,21 +22,23 @@ import socket
 import stat
 import struct
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from agent.control.desk import Refusal
 from agent.events import Actor
+from agent.rules import AlarmCommand, MaintenanceCommand, Refused
+from agent.rules.commands import AlarmVerb, start_of_maintenance
+from config.model import Preset
 from drivers.errors import DriverError, NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from agent.control.desk import Desk
-    from agent.status import AlarmView
 
 REQUEST_BYTES_MAX = 64 * 1024
 STREAMS_MAX = 32
@@ -80,8 +83,47 @@ class BackupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    verb: AlarmVerb
     alarm_id: str
     comment: str = ""
+    until_s: float | None = None
+    work_order: str = ""
+    owner: str = ""
+
+    def command(self, actor: Actor) -> AlarmCommand:
+        return AlarmCommand(
+            self.verb,
+            self.alarm_id,
+            actor.id,
+            self.comment,
+            until=self.until_s,
+            work_order=self.work_order,
+            owner=self.owner,
+        )
+
+
+class MaintenanceRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`preset` instead of the lists."""
+
+    reason: str
+    until_s: float
+    device: list[str] = []
+    system: list[str] = []
+    building: list[str] = []
+    floor: list[str] = []
+    space: list[str] = []
+    preset: Preset | None = None
+
+    def command(self, actor: Actor) -> MaintenanceCommand:
+        try:
+            return start_of_maintenance(self, actor.id, self.until_s)
+        except Refused as refused:
+            raise Refusal(str(refused)) from refused
+
+
+class EndRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    reason: str = ""
 
 
 @asynccontextmanager
@@ -172,8 +214,9 @@ def _app(desk: Desk) -> web.Application:
     app.router.add_get("/v1/alarms/history", api.alarm_history)
     app.router.add_get("/v1/alarms/occurrence", api.occurrence)
     app.router.add_post("/v1/journal/backup", api.backup)
-    app.router.add_post("/v1/alarms/acknowledge", api.acknowledge)
-    app.router.add_post("/v1/alarms/reset", api.reset)
+    app.router.add_post("/v1/alarms/order", api.order)
+    app.router.add_post("/v1/maintenance/start", api.start_maintenance)
+    app.router.add_post("/v1/maintenance/end", api.end_maintenance)
     app.on_shutdown.append(api.end_streams)
     return app
 
@@ -218,18 +261,22 @@ class _Api:
         await asyncio.shield(self._desk.backup(asked.path))
         return _json({})
 
-    async def acknowledge(self, request: web.Request) -> web.Response:
-        return await self._order(request, self._desk.acknowledge)
-
-    async def reset(self, request: web.Request) -> web.Response:
-        return await self._order(request, self._desk.reset)
-
-    async def _order(
-        self, request: web.Request, order: Callable[[str, Actor, str], Coroutine[Any, Any, AlarmView]]
-    ) -> web.Response:
+    async def order(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await request.read(), type=AlarmRequest)
-        # Shielded: an operator who hangs up must not interrupt what is being stored.
-        return _json(await asyncio.shield(order(asked.alarm_id, _actor(request), asked.comment)))
+        actor = _actor(request)
+        # Shielded, as those below: an operator who hangs up must not interrupt what is being stored.
+        return _json(await asyncio.shield(self._desk.order(asked.command(actor), actor)))
+
+    async def start_maintenance(self, request: web.Request) -> web.Response:
+        asked = msgspec.json.decode(await request.read(), type=MaintenanceRequest)
+        actor = _actor(request)
+        return _json(await asyncio.shield(self._desk.maintain(asked.command(actor), actor)))
+
+    async def end_maintenance(self, request: web.Request) -> web.Response:
+        asked = msgspec.json.decode(await request.read(), type=EndRequest)
+        actor = _actor(request)
+        command = MaintenanceCommand("maintenance-end", actor.id, asked.reason, id=asked.id)
+        return _json(await asyncio.shield(self._desk.maintain(command, actor)))
 
     async def _stream(
         self, request: web.Request, items: AsyncGenerator[_T, None], encode: Callable[[_T], bytes]

@@ -100,7 +100,10 @@ def _overlay_info(run: Run) -> list[OverlayInfo]:
             )
         )
     found += [
-        OverlayInfo(overlay="DSUPR", by=source, reason=reason) for source, reason in sorted(run.suppressed_by.items())
+        OverlayInfo(
+            overlay="DSUPR", by=source, reason=cause.reason, since=rfc3339(cause.since), until=rfc3339(cause.until)
+        )
+        for source, cause in sorted(run.suppressed_by.items())
     ]
     if shelving is not None:
         found.append(

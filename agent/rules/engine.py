@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
-from agent.rules.commands import AlarmCommand, Refused
+from agent.rules.commands import AlarmCommand, MaintenanceCommand, Refused
 from agent.rules.derived import DerivedPoints
 from agent.rules.judges import Judges
+from agent.rules.maintenance import STATE_KEY as MAINTENANCE_KEY
+from agent.rules.maintenance import Maintenance
 from agent.rules.observed import GOOD
 from agent.rules.occurrence import Context, Run
 from agent.rules.orders import end_shelving, obey
+from agent.rules.windows import NEVER
 from drivers.contract import Poll, Reading
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from agent.events import DeviceCondition, Event
     from agent.rules.cells import Cell
     from agent.rules.judges import Judge
+    from agent.rules.maintenance import Change, Entry
     from config.model import Config
 
 T = TypeVar("T")
@@ -59,12 +63,14 @@ class Step:
     """What one step gave. `states` must be stored in the same transaction as `events`.
 
     `derived` are the readings of the points that are computed from the one that was taken; they are judged already.
+    `maintenance` is what a command about maintenance began or ended.
     """
 
     events: list[Event]
     states: dict[str, bytes]
     next_due: float | None
     derived: list[Reading] = field(default_factory=list)
+    maintenance: Entry | None = None
 
 
 @dataclass(slots=True)
@@ -99,7 +105,8 @@ class Rules:
     dirty: dict[str, Run] = field(default_factory=dict)
     running: dict[str, Run] = field(default_factory=dict)
     shelved: dict[str, Run] = field(default_factory=dict)
-    wall_due: float = float("inf")
+    maintenance: Maintenance = field(default_factory=Maintenance)
+    wall_due: float = float("-inf")
     offset: float | None = None
 
     @classmethod
@@ -123,12 +130,17 @@ class Rules:
         derived = DerivedPoints(config.devices, stored)
         rules = cls(config.site, config.gateway, config.version, runs, by_point, judges, derived)
         rules.shelved = {run.alarm.id: run for run in runs.values() if run.shelving is not None}
-        rules.set_wall_due()
-        if not clock_known and rules.shelved:
-            for run in rules.shelved.values():
-                run.cut_shelving(0.0)
-            rules.wall_due = 0.0
+        rules.maintenance = Maintenance.build(config, stored)
+        for entry in rules.maintenance.entries.values():
+            for run in rules.meant(entry):
+                entry.cover(run)
+        if not clock_known:
+            rules.heed_clock(0.0)
         return rules
+
+    def meant(self, entry: Entry) -> list[Run]:
+        """The alarms that are under maintenance."""
+        return [run for run in self.runs.values() if entry.scope.means(run.alarm)]
 
     def standing(self) -> Iterable[Run]:
         """Every alarm of which an operator has to know something."""
@@ -146,9 +158,16 @@ class Rules:
         states = {STATE_PREFIX + alarm_id: run.store(mono) for alarm_id, run in moved.items()}
         return states | self.judges.take_states() | self.derived.take_states()
 
-    def set_wall_due(self) -> None:
-        """Find out anew what ends next by the clock on the wall."""
-        self.wall_due = min((run.shelving.until for run in self.shelved.values() if run.shelving), default=float("inf"))
+    def heed_clock(self, wall: float) -> None:
+        """It was set. What ends by it ends after what it was asked for, at the latest; at 0, it all ends now."""
+        for run in self.shelved.values():
+            run.cut_shelving(wall)
+        self.maintenance.cut(wall)
+
+    def set_wall_due(self, wall: float) -> None:
+        """Find out anew what begins or ends next by the clock on the wall."""
+        shelvings = (run.shelving.until for run in self.shelved.values() if run.shelving)
+        self.wall_due = min((*shelvings, self.maintenance.due(wall)))
 
     def watch(self, poll: Poll) -> _Watch:
         """Compiled once for each poll."""
@@ -169,14 +188,20 @@ class Rules:
         return watch
 
 
-def step(rules: Rules, item: Reading | AlarmCommand | DeviceChange | Tick, now: Now) -> Step:
+Item = Reading | AlarmCommand | MaintenanceCommand | DeviceChange | Tick
+
+
+def step(rules: Rules, item: Item, now: Now) -> Step:
     """Take one item at one moment. Raises `Refused` for a command that means nothing; nothing else raises."""
     work = _Work(rules, now)
-    work.look_at_the_clock()
+    if not isinstance(item, AlarmCommand | MaintenanceCommand):  # a refusal must not take with it what was due
+        work.look_at_the_clock()
     if isinstance(item, Reading):
         work.read(item)
     elif isinstance(item, AlarmCommand):
         work.command(item)
+    elif isinstance(item, MaintenanceCommand):
+        work.maintenance(item)
     elif isinstance(item, DeviceChange):
         work.device(item)
     else:
@@ -187,7 +212,7 @@ def step(rules: Rules, item: Reading | AlarmCommand | DeviceChange | Tick, now: 
 class _Work:
     """One step in progress."""
 
-    __slots__ = ("derived", "events", "now", "rules", "touched")
+    __slots__ = ("derived", "entry", "events", "now", "rules", "states", "touched")
 
     def __init__(self, rules: Rules, now: Now) -> None:
         self.rules = rules
@@ -195,6 +220,8 @@ class _Work:
         self.events: list[Event] = []
         self.derived: list[Reading] = []
         self.touched: list[Run] = []
+        self.states: dict[str, bytes] = {}
+        self.entry: Entry | None = None
 
     def done(self) -> Step:
         rules = self.rules
@@ -203,11 +230,11 @@ class _Work:
         states = {STATE_PREFIX + run.alarm.id: run.store(self.now.mono) for run in self.touched}
         for run in self.touched:
             states |= rules.judges.store_with(run.alarm.id, self.now)
-        return Step(self.events, states, self._next_due(), self.derived)
+        return Step(self.events, states | self.states, self._next_due(), self.derived, self.entry)
 
     def _next_due(self) -> float | None:
         rules = self.rules
-        by_wall = None if rules.wall_due == float("inf") else rules.wall_due - self.now.wall + self.now.mono
+        by_wall = None if rules.wall_due == NEVER else rules.wall_due - self.now.wall + self.now.mono
         dues = (by_wall, rules.dues[0][0] if rules.dues else None, rules.judges.next_due)
         return min((due for due in dues if due is not None), default=None)
 
@@ -218,18 +245,19 @@ class _Work:
         if rules.offset is None:
             self._resume()
         elif abs(offset - rules.offset) > CLOCK_STEP_S:
-            for run in rules.shelved.values():
-                run.cut_shelving(now.wall)
-            rules.set_wall_due()
+            rules.heed_clock(now.wall)
+            rules.set_wall_due(now.wall)
         rules.offset = offset
         if now.wall >= rules.wall_due - EARLY_S:
             self._end_shelvings()
+            self._maintain(rules.maintenance.serve(now.wall + EARLY_S))
+            rules.set_wall_due(now.wall)
 
     def _resume(self) -> None:
         """The first step after a start."""
         context = self._context(self.now.wall)
         for run in self.rules.runs.values():
-            if run.stands or run.has_timers or run.told_in_test:
+            if run.stands or run.has_timers or run.told_in_test or run.told_overlay:
                 self._tell(run, run.resume(self.now, context))
 
     def _end_shelvings(self) -> None:
@@ -238,7 +266,29 @@ class _Work:
         for run in over:
             del rules.shelved[run.alarm.id]
             self._tell(run, end_shelving(run, self.now, context))
-        rules.set_wall_due()
+
+    def _maintain(self, changes: Iterable[Change]) -> None:
+        """Have the alarms that are meant know of it, and keep it."""
+        context = self._context(self.now.wall)
+        for entry, begins in changes:
+            for run in self.rules.meant(entry):
+                if begins:
+                    entry.cover(run)
+                else:
+                    entry.uncover(run)
+                event = run.overlay_changed(self.now, context)
+                if event is not None:
+                    self._tell(run, event)
+                else:
+                    self._schedule(run)
+            self.states[MAINTENANCE_KEY] = self.rules.maintenance.store()
+
+    def maintenance(self, command: MaintenanceCommand) -> None:
+        rules, wall = self.rules, self.now.wall
+        change = rules.maintenance.obey(command, wall, rules.runs.values())
+        self.entry = change.entry
+        self._maintain([change])
+        rules.set_wall_due(wall)
 
     def read(self, reading: Reading) -> None:
         """The reading with all that is computed from it: nothing is judged on half of what it changed."""
@@ -312,7 +362,7 @@ class _Work:
         rules.shelved.pop(run.alarm.id, None)
         if run.shelving is not None:
             rules.shelved[run.alarm.id] = run
-        rules.set_wall_due()
+        rules.set_wall_due(self.now.wall)
         self._tell(run, event)
 
     def _follow_up(self, run: Run, context: Context, *, turned: bool) -> None:

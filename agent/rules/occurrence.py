@@ -15,7 +15,7 @@ import msgspec
 from agent.rules.announce import announcement
 from agent.rules.machine import ACTIVE, ANNOUNCING, SILENT, Guards, Row, transition
 from agent.rules.observed import Observed
-from agent.rules.stored import OutOfService, Shelving, Stored, StoredLane
+from agent.rules.stored import Cause, OutOfService, Shelving, Stored, StoredLane
 from agent.rules.timers import Timer
 from config.model import COLOURS
 from drivers.contract import Grade
@@ -112,8 +112,8 @@ class Run(Observed):
         self.scheduled: float | None = None
         self.shelving: Shelving | None = None
         self.out_of_service: OutOfService | None = None
-        self.suppressed_by: dict[str, str] = {}
-        self.tested_by: dict[str, str] = {}
+        self.suppressed_by: dict[str, Cause] = {}
+        self.tested_by: dict[str, Cause] = {}
         self.told_overlay: list[Overlay] = []
         self.told_in_test = False
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from agent.events import Action, AlarmState, Overlay
@@ -16,6 +18,14 @@ class StoredLane(msgspec.Struct, frozen=True, array_like=True):
     turning: bool
     elapsed_s: float
     since: float
+
+
+class Cause(NamedTuple):
+    """Why an alarm is hidden by design, or marked as a test, and the wall times between which that is so."""
+
+    reason: str
+    since: float
+    until: float
 
 
 class Shelving(msgspec.Struct, frozen=True, kw_only=True):

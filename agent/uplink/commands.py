@@ -20,17 +20,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
-from agent.events import (
-    Actor,
-    Command,
-    CommandCode,
-    CommandResult,
-    ConfirmCommand,
-    EvidenceCommand,
-    PlainCommand,
-    ResendCommand,
-    rfc3339,
-)
+from agent.events import COMMANDS, Actor, Command, CommandCode, CommandResult, rfc3339
 
 if TYPE_CHECKING:
     from typing import Any
@@ -38,16 +28,7 @@ if TYPE_CHECKING:
 PAYLOAD_BYTES_MAX = 64 * 1024
 REMEMBERED_MAX = 1000
 
-KINDS: dict[str, type[Command]] = {
-    "confirm": ConfirmCommand,
-    "resend": ResendCommand,
-    "evidence": EvidenceCommand,
-    "snapshot": PlainCommand,
-    "ping": PlainCommand,
-}
-"""The verbs that there are, each with its shape."""
-
-ALLOWED = frozenset(KINDS)
+ALLOWED = frozenset({"confirm", "resend", "evidence", "snapshot", "ping"})
 """What a platform may ask for unless its site says otherwise: nothing that changes an alarm or a device."""
 
 NOBODY = Actor(type="platform", id="", role="")
@@ -65,6 +46,8 @@ class Refused(Exception):
         self.code = code
         self.message = message
         self.known = args
+        self.is_audited = False
+        """Whether it is in the audit trail by now."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -94,11 +77,11 @@ def read_head(received: Received) -> Head:
 
 def read(received: Received, wall: float, allowed: frozenset[str] = ALLOWED) -> Command:
     """The whole command, allowed and in time. Raises `Refused`."""
-    kind = KINDS.get(received.verb)
+    kind = COMMANDS.get(received.verb)
     if kind is None or received.verb not in allowed:
         raise Refused("not_allowed", f"{received.verb} is not allowed here; allowed are {', '.join(sorted(allowed))}")
     command = _decode(received.payload, kind)
-    issued, expires = _moment(command.issued_at, "issued_at"), _moment(command.expires_at, "expires_at")
+    issued, expires = moment(command.issued_at, "issued_at"), moment(command.expires_at, "expires_at")
     if issued > expires:
         raise Refused("malformed", "it expires before it was issued; issue it anew")
     if expires <= wall:
@@ -113,14 +96,15 @@ def _decode(payload: bytes, kind: type[_Kind]) -> _Kind:
         raise Refused("malformed", f"{error}; {_AS_IN_THE_SCHEMA}") from error
 
 
-def _moment(text: str, name: str) -> float:
+def moment(text: str, name: str) -> float:
+    """Epoch seconds of an RFC 3339 time. Raises `Refused`."""
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+        found = None
+    if found is None or found.tzinfo is None:
         raise Refused("malformed", f"{name} is no time with a zone; write it as 2026-11-21T03:15:07.412Z")
-    return moment.timestamp()
+    return found.timestamp()
 
 
 class Memory:

@@ -23,7 +23,7 @@ from agent.events import (
     ResendCommand,
     StreamWatermark,
 )
-from agent.uplink.commands import NOBODY, Memory, Refused, read, read_head
+from agent.uplink.commands import ALLOWED, NOBODY, Memory, Refused, read, read_head
 from agent.uplink.errands import Errands
 from agent.uplink.handover import Handover
 from agent.uplink.projections import Outbox
@@ -111,6 +111,7 @@ class Dialogue:
         self._wake = wake
         self._memory = Memory()
         self._errands = Errands(doors, wake)
+        self._allowed = ALLOWED | doors.keys()
         self._feed: Feed | None = None
         self._resends: list[Resend] = []
         self._fence: Fence | None = None
@@ -215,7 +216,7 @@ class Dialogue:
                 self._repeat(cmd_id)
                 return
             self._memory.begin(cmd_id, received)
-            self._obey(received.verb, read(received, self._clock.wall()), now)
+            self._obey(received.verb, read(received, self._clock.wall(), self._allowed), now)
         except Refused as refused:
             self._answer(cmd_id, received.verb, actor, refused.message, refused.known, code=refused.code)
 
@@ -285,9 +286,12 @@ class Dialogue:
         try:
             done = errand.task.result()
         except Refused as refused:
-            self._answer(command.cmd_id, errand.verb, command.actor, refused.message, refused.known, code=refused.code)
+            audited, code = refused.is_audited, refused.code
+            said = (refused.message, refused.known)
+            self._answer(command.cmd_id, errand.verb, command.actor, *said, code=code, audited=audited)
         else:
-            self._done(command, errand.verb, done.message, **done.args)
+            said = (done.message, done.args)
+            self._answer(command.cmd_id, errand.verb, command.actor, *said, audited=done.is_audited)
 
     def _check_epoch(self, epoch: str) -> None:
         if all(lane.epoch != epoch for lane in self._journal.stats().lanes):
@@ -318,6 +322,7 @@ class Dialogue:
         args: dict[str, Any],
         *,
         code: CommandCode | None = None,
+        audited: bool = False,
     ) -> None:
         answer = CommandResult(
             cmd_id=cmd_id,
@@ -330,7 +335,7 @@ class Dialogue:
         )
         if code != "repeated":
             self._memory.end(answer)
-        if code or verb not in UNAUDITED:
+        if not audited and (code or verb not in UNAUDITED):
             self._audit(answer, actor)
         self.outbox.urgent.append(self._message(CMD_RESULT, cmd_id, answer))
 

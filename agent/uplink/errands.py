@@ -19,16 +19,17 @@ Door = Callable[[Command], Awaitable["Done"]]
 
 NO_DOORS: Mapping[str, Door] = MappingProxyType({})
 
-ERRANDS_MAX = 8
-"""Commands that are under way at once."""
+ERRANDS_MAX = 256
+"""Commands that are under way at once: as many alarms as somebody may acknowledge together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What is answered: a sentence, and what was done or found."""
+    """What is answered: a sentence, and what was done or found. `is_audited`: it is in the audit trail by now."""
 
     message: str
     args: dict[str, Any]
+    is_audited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

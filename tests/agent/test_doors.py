@@ -9,7 +9,7 @@ import pytest
 from past_records import NOW, POINT, batch, transition
 
 from agent.clock import ManualClock
-from agent.doors import ANSWER_BYTES_MAX, doors, fitted
+from agent.doors import ANSWER_BYTES_MAX, Evidence, fitted
 from agent.events import Actor, EvidenceArgs, EvidenceCommand, rfc3339
 from agent.past import Past
 from agent.status import EvidenceView, OccurrenceView, SampleView
@@ -31,7 +31,7 @@ async def test_evidence_is_fetched_by_command(tmp_path: Path) -> None:
     """The last occurrence with its transitions, and each value with its time; quality only where it is not good."""
     journal = await Journal.open(tmp_path, Limits(2**26, 3600.0), wall=lambda: NOW)
     await journal.append([transition("alarm", "a", NOW - 100), batch(NOW - 110, 1.5, None)])
-    look = doors(Past(journal, ManualClock(NOW), [POINT]))["evidence"]
+    look = Evidence(Past(journal, ManualClock(NOW), [POINT])).answer
     answer = (await look(asked("a"))).args
     assert answer["transitions"] == [{"n": 1, "action": "raise", "time": rfc3339(NOW - 100)}]
     (one,) = answer["evidence"]

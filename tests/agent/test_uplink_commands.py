@@ -13,7 +13,7 @@ from uplink_rig import transition
 from agent import schemas
 from agent.events import CommandResult, ConfirmCommand, ResendCommand
 from agent.uplink import commands as commands_module
-from agent.uplink.commands import KINDS, Memory, Received, Refused, read, read_head
+from agent.uplink.commands import Memory, Received, Refused, read, read_head
 from agent.uplink.snapshot import PART_BYTES_MAX, parts
 
 NOW = 1_795_230_907.0
@@ -49,7 +49,6 @@ def test_each_verb_is_read_as_its_schema_says() -> None:
     evidence = received("evidence", args={"alarm_id": "pwr.lv/m1/u#high", "occurrence_id": None})
     for one in (confirm, resend, evidence, received("snapshot"), received("ping")):
         jsonschema.validate(json.loads(one.payload), schemas.command_schema(one.verb))
-    assert set(schemas.COMMANDS) == set(KINDS)
     first, second = read(confirm, NOW), read(resend, NOW)
     assert isinstance(first, ConfirmCommand)
     assert isinstance(second, ResendCommand)

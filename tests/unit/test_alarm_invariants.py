@@ -36,9 +36,17 @@ def replayed(bodies: list[AlarmTransition]) -> list[tuple[str, str, bool]]:
 class AlarmLife(RuleBasedStateMachine):
     """One alarm of three levels with every kind of timer."""
 
-    @initialize(latching=st.booleans(), ack=st.booleans(), fail_safe=st.booleans(), delay_s=st.sampled_from([0.0, 5.0]))
-    def begin(self, latching: bool, ack: bool, fail_safe: bool, delay_s: float) -> None:
+    @initialize(
+        latching=st.booleans(),
+        ack=st.booleans(),
+        fail_safe=st.booleans(),
+        shelvable=st.booleans(),
+        delay_s=st.sampled_from([0.0, 5.0]),
+    )
+    def begin(self, latching: bool, ack: bool, fail_safe: bool, shelvable: bool, delay_s: float) -> None:
         self.bench = Bench(
+            wall=2e9,
+            shelvable=shelvable,
             latching=latching,
             ack=ack,
             fail_safe=fail_safe,
@@ -53,6 +61,7 @@ class AlarmLife(RuleBasedStateMachine):
     @rule(value=st.sampled_from(VALUES), seconds=st.sampled_from(SECONDS))
     def value_is_good(self, value: float, seconds: float) -> None:
         self.bench.read(value, after_s=seconds)
+        self.bench.wait(0.0)  # what became due in between, as the pipeline does
 
     @rule(value=st.sampled_from(VALUES), quality=st.sampled_from([OVER_RANGE, LAST_KNOWN]))
     def value_is_doubtful(self, value: float, quality: Quality) -> None:
@@ -84,6 +93,16 @@ class AlarmLife(RuleBasedStateMachine):
         with suppress(Refused):
             self.bench.shelve(for_s)
 
+    @rule(for_s=st.sampled_from([-1.0, 30.0, 900.0]), is_test=st.booleans())
+    def maintenance_begins(self, for_s: float, is_test: bool) -> None:
+        with suppress(Refused):
+            self.bench.maintain(for_s, is_test=is_test)
+
+    @rule()
+    def maintenance_ends(self) -> None:
+        for name in list(self.bench.rules.maintenance.entries):
+            self.bench.end_maintenance(name)
+
     @rule(jump_s=st.sampled_from([-1e6, -5.0, 5.0, 1e6]))
     def clock_is_set(self, jump_s: float) -> None:
         self.bench.wall += jump_s
@@ -92,11 +111,11 @@ class AlarmLife(RuleBasedStateMachine):
     def gateway_is_killed(self, is_saved: bool, seconds: float, clock_known: bool) -> None:
         if is_saved:
             self.bench.save()
-        before, was_shelved = self.bench.snapshot(), self.bench.run.shelving is not None
+        before, has_ends = self.bench.snapshot(), self.bench.run.is_hidden or self.bench.run.told_in_test
         self.told += self.bench.bodies
         self.bench = self.bench.restarted(after_s=seconds, clock_known=clock_known)
         seen = self.bench.wait(0.0)
-        assert was_shelved or not seen
+        assert has_ends or not seen
         if not seen and self.said:
             after = self.bench.snapshot()
             assert (after.state, after.n, after.occurrence_id) == (before.state, before.n, before.occurrence_id)
@@ -142,7 +161,19 @@ class AlarmLife(RuleBasedStateMachine):
     def nobody_is_late_with_what_is_hidden(self) -> None:
         for body in self.said:
             assert body.hidden == bool(body.overlay) == bool(body.overlay_info)
-            assert not (body.hidden and body.action in ("ack_overdue", "realarm", "unhide", "unhide_raise"))
+            called = body.action in ("ack_overdue", "realarm")
+            assert not (body.hidden and (called or body.action in ("unhide", "unhide_raise")))
+            assert not (body.test and called)
+
+    @invariant()
+    def what_must_never_be_hidden_is_not(self) -> None:
+        if not self.bench.alarm.shelvable:
+            assert all(body.overlay in ([], ["OOSRV"]) for body in self.said)
+
+    @invariant()
+    def a_test_that_is_over_is_told(self) -> None:
+        if self.said and not self.bench.rules.maintenance.entries and not self.bench.run.is_hidden:
+            assert not self.said[-1].test
 
     @invariant()
     def a_replay_of_the_log_gives_the_same_state(self) -> None:

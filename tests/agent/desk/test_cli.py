@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -15,6 +16,7 @@ import pytest
 
 from agent.cli.app import VERBS, main
 from agent.status import AlarmView, PointView, Status
+from config.model import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -295,3 +297,71 @@ def test_light_verbs_stay_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_shelving_and_service_say_what_hides_the_alarm(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """Reason, work order and owner reach the daemon; the answer shows the overlay before the state."""
+    alarm = "fire/fire-panel/zone3#fire"
+    orders = [
+        ["shelve", alarm, "--reason", "works", "--until", "20min"],
+        ["unshelve", alarm, "--comment", "done"],
+        ["out-of-service", alarm, "--work-order", "W-1", "--owner", "Li", "--reason", "new"],
+        ["in-service", alarm],
+    ]
+    before = time.time()
+    for order in orders:
+        assert main(["alarms", *order, "--socket", str(served.path), "--lang", "en"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[1] for line in shown] == ["SHLVD UNACK", "UNACK", "OOSRV UNACK", "UNACK"]
+    shelve, unshelve, out, back = served.desk.commands
+    assert shelve.until is not None
+    assert before + 1200 <= shelve.until < before + 1260
+    assert (shelve.comment, unshelve.comment) == ("works", "done")
+    assert (out.work_order, out.owner, out.comment, back.verb) == ("W-1", "Li", "new", "in-service")
+
+
+def test_maintenance_is_started_listed_and_ended(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is meant, until when and why; the list is what status knows, in both languages and as JSON."""
+    where = ["--socket", str(served.path)]
+    begin = [
+        "start",
+        "--system",
+        "pwr.gen",
+        "--floor",
+        "b1f",
+        "--until",
+        "2h",
+        "--reason",
+        "monthly test",
+        "--lang",
+        "en",
+    ]
+    assert main(["maintenance", *begin, *where]) == 0
+    assert capsys.readouterr().out.startswith("1  system pwr.gen, floor b1f  until ")
+    assert main(["maintenance", "start", "--preset", "fire-test", "--until", "1h", "--reason", "drill", *where]) == 0
+    first, second = served.desk.maintained
+    assert (first.scope, first.reason, first.is_test) == (
+        Scope(system=frozenset({"pwr.gen"}), floor=frozenset({"b1f"})),
+        "monthly test",
+        False,
+    )
+    assert (second.scope, second.is_test) == (Scope(system=frozenset({"fire"})), True)
+    capsys.readouterr()
+    for verb in (["maintenance", "list"], ["maintenance"]):
+        assert main([*verb, *where, "--lang", "zh"]) == 0
+        assert "维护" in capsys.readouterr().out
+    assert main(["maintenance", "list", "--json", *where]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["reason"] == "monthly test"
+    assert main(["maintenance", "end", "1", *where]) == 0
+    assert main(["maintenance", "end", "7", *where]) == 1
+    assert "there is no maintenance 7" in capsys.readouterr().err
+
+
+def test_maintenance_without_an_end_is_no_command(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """The option is asked for, and a preset stands alone."""
+    where = ["--socket", str(served.path)]
+    assert main(["maintenance", "start", "--system", "pwr.gen", "--reason", "test", *where]) == 2
+    assert "--until" in capsys.readouterr().err
+    both = ["--system", "pwr.gen", "--preset", "fire-test", "--until", "1h", "--reason", "test"]
+    assert main(["maintenance", "start", *both, *where]) == 1
+    assert "name nothing beside it" in capsys.readouterr().err

@@ -18,7 +18,7 @@ import pytest
 import typer
 
 from agent.cli.app import main
-from agent.cli.when import when
+from agent.cli.when import until, when
 from agent.clock import ManualClock
 from agent.envelope import draft
 from agent.epoch import first_records
@@ -230,3 +230,25 @@ def test_what_is_no_moment_is_said() -> None:
     """With what could be written instead."""
     with pytest.raises(typer.BadParameter, match="write 2h"):
         when("yesterday", datetime.now().astimezone())
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2h", "2026-11-21T14:00:00"),
+        ("17:30", "2026-11-21T17:30:00"),
+        ("10:30", "2026-11-22T10:30:00"),
+        ("2026-11-23T08:15", "2026-11-23T08:15:00"),
+    ],
+)
+def test_an_end_as_people_write_it(text: str, meant: str) -> None:
+    """From now on, in the time zone of the one who asks; a time of day that is over is tomorrow's."""
+    zone = ZoneInfo("Asia/Shanghai")
+    now = datetime(2026, 11, 21, 12, tzinfo=zone)
+    assert until(text, now) == datetime.fromisoformat(meant).replace(tzinfo=zone).timestamp()
+
+
+def test_what_is_no_end_is_said() -> None:
+    """With what could be written instead."""
+    with pytest.raises(typer.BadParameter, match="write 2h"):
+        until("soon", datetime.now().astimezone())

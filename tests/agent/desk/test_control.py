@@ -139,18 +139,18 @@ def test_an_unknown_name_refuses_a_stream_at_once(served: Served, ask: Callable[
 def test_the_actor_comes_from_the_kernel(served: Served) -> None:
     """Who acknowledges is the owner of the connecting process; a second acknowledgement is refused with a reason."""
     client = Client(served.path)
-    assert client.acknowledge("fire/fire-panel/zone3#fire", "seen").state == "ACKED"
+    assert client.order("ack", "fire/fire-panel/zone3#fire", "seen").state == "ACKED"
     assert [(actor.type, actor.id) for actor in served.desk.actors] == [("user", getpass.getuser())]
     with pytest.raises(NotDone, match="acknowledged already; nothing to do"):
-        client.acknowledge("fire/fire-panel/zone3#fire")
+        client.order("ack", "fire/fire-panel/zone3#fire")
     with pytest.raises(UnknownName, match="no alarm 'x'"):
-        client.acknowledge("x")
+        client.order("ack", "x")
 
 
 def test_a_reset_that_means_nothing_is_refused(served: Served) -> None:
     """The reason is the daemon's, word for word."""
     with pytest.raises(NotDone, match="once it is latched and acknowledged"):
-        Client(served.path).reset("fire/fire-panel/zone3#fire")
+        Client(served.path).order("reset", "fire/fire-panel/zone3#fire")
 
 
 def test_peer_credentials_under_uvloop(desk: FakeDesk, socket_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_peer_credentials_under_uvloop(desk: FakeDesk, socket_path: Path) -> Non
 
     async def acknowledge() -> None:
         async with serve(desk, socket_path):
-            await asyncio.to_thread(Client(socket_path).acknowledge, "fire/fire-panel/zone3#fire")
+            await asyncio.to_thread(Client(socket_path).order, "ack", "fire/fire-panel/zone3#fire")
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(acknowledge())
