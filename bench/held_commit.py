@@ -3,7 +3,7 @@
 .venv/bin/python bench/held_commit.py      exit code 1 where a limit is missed or the accounts disagree; needs cc
 
 The gateway as it is, with a library before libc whose fsync waits. An alarm is sent only when it is on disk, so its
-event comes late; what must not be late is the decision in it.
+event comes late, from memory after a second; what must not be late is the decision in it.
 """
 
 from __future__ import annotations
@@ -148,12 +148,12 @@ def figures() -> list[Figure]:
     decision_ms = max((alarm.decided - alarm.read) * 1000 for alarm in alarms)
     late_ms = (max(waits_s) - POLL_S) * 1000
     stored_s = max(alarm.stored - alarm.decided for alarm in alarms)
-    assert stored_s > HELD_S / 2, "nothing was held"
+    assert stored_s > HELD_S / 4, "nothing was held"
     held = f"a commit held for {HELD_S:g} s:"
     return [
         Figure(f"{held} deciding an alarm, most", decision_ms, "ms", DECISION_MS_MAX),
         Figure(f"{held} a poll is late, most", late_ms, "ms", LATE_MS_MAX),
-        Figure(f"{held} an alarm is on disk after", stored_s, "s at most"),
+        Figure(f"{held} an alarm goes on after, in memory", stored_s, "s at most"),
     ]
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from buffer.chunk import SMALL_BYTES_MAX
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from buffer.chunk import Chunk, Entry, Packer
 
-TAIL_BYTES_MAX = 8 * 1024
+TAIL_BYTES_MAX = SMALL_BYTES_MAX
 """Before compression. More than this is compressed as well by itself."""
 
 TAIL_MS_MAX = 60_000
@@ -34,7 +36,7 @@ class Tail:
     def takes(self, entries: Sequence[Entry]) -> bool:
         """Whether these belong into the same chunk. A clock that jumps begins a new one."""
         age_ms = entries[0][0] - self.chunk.recorded_ms
-        return 0 <= age_ms <= TAIL_MS_MAX and _size(entries) <= TAIL_BYTES_MAX
+        return 0 <= age_ms <= TAIL_MS_MAX and self.chunk.raw_bytes + _size(entries) <= TAIL_BYTES_MAX
 
     def recorded_ms(self, sequence: int) -> int:
         return self.entries[sequence - self.first][0]
