@@ -24,6 +24,7 @@ from drivers.contract import GRADE_NAMES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from agent.clock import Now
     from agent.events import AlarmTransition
     from config.model import Alarm, Device
     from drivers.contract import Poll, Quality, Reading, Value
@@ -153,6 +154,7 @@ class Evidence:
         self._rings: dict[Poll, _Ring | None] = {}
         self._places: dict[PointKey, list[tuple[_Ring, int]]] = {}
         self._open: dict[_Ring, None] = {}
+        self._early: dict[PointKey, tuple[float, float]] = {}
 
     @property
     def is_open(self) -> bool:
@@ -169,11 +171,16 @@ class Evidence:
             return None
         wanted = alarm.evidence
         for key in alarm.points:
-            for ring, place in self._places.get(key, ()):
-                ring.widen(place, mono - wanted.pre_s, mono + wanted.post_s)
-                self._open[ring] = None
+            self._widen(key, mono - wanted.pre_s, mono + wanted.post_s)
         points = ",".join("/".join(key) for key in alarm.points)
         return Reference(pre_s=round(wanted.pre_s), post_s=round(wanted.post_s), ref=points)
+
+    def resume(self, alarm_id: str, turned: float, now: Now) -> None:
+        """After a restart: the alarm had turned at this wall time, and the rest of what comes after it is still due."""
+        alarm = self._alarms.get(alarm_id)
+        if alarm is not None and 0 <= now.wall - turned < alarm.evidence.post_s:
+            for key in alarm.points:
+                self._widen(key, now.mono, now.mono + alarm.evidence.post_s - (now.wall - turned))
 
     def take(self, reading: Reading, sent_at: Sequence[float] | None) -> None:
         """Remember a reading. `sent_at` is when telemetry last let each of its points go out, None if none did now."""
@@ -196,6 +203,13 @@ class Evidence:
             if not ring.open:
                 del self._open[ring]
 
+    def _widen(self, key: PointKey, since: float, until: float) -> None:
+        if key not in self._places:
+            self._early[key] = since, until
+        for ring, place in self._places.get(key, ()):
+            ring.widen(place, since, until)
+            self._open[ring] = None
+
     def _ring(self, poll: Poll) -> _Ring | None:
         """Compiled once for each poll; None where no alarm looks at it."""
         keys = {index: (point.device, point.id) for index, point in enumerate(poll.points)}
@@ -206,6 +220,8 @@ class Evidence:
             for place, index in enumerate(indexes):
                 self._places.setdefault(keys[index], []).append((ring, place))
         self._rings[poll] = ring
+        for key in [key for key in keys.values() if key in self._early]:
+            self._widen(key, *self._early.pop(key))
         return ring
 
 

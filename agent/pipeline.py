@@ -84,6 +84,8 @@ class Pipeline:
 
     async def run(self) -> None:
         """Until `End`; then everything gathered is appended and on disk. Raises what the journal could not do."""
+        for run in self._rules.runs.values():
+            self._evidence.resume(run.alarm.id, run.changed, self._clock.now())
         self._act(step(self._rules, Tick(), self._clock.now()))
         self._set_ticker()
         while not isinstance(item := await self._inbox.get(), End):

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.clock import Now
 from agent.events import AlarmTransition, Event, TelemetryBatch
 from agent.evidence import SAMPLES_MAX, SLACK_S, SPAN_S_MAX, Evidence
 from agent.telemetry import Telemetry
@@ -104,6 +105,29 @@ def test_the_points_of_an_alarm_are_there_at_full_rate_around_it() -> None:
     ]
     assert times(stage.out("other")) == [0, 300], "it is nobody's"
     assert not stage.evidence.is_open
+
+
+def test_an_alarm_of_the_first_reading_has_evidence_too() -> None:
+    """And so has one whose other point was not read yet."""
+    limit = Limit((Level("H", 5.0, "red"),), measure=Deviation("m1", "set"))
+    stage = Stage(poll_of("u", "set"), alarm("u", condition=limit, wanted=Wanted(5.0, 5.0)))
+    stage.evidence.turned(transition("u"), 0.0)
+    for at in range(20):
+        stage.read(at, 230.0, 20.0)
+        stage.flush(at + 0.5)
+    assert times(stage.out("u")) == times(stage.out("set")) == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_was_still_to_be_recorded_goes_on_after_a_restart() -> None:
+    """For the rest of its time, by the clock on the wall; what turned long ago, or in the future, does not."""
+    for since_s, last in ((20.0, 40), (61.0, 0), (-5.0, 0)):
+        stage = Stage(poll_of("u"), alarm("u"))
+        stage.evidence.resume("a/u", T0 - since_s, Now(T0, 0.0))
+        for at in range(80):
+            stage.read(at, 230.0)
+            stage.flush(at + 0.5)
+        assert max(times(stage.out("u"))) == last
+        assert not stage.evidence.is_open
 
 
 def test_what_did_not_change_is_there_as_well() -> None:
