@@ -190,6 +190,8 @@ class OperatorDesk:
     async def read(self, device: str, points: Sequence[str]) -> list[PointView]:
         found = self._device(device)
         for name in points:
+            if name in {point.id for point in found.derived}:
+                raise LookupError(f"{name} of {device} is computed, not read; see wardgate points {device}")
             _find(name, [point.id for point in found.points], f"point of {device}")
         reading = await self._worker_of[device].read_now(found, points)
         return [point_view(reading, index, self._clock.mono()) for index in range(len(reading.poll.points))]

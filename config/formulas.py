@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from config.cel import CelMistake, compiled
@@ -144,15 +145,21 @@ class _Check:
             kinds = [_KINDS.get(kind.strip(), kind.strip()) for kind in overload[2].split(",")]
             stand = "between" if len(kinds) > 1 else "before"
             return f"{shown(operator)} cannot stand {stand} {' and '.join(kinds)}", _advice(operator, overload[2])
-        if "mismatched input '<EOF>'" in what:
+        if "'<EOF>'" in what:
             return "it ends too early", "write the rest, or the closing bracket"
         if "Syntax error" in what:
-            return f"found {shown(self._piece(offset))} where it cannot be", _INSTEAD.get(self._piece(offset), _HELP)
+            piece = self._piece(offset)
+            return f"found {shown(piece)} where it cannot be", _INSTEAD.get(piece) or self._called()
         return what[:1].lower() + what[1:], _HELP
 
     def _near(self, name: str) -> str:
         match = closest(name, self._names)
         return f'write point("{match}")' if match and not _NAME.fullmatch(match) else near(name, self._names)
+
+    def _called(self) -> str:
+        """Which point it may be that is written as it cannot be."""
+        odd = [name for name in self._names if not _NAME.fullmatch(name) and name in self.formula.text]
+        return f'write point("{max(odd, key=len)}")' if odd else _HELP
 
     def _piece(self, offset: int) -> str:
         return self.formula.text[offset : offset + 20].split(" ")[0]
@@ -164,18 +171,22 @@ class _Check:
     def _check_states(self, points: Mapping[Input, Point]) -> None:
         """A comparison with a state that the point does not have is never true, and nobody would notice."""
         by_written = {each.written: point for each, point in points.items()}
-        tokens = list(_tokens(self.formula.text, self._names))
-        for left, operator, right in zip(tokens, tokens[1:], tokens[2:], strict=False):
-            if operator.text not in {"==", "!="}:
-                continue
-            for one, other in ((left, right), (right, left)):
-                point = by_written.get(one.point)
-                if point is None or point.type != "enum" or other.kind != "text":
-                    continue
-                state = other.text[1:-1]
-                if state not in point.states.values():
-                    hint = near(state, point.states.values())
-                    self.refuse(other.start, f"found {shown(state)}, not a state of {point.id}", hint)
+        for name, text in _compared(list(_tokens(self.formula.text, self._names))):
+            point, state = by_written.get(name.point), text.text[1:-1]
+            if point is not None and point.type == "enum" and state not in point.states.values():
+                hint = near(state, point.states.values())
+                self.refuse(text.start, f"found {shown(state)}, not a state of {point.id}", hint)
+
+
+def _compared(tokens: list[_Token]) -> Iterator[tuple[_Token, _Token]]:
+    """Each point with each text that it is compared with: `a == "x"`, `"x" != a`, `a in ["x", "y"]`."""
+    for at, (left, operator, right) in enumerate(zip(tokens, tokens[1:], tokens[2:], strict=False)):
+        if operator.text in {"==", "!="}:
+            pairs = ((left, right), (right, left))
+            yield from ((one, other) for one, other in pairs if one.point and other.kind == "text")
+        elif operator.text == "in" and right.text == "[" and left.point:
+            listed = takewhile(lambda token: token.text != "]", tokens[at + 3 :])
+            yield from ((left, token) for token in listed if token.kind == "text")
 
 
 def _tokens(text: str, own: Sequence[str]) -> Iterator[_Token]:

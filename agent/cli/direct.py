@@ -40,6 +40,8 @@ def read(folder: Path, device: str, points: Sequence[str]) -> list[PointView]:
     }
     line, driver, found = owners[_known(device, list(owners), "device")]
     for name in points:
+        if name in {point.id for point in found.derived}:
+            raise UnknownName(f"{name} of {device} is computed, not read", "see `wardgate points`")
         _known(name, [point.id for point in found.points], f"point of {device}")
     try:
         return _views(asyncio.run(_read(line, driver, found, points)))

@@ -115,19 +115,28 @@ class Told:
 class Gate:
     """Without which a condition does not count.
 
-    It is open, too, where nobody knows: rather an alarm too many than one that is missing.
+    It is open, too, where nobody knows: rather an alarm too many than one that is missing. But before all of its points
+    were asked for the first time, nothing is judged.
     """
 
     def __init__(self, evaluator: Evaluator) -> None:
         self.cells = evaluator.cells
         self._evaluator = evaluator
+        self.is_heard = False
         self.is_shut = False
         self.is_known = False
 
     def take(self) -> None:
         value, quality = self._evaluator.look()
+        self.is_heard = all(cell.heard is not None for cell in self.cells)
         self.is_known = value is not None and quality.grade is Grade.GOOD
         self.is_shut = value is False and self.is_known
+
+    def worth(self, quality: Quality) -> Quality:
+        """What a value of this quality is worth while the gate is not shut."""
+        if not self.is_heard:
+            return UNKNOWN
+        return quality if self.is_known or quality.grade is not Grade.GOOD else GATE_UNKNOWN
 
 
 class Judge:
@@ -154,8 +163,8 @@ class Judge:
         if gate is not None and gate.is_shut:
             turned = run.release(value, quality, now)
         else:
-            is_doubtful = gate is not None and not gate.is_known and quality.grade is Grade.GOOD
-            turned = run.observe(value, GATE_UNKNOWN if is_doubtful else quality, now, self._known_until())
+            worth = quality if gate is None else gate.worth(quality)
+            turned = run.observe(value, worth, now, self._known_until())
             run.quality = quality
             if quality is TOO_LITTLE and all(usable(cell.value, cell.quality) for cell in self.source.cells):
                 run.bad.stop()  # its source is well; there is only not enough of it yet

@@ -108,6 +108,16 @@ def test_gate_that_nobody_knows_is_open() -> None:
     assert told(room.read(1.0, point="in_use")) == [("clear", None)]
 
 
+def test_nothing_is_judged_before_the_gate_was_asked_for_the_first_time() -> None:
+    """After a start the room may be read before it is known whether it is in use: that raises nothing."""
+    room = in_use_only()
+    assert room.read(30.0) == []
+    assert room.read(0.0, point="in_use") == []
+    after = room.restarted()
+    assert after.read(30.0) == []
+    assert told(after.read(None, LOST, point="in_use")) == [("raise", "H")]
+
+
 def test_gate_of_a_condition_that_is_about_time() -> None:
     """What is not in use may be silent."""
     room = Room(alarm(NoUpdate(60.0, "blue"), when=formula("in_use > 0.0", "in_use")), points=("t", "in_use"))

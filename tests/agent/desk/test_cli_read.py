@@ -110,3 +110,9 @@ def test_a_daemon_that_is_stuck_is_not_gone_round(
         stuck.listen()
         assert main(["read", "lv-main", "u_ab", "--config", str(folder), "--socket", str(path)]) == 3
     assert "it may be stuck" in capsys.readouterr().err
+
+
+def test_a_computed_point_is_not_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence that says so, and where it is shown."""
+    assert main(["read", "lv-main", "load_pct", "--config", str(folder)]) == 2
+    assert "load_pct of lv-main is computed, not read; see `wardgate points`" in capsys.readouterr().err
