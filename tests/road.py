@@ -1,4 +1,4 @@
-"""A TCP road between a client and the broker, with what happens to roads: cut, torn, closed, silent.
+"""A TCP road between a client and a server, with what happens to roads: cut, torn, closed, silent.
 
 While it is silent nothing passes in either direction and neither side is told; what was under way arrives when it ends,
 as it does after a fault in the network: late, and all at once.
@@ -20,9 +20,9 @@ CHUNK_BYTES = 65536
 class Road:
     """Use as a context; `port` is where it begins."""
 
-    def __init__(self, broker_port: int) -> None:
+    def __init__(self, broker_port: int, broker_host: str = HOST) -> None:
         self.port = 0
-        self._broker_port = broker_port
+        self._target = broker_host, broker_port
         self._is_open = True
         self._flows = asyncio.Event()
         self._flows.set()
@@ -85,7 +85,7 @@ class Road:
         self._writers.add(writer)
         await self._flows.wait()
         try:
-            answers, onward = await asyncio.open_connection(HOST, self._broker_port)
+            answers, onward = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()
             return
