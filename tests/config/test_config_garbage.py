@@ -36,13 +36,40 @@ GOOD: dict[str, Any] = {
                 "profile": "own",
                 "address": {"unit": 2},
                 "omit": ["i"],
-                "points": {"u": {"unit": "kV"}, "e": {"at": 3, "value": "enum", "states": {"0": "a"}}},
+                "points": {
+                    "u": {"unit": "kV"},
+                    "e": {"at": 3, "value": "enum", "states": {"0": "a"}},
+                    "dp": {"at": 4, "unit": "Pa"},
+                    "t": {"at": 5, "unit": "Cel"},
+                },
                 "alarms": {
+                    "pack": ["hvac.rm.positive", "hvac.rm"],
+                    "omit": ["door"],
+                    "override": {"pressure": {"limit": {"H": 30}, "text": {"zh": "{device}"}}},
                     "x": {"point": "u", "limit": {"H": 5}, "colour": {"H": "red"}, "text": {"zh": "高"}},
                     "y": {"point": "e", "state": ["a"], "colour": "red"},
                 },
             }
         },
+    },
+    "alarms/rules.yaml": {
+        "rules": {
+            "all": {
+                "select": {"system": ["pwr.lv"], "place": {"floor": "f01"}},
+                "alarms": {
+                    "z": {
+                        "point": "d{n}",
+                        "limit": {"L": 1},
+                        "unit": "Pa",
+                        "optional": True,
+                        "colour": "blue",
+                        "basis": {"source": "s", "status": "verified"},
+                        "depends_on": "d",
+                        "confirmed_by": {"name": "n", "date": "2026-11-22"},
+                    }
+                },
+            }
+        }
     },
     "profiles/own.yaml": {
         "protocol": "toy",
@@ -63,6 +90,12 @@ STRANGE = st.one_of(
     st.just([{}, None]),
     st.just({"": None, "a": {"b": [1]}}),
 )
+
+
+def test_it_is_good_to_begin_with(tmp_path: Path) -> None:
+    """What is damaged below is a configuration, but for the number of a state, which JSON puts into quotes."""
+    judge(tmp_path, written(GOOD))
+    assert [problem.field for problem in problems(tmp_path)] == ["devices.m-1.points.e.states.0"]
 
 
 def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

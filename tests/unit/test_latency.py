@@ -149,6 +149,16 @@ def test_an_expression_is_as_slow_as_its_slowest_point(tmp_path: Path) -> None:
     assert table["m-1#both"].healthy_s == pytest.approx(4 + 2 * ANSWER_S + GATEWAY_S)
 
 
+def test_a_computed_point_is_as_slow_as_what_it_is_computed_from(tmp_path: Path) -> None:
+    """However many steps it takes."""
+    more = "}\n      sum: {point: twice, limit: {H: 900}, colour: red"
+    text = meter(more=more).replace(
+        "    alarms:", '      once: {derived: "u + i"}\n      twice: {derived: "once * 2"}\n    alarms:'
+    )
+    table = found(written(tmp_path, text.replace("register: 1, poll: C", "register: 1, poll: 4s")))
+    assert table["m-1#sum"].healthy_s == pytest.approx(4 + 2 * ANSWER_S + GATEWAY_S)
+
+
 def test_10_life_safety_that_cannot_be_in_time_is_refused(tmp_path: Path) -> None:
     """By `check` and by the daemon, at the point that is read too rarely."""
     folder = written(tmp_path, meter(more=", life_safety: true"))
