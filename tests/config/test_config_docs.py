@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
+
+import pack_table
 
 from agent import rehearsal
 from config.files import AlarmSpec, PointSpec
@@ -14,7 +17,9 @@ from config.wording import fields_of
 from drivers.registry import protocols
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configure.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"^```yaml file=(\S+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+CASES = Path(__file__).parents[1] / "cases"
+ALARMS = (Path(__file__).parents[2] / "docs" / "alarms.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"^```yaml file=(\S+)\n(.*?)^```$", TEXT + ALARMS, re.MULTILINE | re.DOTALL)
 
 
 def section(title: str) -> str:
@@ -47,9 +52,28 @@ def test_rule_test_that_it_shows_holds(tmp_path: Path) -> None:
     assert rehearsal.rehearse(test, config).is_well
 
 
+def test_packs_are_all_described() -> None:
+    """The page of the packs is what the packs are."""
+    assert pack_table.PAGE.read_text(encoding="utf-8") == pack_table.page()
+
+
+def test_pack_that_it_shows_is_taken(tmp_path: Path) -> None:
+    """The example of the page, at a device that has the points; what nobody has confirmed in it waits."""
+    shown = re.findall(r"^```yaml\n(.*?)^```$", ALARMS.partition("\n## Packs\n")[2], re.MULTILINE | re.DOTALL)[0]
+    shutil.copytree(CASES / "packs" / "base", tmp_path, dirs_exist_ok=True)
+    shutil.copytree(CASES / "packs" / "medgas.area", tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "devices" / "device.yaml"
+    points = file.read_text(encoding="utf-8").partition("    alarms:\n")[0]
+    door = "      door: {register: 90, table: discrete}\n"
+    file.write_text(points + door + "".join(f"    {line}\n" for line in shown.splitlines()), encoding="utf-8")
+    (device,) = load(tmp_path, protocols()).devices
+    assert {"oxygen-pressure", "vacuum", "panel", "door"} <= {alarm.key for alarm in device.alarms}
+    assert {"air-pressure", "oxygen-deviation"} <= {alarm.key for alarm in device.unconfirmed}
+
+
 def test_mistake_that_it_shows_is_real() -> None:
     """The line is what `check` prints for the case of that name."""
-    case = Path(__file__).parents[1] / "cases" / "config" / "misspelt-field" / "expected.txt"
+    case = CASES / "config" / "misspelt-field" / "expected.txt"
     assert case.read_text(encoding="utf-8") in TEXT
 
 
