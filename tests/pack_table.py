@@ -17,10 +17,11 @@ HEAD = """# The alarm packs
 标 † 的报警取决于现场，确认后才投入（`confirmed_by`）。用法见 [alarms.md](alarms.md#packs)。
 
 One pack for each system: limits, deadbands, delays, colours, texts and advice to begin with; how to use them is in
-[alarms.md](alarms.md#packs). Limits are for a site engineer to check. **✚** is life safety, **⚿** latches,
-**†** depends on the site and does not run until somebody confirms it. *Optional* alarms are left out where the device lacks the point; a
-missing point of any other is a mistake. `{n}` is any number or name. The basis of a limit is *verified* (read in the
-source), *secondary* (as others quote it), *unverified* (general knowledge) or *experience* (a default of ours).
+[alarms.md](alarms.md#packs). Limits are for a site engineer to check. **✚** is life safety, **⚿** latches, **†**
+depends on the site and does not run until somebody confirms it. *Optional* alarms are left out where the device
+lacks the point; a missing point of any other is a mistake. `{n}` is any number or name. The basis of a limit is
+*verified* (read in the source), *secondary* (as others quote it), *unverified* (general knowledge) or *experience*
+(a default of ours).
 """
 COLUMNS = ("alarm", "point", "when", "for", "colour", "basis")
 SHORT = {"engineering default": "ours"}
