@@ -24,11 +24,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sqlite3
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
-from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -38,12 +36,14 @@ from buffer.errors import JournalClosed, JournalError, JournalUnavailable
 from buffer.ledger import Kept, Lane, Ledger, Loss, Position, Span
 from buffer.memory import Memory
 from buffer.opening import Opening
-from buffer.reader import START, Damaged, Reader, unavailable
+from buffer.reader import START
+from buffer.reading import STALL_S, Reading
 from buffer.regain import Handover
 from buffer.writer import Work, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from buffer.epoch import Begin
@@ -55,9 +55,6 @@ if TYPE_CHECKING:
     from buffer.writer import Report
 
 PENDING_BYTES_MAX = 16 * 1024 * 1024
-STALL_S = 1.0
-"""How long an urgent record, or a full queue, waits for a silent disk before it goes on without it."""
-
 SILENT = f"the disk has not answered for {STALL_S:.0f} s"
 SEQUENCE_END = 2**62
 NOTHING: Mapping[str, bytes | None] = MappingProxyType({})
@@ -134,12 +131,7 @@ class Journal:
         self._room.set()
         self._news = asyncio.Event()
         self._ended = asyncio.Event()
-        self._readers = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
-        # A long look back must not hold up what is being sent.
-        self._historians = ThreadPoolExecutor(1, thread_name_prefix="journal-history")
-        self._reader: Reader | None = None
-        self._may_open = Lock()
-        self._reader_of = self._generation = 0
+        self._reading = Reading(opening.path, self._writer.put_job, lambda: bool(self._away))
         self._copies: set[asyncio.Future[bool]] = set()
         self._closing = False
 
@@ -216,7 +208,7 @@ class Journal:
         end = SEQUENCE_END if before is None else before
         if self._memory is not None and lane.epoch == self._memory.epoch:
             return self._memory.read(stream, after, end, limit)
-        return await self._loop.run_in_executor(self._readers, self._read, lane, after, end, limit)
+        return await self._reading.read(lane, after, end, limit)
 
     async def news(self, seen: int) -> int:
         """Wait until there was a commit with records later than number `seen`; gives the latest (`commits`).
@@ -322,9 +314,7 @@ class Journal:
         while place is not None:
             if self._closing:
                 raise JournalClosed("the journal is closed")
-            records, place = await self._loop.run_in_executor(
-                self._historians, self._read_history, stream, from_ms, to_ms, place
-            )
+            records, place = await self._reading.history(stream, from_ms, to_ms, place)
             yield records
         if self._memory is not None:
             yield self._memory.history(stream, from_ms, to_ms)
@@ -336,10 +326,7 @@ class Journal:
         """
         if not self._closing:
             self._closing = True
-            # The reader first: the last connection to go must be the one that may checkpoint.
-            await self._loop.run_in_executor(self._readers, self._close_reader)
-            self._readers.shutdown(wait=False)
-            self._historians.shutdown(wait=True)
+            await self._reading.close()  # First: the last connection to go must be the one that may checkpoint.
             self._writer.stop()
         await self._ended.wait()
         self._writer.join()
@@ -350,11 +337,11 @@ class Journal:
         try:
             await self._opened
             with suppress(JournalUnavailable):  # Then it is tried again with every question.
-                await self._loop.run_in_executor(self._readers, self._first_reader)
+                await self._reading.connect()
         except BaseException:
             self._writer.stop()
             self._writer.join()
-            self._readers.shutdown(wait=False)
+            await self._reading.close()
             self._lock.release()
             raise
 
@@ -418,63 +405,6 @@ class Journal:
         self._news.set()
         self._news = asyncio.Event()
 
-    # In the reader's thread.
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Raises `JournalUnavailable` while the file is opened anew."""
-        if not self._may_open.acquire(blocking=False):
-            raise JournalUnavailable("the journal is being opened", "try again")
-        try:
-            yield
-        finally:
-            self._may_open.release()
-
-    def _read(self, lane: Lane, after: int, before: int, limit: int) -> list[Record]:
-        with self._reading():
-            if self._reader is None or self._reader_of != self._generation:
-                self._connect_reader()
-            assert self._reader is not None, "connected above"
-            try:
-                return self._reader.read(lane, after, before, limit)
-            except JournalUnavailable:
-                if not self._away:
-                    self._writer.put_job(lambda store, _: store.probe(lane, after))
-                raise
-
-    def _read_history(self, stream: str, from_ms: int, to_ms: int, place: Place) -> tuple[list[Record], Place | None]:
-        try:
-            # A connection for each question: they are rare.
-            with self._reading(), closing(Reader(self._opening.path, self._on_damaged)) as reader:
-                try:
-                    return reader.history(stream, from_ms, to_ms, place)
-                except JournalUnavailable:
-                    if fault := reader.fault():
-                        self._writer.put_job(lambda store, _: store.give_up(fault))
-                    raise
-        except sqlite3.Error as error:
-            raise unavailable(stream, error) from error
-
-    def _first_reader(self) -> None:
-        with self._reading():
-            self._connect_reader()
-
-    def _connect_reader(self) -> None:
-        self._close_reader()
-        self._reader_of = self._generation
-        try:
-            self._reader = Reader(self._opening.path, self._on_damaged)
-        except sqlite3.Error as error:
-            raise unavailable("the journal", error) from error
-
-    def _close_reader(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
-
-    def _on_damaged(self, chunk: Damaged) -> None:
-        self._writer.put_job(lambda _, retention: retention.mend(*chunk))
-
     # In the writer's thread.
 
     def opened(self, store: Store) -> None:
@@ -490,11 +420,8 @@ class Journal:
     def lost(self, error: JournalError) -> None:
         self._in_loop(self._fall_back, str(error))
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        with self._may_open:
-            self._close_reader()
-            yield
+    def alone(self) -> AbstractContextManager[None]:
+        return self._reading.alone()
 
     def hand_over(self, written: Mapping[str, int], last: bool) -> Handover:
         return self._ask(lambda: self._hand_over(written, last=last))
@@ -559,7 +486,6 @@ class Journal:
         self._memory = None
         self._is_returning = False
         self._away = ""
-        self._generation += 1
         self._announce(has_records=True)
         return True
 

@@ -130,6 +130,23 @@ async def test_a_silent_disk_holds_no_alarm(folder: Path, failing_disk: Path) ->
     assert (first, "alarm") not in {lane for lane, found in bodies.items() if found}
 
 
+async def test_a_question_that_a_silent_disk_does_not_answer_holds_no_alarm(folder: Path, failing_disk: Path) -> None:
+    """Uplinks ask for what is older as well: that is given up for now, once, and what is in memory goes on."""
+    async with remote(folder, failing_disk) as journal:
+        await started(journal)
+        await journal.append("alarm", "a1")
+        journal.disk("fdatasync 0 5000", "pread64 0 5000")
+        assert not await journal.append("alarm", "a2")
+        took_s, *bodies = await journal.ask("read_what_answers")
+        assert float(took_s) < 2
+        assert "a2" in bodies
+        took_s, *bodies = await journal.ask("read_what_answers")
+        assert float(took_s) < 0.5
+        journal.disk()
+        await journal.back()
+        assert Counter(body for lane in (await journal.bodies()).values() for body in lane) == {"a1": 1, "a2": 1}
+
+
 async def test_a_silent_disk_does_not_stop_a_full_queue(folder: Path, failing_disk: Path) -> None:
     """Where producers wait for room they are let on, so that the rules behind them see the next alarm."""
     async with remote(folder, failing_disk) as journal:
