@@ -83,6 +83,7 @@ class Room:
         self.wall = wall
         self.mono = mono
         self.next_due: float | None = None
+        self.transaction: Mapping[str, bytes] = {}
         self.stored = dict(stored or {})
 
     def read(
@@ -133,6 +134,7 @@ class Room:
 
     def _step(self, item: Reading | DeviceChange | Tick) -> list[AlarmTransition]:
         outcome = step(self.rules, item, Now(self.wall, self.mono))
+        self.transaction = outcome.states
         self.stored |= outcome.states | self.rules.take_delays(self.mono)
         self.next_due = outcome.next_due
         return [event.body for event in outcome.events if isinstance(event.body, AlarmTransition)]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from textwrap import indent
+
+from config_toy import accepted
 
 import pack_table
 
 from agent import rehearsal
-from config.files import AlarmSpec, PointSpec
+from config.files import CONDITIONS, MEASURES, AlarmSpec, PointSpec
 from config.folder import shipped_profiles
 from config.gateway import POLL_S
 from config.load import load
@@ -98,3 +101,40 @@ def test_every_key_of_a_point_is_explained() -> None:
     """The generic ones; what a protocol adds is in its README."""
     named = set(re.findall(r"`(\w+)`", section("Devices")))
     assert set(fields_of(PointSpec)) - {"source"} <= named
+
+
+CONDITIONS_TEXT = (Path(__file__).parents[2] / "docs" / "alarms.md").read_text(encoding="utf-8")
+AIR = """
+devices:
+  gen-1: {line: one, system: pwr.gen, points: {running: {at: 1, value: bool}}, address: {unit: 2}}
+  ahu-1:
+    line: one
+    system: hvac.ahu
+    points:
+      t_sa: {at: 1}
+      hcho: {at: 2}
+      t_chws: {at: 3}
+      sp_chws: {at: 4}
+      status: {at: 5, value: integer}
+      ep: {at: 6}
+      supply_lost: {at: 7, value: bool}
+      t_room: {at: 8}
+      in_use: {at: 9, value: bool}
+      door: {at: 10, value: bool}
+"""
+
+
+def test_conditions_that_alarms_md_shows_are_accepted(tmp_path: Path) -> None:
+    """Each of them, and every kind that there is."""
+    snippet = re.findall(r"^```yaml\n(alarms:\n.*?)^```$", CONDITIONS_TEXT, re.MULTILINE | re.DOTALL)[0]
+    device = accepted(tmp_path, AIR + indent(snippet, "    ")).devices[1]
+    assert len(device.alarms) == len(snippet.splitlines()) - 1
+    shown = {*re.findall(r"[{ ](\w+): ", snippet)}
+    assert {*CONDITIONS, *MEASURES, "when"} <= shown
+
+
+def test_mistake_in_an_expression_that_alarms_md_shows_is_real() -> None:
+    """The line is what `check` prints for the case of that name."""
+    case = Path(__file__).parents[1] / "cases" / "config" / "expression-of-unknown-points" / "expected.txt"
+    (line,) = (line for line in case.read_text(encoding="utf-8").splitlines() if "hyphen" in line)
+    assert line in CONDITIONS_TEXT

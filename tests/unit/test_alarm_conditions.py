@@ -33,7 +33,7 @@ def room(condition: Condition, *, on_delay_s: float = 0.0, point: str = "t") -> 
 # --- bits ---------------------------------------------------------------------------------------------------------
 
 
-def test_bit_of_a_word() -> None:
+def test_2_bit_of_a_word() -> None:
     """On while the bit is set, whatever the others are."""
     found = room(Bits(0b1000, "orange"))
     assert found.read(0b0111) == []
@@ -42,7 +42,7 @@ def test_bit_of_a_word() -> None:
     assert told(found.read(0b0000)) == [("clear", None)]
 
 
-def test_any_of_several_bits_and_a_bit_that_must_be_set() -> None:
+def test_2_any_of_several_bits_and_a_bit_that_must_be_set() -> None:
     """One of the bits is enough; inverted, one that is missing is enough."""
     assert len(room(Bits(0b0110, "red")).read(0b0100)) == 1
     inverted = room(Bits(0b0110, "red", inverted=True))
@@ -57,7 +57,7 @@ def mean(deadband: float = 0.0) -> Limit:
     return Limit(HIGH, deadband, Mean(QUARTER_S))
 
 
-def test_rolling_mean_raises_on_the_mean_not_on_the_value() -> None:
+def test_2_rolling_mean_raises_on_the_mean_not_on_the_value() -> None:
     """A short peak above the limit is nothing; the mean above it raises, with the mean as the value."""
     found = room(mean())
     found.read(20.0)
@@ -69,7 +69,7 @@ def test_rolling_mean_raises_on_the_mean_not_on_the_value() -> None:
     assert seen[0].value == pytest.approx(30.0, abs=0.6)
 
 
-def test_rolling_mean_needs_three_quarters_of_its_window() -> None:
+def test_2_rolling_mean_needs_three_quarters_of_its_window() -> None:
     """With less it is not known; the value alone, however high, raises nothing."""
     found = room(mean())
     found.read(99.0)
@@ -77,7 +77,7 @@ def test_rolling_mean_needs_three_quarters_of_its_window() -> None:
     assert told(found.hold(0.03 * QUARTER_S)) == [("raise", "H")]
 
 
-def test_rolling_mean_does_not_clear_while_too_little_is_known() -> None:
+def test_2_rolling_mean_does_not_clear_while_too_little_is_known() -> None:
     """The device is lost: after a while the mean is not known any more, and the alarm stays."""
     found = room(mean())
     found.read(40.0)
@@ -91,7 +91,7 @@ def test_rolling_mean_does_not_clear_while_too_little_is_known() -> None:
     assert told(found.hold(0.1 * QUARTER_S)) == [("clear", None)]
 
 
-def test_rolling_mean_has_a_deadband_and_an_on_delay() -> None:
+def test_2_rolling_mean_has_a_deadband_and_an_on_delay() -> None:
     """It clears at the limit less the deadband, and the delay counts while the mean is above."""
     found = Room(alarm(mean(5.0), on_delay_s=60.0))
     found.read(31.0)
@@ -103,7 +103,7 @@ def test_rolling_mean_has_a_deadband_and_an_on_delay() -> None:
     assert told(found.hold(2 * QUARTER_S)) == [("clear", None)]
 
 
-def test_rolling_mean_survives_a_restart() -> None:
+def test_2_rolling_mean_survives_a_restart() -> None:
     """What was counted before the stop counts after it; the stop itself is a gap."""
     before = room(mean())
     before.read(40.0)
@@ -113,7 +113,7 @@ def test_rolling_mean_survives_a_restart() -> None:
     assert told(after.hold(0.15 * QUARTER_S)) == [("raise", "H")]
 
 
-def test_rolling_mean_forgets_in_a_restart_what_left_the_window() -> None:
+def test_2_rolling_mean_forgets_in_a_restart_what_left_the_window() -> None:
     """After a long stop it begins anew."""
     before = room(mean())
     before.read(40.0)
@@ -123,14 +123,14 @@ def test_rolling_mean_forgets_in_a_restart_what_left_the_window() -> None:
     assert after.hold(0.7 * QUARTER_S) == []
 
 
-def test_uncertain_values_are_no_good_coverage() -> None:
+def test_2_uncertain_values_are_no_good_coverage() -> None:
     """A mean over values beyond their range is not known."""
     found = room(mean())
     found.read(99.0, OVER_RANGE)
     assert found.hold(2 * QUARTER_S) == []
 
 
-def test_fail_safe_alarm_on_a_mean_waits_for_its_window() -> None:
+def test_2_fail_safe_alarm_on_a_mean_waits_for_its_window() -> None:
     """That there is not enough of it yet is no lost source; a lost source is one."""
     found = Room(replace(alarm(mean()), fail_safe=True, stale_after_s=60.0))
     found.read(20.0)
@@ -147,7 +147,7 @@ def rate(deadband: float = 0.0) -> Limit:
     return Limit((Level("L", -2.0, "orange"), Level("H", 2.0, "yellow")), deadband, Rate(60.0, 120.0))
 
 
-def test_rate_of_change_raises_on_a_fast_rise_and_on_a_fast_fall() -> None:
+def test_2_rate_of_change_raises_on_a_fast_rise_and_on_a_fast_fall() -> None:
     """5 degrees in two minutes are 2.5 a minute; the event tells the rate."""
     found = room(rate())
     found.read(20.0)
@@ -160,7 +160,7 @@ def test_rate_of_change_raises_on_a_fast_rise_and_on_a_fast_fall() -> None:
     assert told(found.read(19.0)) == [("raise", "L")]
 
 
-def test_rate_of_change_clears_by_time_alone() -> None:
+def test_2_rate_of_change_clears_by_time_alone() -> None:
     """The value stays where it jumped to: once the jump has left the window, the rate is nothing."""
     found = room(rate())
     found.read(20.0)
@@ -170,7 +170,7 @@ def test_rate_of_change_clears_by_time_alone() -> None:
     assert told(found.hold(20.0)) == [("clear", None)]
 
 
-def test_rate_of_change_is_not_known_across_a_gap() -> None:
+def test_2_rate_of_change_is_not_known_across_a_gap() -> None:
     """A value that returns elsewhere after a long silence has not jumped."""
     found = room(rate())
     found.read(20.0)
@@ -181,7 +181,7 @@ def test_rate_of_change_is_not_known_across_a_gap() -> None:
     assert found.hold(200.0) == []
 
 
-def test_rate_of_change_survives_a_restart() -> None:
+def test_2_rate_of_change_survives_a_restart() -> None:
     """The history before the stop is still the base."""
     before = room(rate())
     before.read(20.0)
@@ -193,7 +193,7 @@ def test_rate_of_change_survives_a_restart() -> None:
 # --- deviation ----------------------------------------------------------------------------------------------------
 
 
-def test_deviation_from_a_set_point() -> None:
+def test_2_deviation_from_a_set_point() -> None:
     """The difference is judged, whichever of the two moves, and told as the value."""
     found = room(Limit((Level("L", -3.0, "yellow"), Level("H", 3.0, "yellow")), 1.0, Deviation("or-1", "sp")))
     assert found.read(22.0) == []
@@ -205,7 +205,7 @@ def test_deviation_from_a_set_point() -> None:
     assert told(found.read(20.0)) == [("clear", None)]
 
 
-def test_deviation_from_a_set_point_that_is_lost_is_not_known() -> None:
+def test_2_deviation_from_a_set_point_that_is_lost_is_not_known() -> None:
     """It neither raises nor clears."""
     found = room(Limit(HIGH, measure=Deviation("or-1", "sp")))
     found.read(0.0, point="sp")
@@ -214,7 +214,7 @@ def test_deviation_from_a_set_point_that_is_lost_is_not_known() -> None:
     assert told(found.read(0.0, point="sp")) == [("raise", "H")]
 
 
-def test_deviation_from_a_number() -> None:
+def test_2_deviation_from_a_number() -> None:
     """A fixed set value."""
     found = room(Limit((Level("H", 2.0, "yellow"),), measure=Deviation(value=21.0)))
     assert found.read(22.9) == []
@@ -224,7 +224,7 @@ def test_deviation_from_a_number() -> None:
 # --- no update, stuck, counters, offline --------------------------------------------------------------------------
 
 
-def test_no_update_raises_when_nobody_confirms_the_value() -> None:
+def test_2_no_update_raises_when_nobody_confirms_the_value() -> None:
     """An unchanged reading is an update; a lost device is none. The value that is told is the bad one."""
     found = room(NoUpdate(300.0, "blue"))
     found.read(20.0)
@@ -238,7 +238,7 @@ def test_no_update_raises_when_nobody_confirms_the_value() -> None:
     assert told(found.read(20.0)) == [("clear", None)]
 
 
-def test_no_update_counts_from_the_last_confirmation() -> None:
+def test_2_no_update_counts_from_the_last_confirmation() -> None:
     """The device was heard of last 10 s before its loss was noticed."""
     found = room(NoUpdate(60.0, "blue"))
     found.read(20.0)
@@ -248,14 +248,14 @@ def test_no_update_counts_from_the_last_confirmation() -> None:
     assert len(found.wait(1.0)) == 1
 
 
-def test_no_update_of_a_point_that_was_never_read() -> None:
+def test_2_no_update_of_a_point_that_was_never_read() -> None:
     """It counts from the first time that the gateway had to say so."""
     found = room(NoUpdate(60.0, "blue"))
     found.read(None, LOST)
     assert len(found.wait(60.0)) == 1
 
 
-def test_stuck_value_raises_after_its_time_and_clears_when_it_moves() -> None:
+def test_2_stuck_value_raises_after_its_time_and_clears_when_it_moves() -> None:
     """Small movements within the band are none; the value itself is told."""
     found = room(Stuck(3_600.0, "blue", band=0.1))
     found.read(20.0)
@@ -267,7 +267,7 @@ def test_stuck_value_raises_after_its_time_and_clears_when_it_moves() -> None:
     assert told(found.read(20.2)) == [("clear", None)]
 
 
-def test_stuck_counts_only_time_in_which_the_value_is_good() -> None:
+def test_2_stuck_counts_only_time_in_which_the_value_is_good() -> None:
     """A gap stops the count and does not reset it."""
     found = room(Stuck(600.0, "blue"))
     found.read(20.0)
@@ -279,7 +279,7 @@ def test_stuck_counts_only_time_in_which_the_value_is_good() -> None:
     assert len(found.hold(20.0)) == 1
 
 
-def test_stuck_goes_on_after_a_restart() -> None:
+def test_2_stuck_goes_on_after_a_restart() -> None:
     """What was counted is stored; at most the last minute of it is lost."""
     before = room(Stuck(600.0, "blue"))
     before.read(20.0)
@@ -289,7 +289,7 @@ def test_stuck_goes_on_after_a_restart() -> None:
     assert len(after.hold(80.0)) == 1
 
 
-def test_counter_that_stands_still() -> None:
+def test_2_counter_that_stands_still() -> None:
     """It has to grow within its time."""
     found = room(Counter("yellow", still_s=600.0))
     found.read(1_000.0)
@@ -300,7 +300,7 @@ def test_counter_that_stands_still() -> None:
     assert told(found.read(1_002.0)) == [("clear", None)]
 
 
-def test_counter_that_runs_backwards() -> None:
+def test_2_counter_that_runs_backwards() -> None:
     """From a step back until the next step forward."""
     found = room(Counter("yellow", backwards=True))
     found.read(1_000.0)
@@ -309,7 +309,19 @@ def test_counter_that_runs_backwards() -> None:
     assert told(found.read(1_000.0)) == [("clear", None)]
 
 
-def test_counter_that_rolls_over_does_not_run_backwards() -> None:
+def test_2_what_was_counted_is_stored_with_the_transition_that_it_caused() -> None:
+    """So a kill right after it does not make the alarm clear: the counter has not gone forward yet."""
+    before = room(Counter("yellow", backwards=True))
+    before.read(1_000.0)
+    before.read(999.0)
+    assert set(before.transaction) == {"alarm/or/or-1/t#key", "judge/or/or-1/t#key"}
+    before.stored = dict(before.transaction)
+    after = before.restarted()
+    assert after.read(999.0) == []
+    assert told(after.read(1_000.0)) == [("clear", None)]
+
+
+def test_2_counter_that_rolls_over_does_not_run_backwards() -> None:
     """From the end of its range to the beginning is a step forward."""
     found = room(Counter("yellow", backwards=True, rollover=65_536.0))
     found.read(65_530.0)
@@ -317,7 +329,7 @@ def test_counter_that_rolls_over_does_not_run_backwards() -> None:
     assert told(found.read(3.0)) == [("raise", None)]
 
 
-def test_device_offline_is_an_alarm_of_the_device() -> None:
+def test_2_device_offline_is_an_alarm_of_the_device() -> None:
     """It belongs to no point, and clears when the device answers again."""
     found = Room(alarm(Offline("orange"), point=""))
     assert found.device_is("online") == []
@@ -327,7 +339,7 @@ def test_device_offline_is_an_alarm_of_the_device() -> None:
     assert told(found.device_is("degraded")) == [("clear", None)]
 
 
-def test_device_offline_has_an_on_delay() -> None:
+def test_2_device_offline_has_an_on_delay() -> None:
     """A short absence raises nothing."""
     found = Room(alarm(Offline("orange"), point="", on_delay_s=30.0))
     found.device_is("offline")
@@ -346,7 +358,7 @@ def test_device_offline_has_an_on_delay() -> None:
     ],
     ids=lambda condition: condition.kind,
 )
-def test_a_value_that_nobody_knows_is_never_judged(condition: Condition) -> None:
+def test_2_a_value_that_nobody_knows_is_never_judged(condition: Condition) -> None:
     """Neither bad nor last-known values raise anything, however long."""
     for quality in (LOST, LAST_KNOWN):
         found = room(condition)
@@ -354,7 +366,7 @@ def test_a_value_that_nobody_knows_is_never_judged(condition: Condition) -> None
         assert found.wait(5_000.0) == []
 
 
-def test_an_unchanged_point_costs_no_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_2_an_unchanged_point_costs_no_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reading that says that nothing changed asks no judge."""
     found = room(rate())
     found.read(20.0)

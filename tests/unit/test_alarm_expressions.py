@@ -27,7 +27,7 @@ def in_use_only(on_delay_s: float = 0.0) -> Room:
     return Room(alarm(HIGH, when=gate, on_delay_s=on_delay_s), points=("t", "in_use"))
 
 
-def test_expression_over_several_points_follows_each_of_them() -> None:
+def test_2_expression_over_several_points_follows_each_of_them() -> None:
     """`supply_lost && !generator_running`: the alarm comes and goes with either; its value is that it is true."""
     room = lost_without_generator()
     assert room.read(value=True, point="generator") == []
@@ -38,7 +38,7 @@ def test_expression_over_several_points_follows_each_of_them() -> None:
     assert told(room.read(value=False, point="lost")) == [("clear", None)]
 
 
-def test_expression_has_an_on_delay() -> None:
+def test_2_expression_has_an_on_delay() -> None:
     """Ten seconds without a generator."""
     room = lost_without_generator(on_delay_s=10.0)
     room.read(value=False, point="generator")
@@ -47,7 +47,7 @@ def test_expression_has_an_on_delay() -> None:
     assert told(room.wait(1.0)) == [("raise", None)]
 
 
-def test_expression_over_a_bad_point_is_not_known() -> None:
+def test_2_expression_over_a_bad_point_is_not_known() -> None:
     """The generator is lost: nobody knows, so nothing is raised, and what stands stays."""
     room = lost_without_generator()
     room.read(value=True, point="lost")
@@ -57,7 +57,7 @@ def test_expression_over_a_bad_point_is_not_known() -> None:
     assert told(room.read(value=True, point="generator")) == [("clear", None)]
 
 
-def test_expression_is_known_where_the_good_points_decide_it() -> None:
+def test_2_expression_is_known_where_the_good_points_decide_it() -> None:
     """No supply is lost: whatever is not known of the generator, it is false."""
     room = lost_without_generator()
     room.read(value=False, point="generator")
@@ -66,7 +66,7 @@ def test_expression_is_known_where_the_good_points_decide_it() -> None:
     assert told(room.read(value=False, point="lost")) == [("clear", None)]
 
 
-def test_expression_with_an_uncertain_point_may_raise_and_never_clears() -> None:
+def test_2_expression_with_an_uncertain_point_may_raise_and_never_clears() -> None:
     """As with any other value."""
     room = Room(alarm(Computed(formula("t > sp + 3.0", "t", "sp"), "red"), point="t"))
     room.read(20.0, point="sp")
@@ -77,7 +77,7 @@ def test_expression_with_an_uncertain_point_may_raise_and_never_clears() -> None
     assert told(room.read(20.0)) == [("clear", None)]
 
 
-def test_expression_without_a_result_is_not_known() -> None:
+def test_2_expression_without_a_result_is_not_known() -> None:
     """A text that is no number gives nothing: what stands stays, and is said not to be known."""
     room = Room(alarm(Computed(formula("double(t) > 2.0", "t"), "red")), kind="string")
     assert len(room.read("3")) == 1
@@ -87,7 +87,7 @@ def test_expression_without_a_result_is_not_known() -> None:
     assert told(room.read("1")) == [("clear", None)]
 
 
-def test_gate_keeps_a_limit_from_counting() -> None:
+def test_2_gate_keeps_a_limit_from_counting() -> None:
     """A room that is not in use has no temperature alarm; its delay begins when it is used."""
     room = in_use_only(on_delay_s=60.0)
     room.read(0.0, point="in_use")
@@ -99,7 +99,7 @@ def test_gate_keeps_a_limit_from_counting() -> None:
     assert told(room.read(0.0, point="in_use")) == [("clear", None)]
 
 
-def test_gate_that_nobody_knows_is_open() -> None:
+def test_2_gate_that_nobody_knows_is_open() -> None:
     """It may raise, because nobody knows that it may not; it clears nothing."""
     room = in_use_only()
     room.read(None, LOST, point="in_use")
@@ -108,7 +108,7 @@ def test_gate_that_nobody_knows_is_open() -> None:
     assert told(room.read(1.0, point="in_use")) == [("clear", None)]
 
 
-def test_nothing_is_judged_before_the_gate_was_asked_for_the_first_time() -> None:
+def test_2_nothing_is_judged_before_the_gate_was_asked_for_the_first_time() -> None:
     """After a start the room may be read before it is known whether it is in use: that raises nothing."""
     room = in_use_only()
     assert room.read(30.0) == []
@@ -118,7 +118,7 @@ def test_nothing_is_judged_before_the_gate_was_asked_for_the_first_time() -> Non
     assert told(after.read(None, LOST, point="in_use")) == [("raise", "H")]
 
 
-def test_gate_of_a_condition_that_is_about_time() -> None:
+def test_2_gate_of_a_condition_that_is_about_time() -> None:
     """What is not in use may be silent."""
     room = Room(alarm(NoUpdate(60.0, "blue"), when=formula("in_use > 0.0", "in_use")), points=("t", "in_use"))
     room.read(0.0, point="in_use")
@@ -128,7 +128,7 @@ def test_gate_of_a_condition_that_is_about_time() -> None:
     assert told(room.read(1.0, point="in_use")) == [("raise", None)]
 
 
-def test_expression_that_stands_goes_on_after_a_restart() -> None:
+def test_2_expression_that_stands_goes_on_after_a_restart() -> None:
     """It is not raised twice, and clears by what is read then."""
     before = lost_without_generator()
     before.read(value=False, point="generator")
@@ -139,7 +139,7 @@ def test_expression_that_stands_goes_on_after_a_restart() -> None:
 
 
 @pytest.mark.parametrize(("text", "loads"), [("lost", False), ("!lost", True)])
-def test_the_engine_is_loaded_only_where_somebody_needs_it(text: str, loads: bool) -> None:
+def test_2_the_engine_is_loaded_only_where_somebody_needs_it(text: str, loads: bool) -> None:
     """A point by itself is no expression yet."""
     code = (
         "import sys; from condition_bench import Room, alarm; from config.model import *\n"

@@ -19,7 +19,7 @@ HOURS = point("hours", derived=Derived("run_hours", formula("run", "run")))
 STARTS = point("starts", "integer", Derived("starts", formula("run", "run")))
 
 
-def test_derived_expression_is_computed_when_its_points_change() -> None:
+def test_2_derived_expression_is_computed_when_its_points_change() -> None:
     """In the same step; an unchanged reading confirms it and computes nothing."""
     pump = Pump(RATIO)
     pump.read(200.0)
@@ -29,7 +29,7 @@ def test_derived_expression_is_computed_when_its_points_change() -> None:
     assert [(each.time, each.changed) for each in pump.readings] == [(1_010.0, [])]
 
 
-def test_derived_expression_has_the_quality_of_its_points() -> None:
+def test_2_derived_expression_has_the_quality_of_its_points() -> None:
     """Bad is bad for the same reason, uncertain uncertain; beyond its own range it is uncertain too."""
     pump = Pump(RATIO)
     pump.read(100.0, OVER_RANGE)
@@ -40,7 +40,7 @@ def test_derived_expression_has_the_quality_of_its_points() -> None:
     assert pump.value("ratio") == (2.0, "range_suspect")
 
 
-def test_derived_from_derived_and_from_another_poll() -> None:
+def test_2_derived_from_derived_and_from_another_poll() -> None:
     """Each is computed once, after what it needs."""
     both = point("both", "bool", Derived("expression", formula("ratio > 0.5 && run", "ratio", "run")))
     pump = Pump(both, RATIO)
@@ -57,7 +57,7 @@ def alarm(name: str, condition: Limit | Computed) -> Alarm:
     return Alarm(f"water/pump/{name}#a", "a", "pump", "water", name, condition, NAME, NAME, ack_required=False)
 
 
-def test_alarms_on_derived_points() -> None:
+def test_2_alarms_on_derived_points() -> None:
     """In the step that computed them."""
     pump = Pump(RATIO, alarms=(alarm("ratio", Limit((Level("H", 0.8, "red"),))),))
     pump.read(100.0)
@@ -65,7 +65,7 @@ def test_alarms_on_derived_points() -> None:
     assert [(event.action, event.value) for event in pump.events] == [("raise", 0.9975)]
 
 
-def test_nothing_is_judged_on_half_of_what_a_reading_changed() -> None:
+def test_2_nothing_is_judged_on_half_of_what_a_reading_changed() -> None:
     """An expression over a point and what is computed from it never sees the one new and the other old."""
     never = Computed(formula("p > 100.0 && ratio < 0.1", "p", "ratio"), "red")
     pump = Pump(RATIO, alarms=(alarm("p", never),))
@@ -74,7 +74,7 @@ def test_nothing_is_judged_on_half_of_what_a_reading_changed() -> None:
     assert pump.events == []
 
 
-def test_energy_adds_up_while_the_power_is_confirmed() -> None:
+def test_2_energy_adds_up_while_the_power_is_confirmed() -> None:
     """An hour at 10 and half an hour at 20 are 20, whether the value is read anew or confirmed."""
     pump = Pump(ENERGY, GAP)
     pump.read(10.0)
@@ -86,7 +86,7 @@ def test_energy_adds_up_while_the_power_is_confirmed() -> None:
     assert pump.value("gap") == (0.0, "ok")
 
 
-def test_energy_declares_its_gaps() -> None:
+def test_2_energy_declares_its_gaps() -> None:
     """What was not confirmed adds nothing, is told in seconds, and while it lasts the sum is uncertain."""
     pump = Pump(ENERGY, GAP)
     pump.read(10.0)
@@ -101,7 +101,7 @@ def test_energy_declares_its_gaps() -> None:
     assert pump.value("energy") == (pytest.approx(20.0), "ok")
 
 
-def test_energy_survives_a_restart_and_the_stop_is_a_gap() -> None:
+def test_2_energy_survives_a_restart_and_the_stop_is_a_gap() -> None:
     """The sum goes on; for the time between nobody knows."""
     before = Pump(ENERGY, GAP)
     before.read(10.0)
@@ -114,7 +114,7 @@ def test_energy_survives_a_restart_and_the_stop_is_a_gap() -> None:
     assert after.value("energy") == (pytest.approx(20.0), "ok")
 
 
-def test_run_hours_count_while_it_runs() -> None:
+def test_2_run_hours_count_while_it_runs() -> None:
     """Standing still counts nothing, and is no gap."""
     pump = Pump(HOURS)
     pump.read(value=True, of="run")
@@ -124,7 +124,7 @@ def test_run_hours_count_while_it_runs() -> None:
     assert pump.value("hours") == (pytest.approx(1.0), "ok")
 
 
-def test_starts_count_from_false_to_true() -> None:
+def test_2_starts_count_from_false_to_true() -> None:
     """The first state that is seen is no start; over a gap there was one at least."""
     pump = Pump(STARTS)
     for value in (True, False, True, True, False):
@@ -136,7 +136,7 @@ def test_starts_count_from_false_to_true() -> None:
     assert pump.value("starts") == (2, "ok")
 
 
-def test_starts_survive_a_restart() -> None:
+def test_2_starts_survive_a_restart() -> None:
     """It stood before and runs after: that is a start. It ran before and runs after: that is none."""
     before = Pump(STARTS)
     before.read(value=False, of="run")
@@ -156,7 +156,7 @@ def test_starts_survive_a_restart() -> None:
         max_size=40,
     )
 )
-def test_energy_agrees_with_a_simple_model(story: list[tuple[float, float | None, str]]) -> None:
+def test_2_energy_agrees_with_a_simple_model(story: list[tuple[float, float | None, str]]) -> None:
     """Every stretch that began with a known value and was confirmed at its end counts; the others are gap."""
     pump = Pump(ENERGY, GAP)
     pump.read(5.0)
