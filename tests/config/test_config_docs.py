@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 from textwrap import indent
 
-from config_toy import accepted
-
 import pack_table
+from config_toy import accepted
 
 from agent import rehearsal
 from config.files import CONDITIONS, MEASURES, AlarmSpec, PointSpec
