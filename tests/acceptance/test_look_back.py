@@ -33,8 +33,10 @@ class Shell:
     async def ask(self, *words: str) -> Any:
         """What `--json` prints."""
         self._capsys.readouterr()
-        assert await self.run(*words, "--json") == 0
-        return json.loads(self._capsys.readouterr().out)
+        code = await self.run(*words, "--json")
+        said = self._capsys.readouterr()
+        assert code == 0, said.err
+        return json.loads(said.out)
 
     async def evidence(self) -> None:
         """Of the fire, once its end is there at full rate, which is what telemetry alone would not say twice."""
