@@ -49,7 +49,7 @@ class Shell:
                     return
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_what_happened_can_be_looked_back_on_and_a_copy_put_back(capsys: pytest.CaptureFixture[str]) -> None:
     """History, evidence and backtest of a fire; a backup while it runs, and a new epoch on what was restored."""
     with folder() as here:

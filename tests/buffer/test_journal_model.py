@@ -1,7 +1,7 @@
 """Journal, cursors and retention against a model that is nothing but lists and sets.
 
-Whatever happens in whatever order (store, settle, trim, clean and unclean reopen, time), the file agrees with the
-model: no record changes, disappears without leave, or is missing from the account.
+Whatever happens in whatever order (store, settle, trim, clean and unclean reopen, time, copies), the file agrees with
+the model: no record changes, disappears without leave, or is missing from the account.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from journal_desk import MEBIBYTE, Wall
 
+from buffer import archive
 from buffer.database import connect
 from buffer.ledger import Lane, Ledger
-from buffer.reader import Reader
+from buffer.reader import START, Reader
 from buffer.record import Draft
 from buffer.retention import Limits, Retention
 from buffer.store import Store
 from buffer.tail import TAIL_MS_MAX
 
 if TYPE_CHECKING:
+    from buffer.reader import Place
     from buffer.record import Record
 
 STREAMS = ("alarm", "telemetry")
@@ -100,7 +103,7 @@ class JournalMachine(RuleBasedStateMachine):
         for stream, records in zip(STREAMS, (alarms, telemetry), strict=True):
             model = self.model[stream]
             bodies = [self.source.randbytes(size) for _ in range(records)]
-            drafts += [Draft(stream, 0, "t", body) for body in bodies]
+            drafts += [Draft(stream, at, "t", body) for at, body in enumerate(bodies, len(model.bodies) + 1)]
             if bodies:
                 model.grow(records, self.store.now_ms(), small=size == SMALL)
                 model.bodies += bodies
@@ -155,6 +158,42 @@ class JournalMachine(RuleBasedStateMachine):
                 if not model.gone.issuperset(chunk):
                     self.check_chunk(stream, chunk, kept, old=stored_ms < before_ms, crowded=crowded)
         assert self.used() <= LIMITS.used_max_bytes
+
+    @rule(stream=st.sampled_from(STREAMS), first=st.integers(0, 40), span=st.integers(0, 40))
+    def look_back(self, stream: str, first: int, span: int) -> None:
+        """By time, which here is the sequence."""
+        found: list[int] = []
+        place: Place | None = START
+        while place is not None:
+            records, place = self.reader.history(stream, first, first + span, place)
+            found += [record.sequence for record in records]
+        model = self.model[stream]
+        assert found == [
+            n for n in range(1, len(model.bodies) + 1) if first <= n < first + span and n not in model.gone
+        ]
+
+    @rule(stops=st.lists(st.integers(0, 30), max_size=3))
+    def back_up(self, stops: list[int]) -> None:
+        """A copy holds everything, and of what is stored while it is made as much as there was at its end."""
+        steps = count()
+        before = {stream: len(self.read(stream)) for stream in STREAMS}
+
+        def go_on() -> None:
+            if next(steps) in stops:
+                self.append(alarms=1, telemetry=1, size=SMALL, key="a", keep=True)
+
+        to = self.path.with_name("copy.db")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(archive, "STEP_PAGES", 4)
+            patch.setattr(archive, "sync", lambda _: None)
+            archive.copy(self.store.connection, to, go_on)
+        with closing(Reader(to)) as reader:
+            for stream in STREAMS:
+                copied = reader.read(Lane("e1", stream), 0, 2**62, 1000)
+                assert len(copied) >= before[stream]
+                assert copied == self.read(stream)[: len(copied)]
+        assert archive.verify(to, None).faults == ()
+        to.unlink()
 
     def check_chunk(self, stream: str, chunk: range, kept: set[int], *, old: bool, crowded: bool) -> None:
         """What may go and must go, and the account of what went although somebody waited."""
