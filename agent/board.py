@@ -26,7 +26,7 @@ class AlarmBoard:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._events = {
-            run.alarm.id: run.snapshot(Context(rules.gateway, rules.cfg_ver, run.changed)) for run in rules.standing()
+            run.alarm.id: run.snapshot(Context(rules.gateway, rules.cfg_ver, run.read_at)) for run in rules.standing()
         }
         self._shown = {
             name: _shown(event.body, None, rfc3339(rules.runs[name].raised))

@@ -135,7 +135,7 @@ class Bench:
 
     def snapshot(self) -> AlarmTransition:
         """How the alarm stands, as a platform is told after a connect."""
-        body = self.run.snapshot(Context("gw", "c-1", self.run.changed)).body
+        body = self.run.snapshot(Context("gw", "c-1", self.run.read_at)).body
         assert isinstance(body, AlarmTransition)
         return body
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
+from agent.clock import Now
 from agent.rules.commands import AlarmCommand, MaintenanceCommand, Refused
 from agent.rules.derived import DerivedPoints
 from agent.rules.judges import Judges
@@ -26,7 +27,6 @@ from drivers.contract import Poll, Reading
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from agent.clock import Now
     from agent.events import DeviceCondition, Event
     from agent.rules.cells import Cell
     from agent.rules.judges import Judge
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from config.model import Config
 
 T = TypeVar("T")
+
+NOT_HEARD = float("-inf")
 
 EARLY_S = 1e-3
 """A tick that comes so much too early, because two clocks are added up in between, is in time."""
@@ -81,7 +83,7 @@ class _Watch:
     runs: list[Run]
     cell_indexes: list[int]
     cells: list[Cell]
-    heard: float = float("-inf")
+    heard: float = NOT_HEARD
 
 
 @dataclass(slots=True)
@@ -100,6 +102,7 @@ class Rules:
     judges: Judges = field(default_factory=Judges)
     derived: DerivedPoints = field(default_factory=DerivedPoints)
     watches: dict[Poll, _Watch] = field(default_factory=dict)
+    watch_of: dict[tuple[str, str], _Watch] = field(default_factory=dict)
     dues: list[tuple[float, int, Run]] = field(default_factory=list)
     order: count[int] = field(default_factory=count)
     dirty: dict[str, Run] = field(default_factory=dict)
@@ -183,6 +186,8 @@ class Rules:
             ]
             cells = [(index, cell) for index, cell in found if cell is not None]
             watch = self.watches[poll] = _Watch(*_columns(pairs), *_columns(cells))
+            for index in {*watch.indexes, *watch.cell_indexes}:
+                self.watch_of[poll.points[index].device, poll.points[index].id] = watch
             for cell in watch.cells:
                 cell.heard = watch
         return watch
@@ -255,28 +260,26 @@ class _Work:
 
     def _resume(self) -> None:
         """The first step after a start."""
-        context = self._context(self.now.wall)
         for run in self.rules.runs.values():
             if run.stands or run.has_timers or run.told_in_test or run.told_overlay:
-                self._tell(run, run.resume(self.now, context))
+                self._tell(run, run.resume(self.now, self._context(run)))
 
     def _end_shelvings(self) -> None:
-        rules, context = self.rules, self._context(self.now.wall)
+        rules = self.rules
         over = [run for run in rules.shelved.values() if run.shelving and run.shelving.until <= self.now.wall + EARLY_S]
         for run in over:
             del rules.shelved[run.alarm.id]
-            self._tell(run, end_shelving(run, self.now, context))
+            self._tell(run, end_shelving(run, self.now, self._context(run)))
 
     def _maintain(self, changes: Iterable[Change]) -> None:
         """Have the alarms that are meant know of it, and keep it."""
-        context = self._context(self.now.wall)
         for entry, begins in changes:
             for run in self.rules.meant(entry):
                 if begins:
                     entry.cover(run)
                 else:
                     entry.uncover(run)
-                event = run.overlay_changed(self.now, context)
+                event = run.overlay_changed(self.now, self._context(run))
                 if event is not None:
                     self._tell(run, event)
                 else:
@@ -297,7 +300,7 @@ class _Work:
         for each in (reading, *self.derived):
             judges |= dict.fromkeys(self._hear(each))
         if judges:
-            self._judge(judges, self._context(reading.time), heard=True)
+            self._judge(judges, reading, heard=True)
 
     def _hear(self, reading: Reading) -> Iterable[Judge]:
         """Whatever is judged by itself, and whoever has to judge."""
@@ -313,19 +316,22 @@ class _Work:
 
     def device(self, change: DeviceChange) -> None:
         judges = self.rules.judges.note_device(change.device, change.state, self.now.mono)
-        self._judge(judges, self._context(self.now.wall), heard=True)
+        self._judge(judges, None, heard=True)
 
-    def _judge(self, judges: Iterable[Judge], context: Context, *, heard: bool) -> None:
+    def _judge(self, judges: Iterable[Judge], reading: Reading | None, *, heard: bool) -> None:
+        """Because of a reading, or of something else: a device that came or went, time that passed."""
+        seen = self.now if reading is None else Now(reading.time, self.now.mono)
         for judge in judges:
             run = judge.run
             was_settled = run.settled
-            turned = self.rules.judges.ask(judge, self.now, heard=heard)
+            turned = self.rules.judges.ask(judge, seen, heard=heard)
             if turned or not (was_settled and run.settled):
-                self._follow_up(run, context, turned=turned)
+                self._follow_up(run, self._context(run, reading), turned=turned)
 
     def _observe(self, reading: Reading, watch: _Watch, first: int, last: int) -> None:
         values, flaws = reading.values, reading.flaws
-        context = self._context(reading.time)
+        # What asks for an alarm asks since it was read, however long the reading waited to be judged.
+        seen = Now(reading.time, self.now.mono)
         for at in range(first, last):
             index, run = watch.indexes[at], watch.runs[at]
             value = values[index]
@@ -334,13 +340,12 @@ class _Work:
                 continue
             was_settled = run.settled
             run.source_time = reading.source_times.get(index)
-            turned = run.observe(value, flaws.get(index, GOOD), self.now, watch.heard)
+            turned = run.observe(value, flaws.get(index, GOOD), seen, watch.heard)
             if turned or not (was_settled and run.settled):
-                self._follow_up(run, context, turned=turned)
+                self._follow_up(run, self._context(run, reading), turned=turned)
 
     def tick(self) -> None:
         dues, mono = self.rules.dues, self.now.mono
-        context = self._context(self.now.wall)
         while dues and dues[0][0] <= mono:
             at, _, run = heapq.heappop(dues)
             if at != run.scheduled:
@@ -348,17 +353,17 @@ class _Work:
             run.scheduled = None
             due = run.next_due()
             if due is not None and due <= mono:
-                self._tell(run, *run.serve(self.now, context))
+                self._tell(run, *run.serve(self.now, self._context(run)))
             else:
                 self._schedule(run)
-        self._judge(self.rules.judges.due(mono), context, heard=False)
+        self._judge(self.rules.judges.due(mono), None, heard=False)
 
     def command(self, command: AlarmCommand) -> None:
         rules = self.rules
         run = rules.runs.get(command.alarm_id)
         if run is None:
             raise Refused(f"there is no alarm {command.alarm_id}; see wardgate alarms", "unknown")
-        event = obey(run, command, self.now, self._context(self.now.wall))
+        event = obey(run, command, self.now, self._context(run))
         rules.shelved.pop(run.alarm.id, None)
         if run.shelving is not None:
             rules.shelved[run.alarm.id] = run
@@ -391,8 +396,14 @@ class _Work:
             run.scheduled = due
             heapq.heappush(rules.dues, (due, next(rules.order), run))
 
-    def _context(self, read_at: float) -> Context:
-        return Context(self.rules.gateway, self.rules.cfg_ver, read_at)
+    def _context(self, run: Run, reading: Reading | None = None) -> Context:
+        """By the reading that caused it, else by the last one that confirmed what the alarm looks at."""
+        if reading is not None:
+            return Context(self.rules.gateway, self.rules.cfg_ver, reading.time)
+        found = (self.rules.watch_of.get(point) for point in run.alarm.points)
+        heard = max((watch.heard for watch in found if watch is not None), default=NOT_HEARD)
+        age_s = 0.0 if heard == NOT_HEARD else self.now.mono - heard
+        return Context(self.rules.gateway, self.rules.cfg_ver, self.now.wall - age_s)
 
 
 def _columns(pairs: list[tuple[int, T]]) -> tuple[list[int], list[T]]:

@@ -35,7 +35,7 @@ TIMER_CHECKPOINT_S = 10.0
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What every event of one step shares. `read_at` is the wall time of the reading that caused it."""
+    """What is known around an event. `read_at` is the wall time of the last reading of what the alarm looks at."""
 
     gateway: str
     cfg_ver: str
@@ -69,6 +69,7 @@ class Run(Observed):
         "peak",
         "prev_state",
         "raised",
+        "read_at",
         "reminded",
         "response",
         "retriggers",
@@ -100,6 +101,7 @@ class Run(Observed):
         self.action: Action = "raise"
         self.prev_state: AlarmState = "NORM"
         self.began = 0.0
+        self.read_at = 0.0
         self.ack_by: str | None = None
         self.ack_at: float | None = None
         self.ack_scope: str | None = None
@@ -259,7 +261,7 @@ class Run(Observed):
         self._begin(row, now)
         self.prev_state, self.state, self.action = self.state, row.to, row.action  # type: ignore[assignment]  # not one of SILENT
         self.n += 1
-        self.changed = now.wall
+        self.changed, self.read_at = now.wall, context.read_at
         self._wait(row, now.mono)
         self.told_overlay = self.overlay
         self.told_in_test = self.is_tested or (self.told_in_test and (trigger != "unhide"))
@@ -281,6 +283,8 @@ class Run(Observed):
             self.retriggers += 1
         if row.trigger == "bad":
             self.by_bad, self.peak = True, _worst(self.alarm.colours)
+        elif row.trigger in ("false", "down") and not self.by_bad:
+            self.began = max((lane.since for lane in self.lanes if not lane.on), default=0.0) or now.wall
         elif row.trigger in ("true", "up", "usable") and self.level is not None:
             self.by_bad = False
             self.began = self.level.since or now.wall
@@ -329,6 +333,7 @@ class Run(Observed):
                 action=self.action,
                 prev_state=self.prev_state,
                 began=self.began,
+                read_at=self.read_at,
                 ack_scope=self.ack_scope,
                 by_bad=self.by_bad,
                 waited_s=waited_s if self.waited.is_running else None,
@@ -348,6 +353,7 @@ class Run(Observed):
         self.peak, self.raised, self.changed = stored.peak, stored.raised, stored.changed
         self.retriggers = stored.retriggers
         self.action, self.prev_state, self.began = stored.action, stored.prev_state, stored.began or stored.changed
+        self.read_at = stored.read_at or stored.changed
         self.ack_by, self.ack_at, self.ack_comment = stored.ack_by, stored.ack_at, stored.ack_comment
         self.ack_scope = stored.ack_scope
         self.by_bad, self.reminded = stored.by_bad, stored.reminded

@@ -69,6 +69,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     action: Action = "raise"
     prev_state: AlarmState = "NORM"
     began: float = 0.0
+    read_at: float = 0.0
     ack_scope: str | None = None
     by_bad: bool = False
     waited_s: float | None = None

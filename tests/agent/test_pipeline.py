@@ -88,7 +88,7 @@ async def test_a_snapshot_is_what_was_announced_with_the_values_of_now(tmp_path:
     async with stage(tmp_path) as made:
         (event,) = made.board.snapshot()
         unknown = {"value": None, "q": "bad", "qr": "not_connected", "condition_known": False}
-        assert event.body == msgspec.structs.replace(told, **unknown, ts_gateway=told.ts_decided)
+        assert event.body == msgspec.structs.replace(told, **unknown)
         await made.read(230.0)
         await made.heard_of(1)
         assert made.board.snapshot() == []
