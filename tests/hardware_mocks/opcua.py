@@ -36,7 +36,7 @@ GOOD = ua.StatusCode(ua.UInt32(0))
 
 DECIMALS = {
     "t": 2, "rh": 1, "dp": 2, "co2": 0, "pm25": 1, "hcho": 4, "hepa_dp": 1,
-    "o2_p": 1, "air_p": 1, "vac_p": 2, "iso_r": 0,
+    "o2_p": 1, "air_p": 1, "vac_p": 2, "iso_r": 0, "n2o_p": 1, "n2_p": 1, "co2_p": 1, "tvoc": 3, "pc_05": 0, "pc_5": 0,
 }  # fmt: skip
 """Resolution of the room's analog values; the rest are booleans, and `duty` an integer."""
 
