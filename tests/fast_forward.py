@@ -181,15 +181,13 @@ def field_before(span_s: float) -> Field:
 
 
 @asynccontextmanager
-async def site(
-    here: Path, port: int, field: Field, *, size_max_bytes: int = SIZE_MAX_BYTES, renew: bool = False
-) -> AsyncIterator[Site]:
+async def site(here: Path, port: int, field: Field, *, size_max_bytes: int = SIZE_MAX_BYTES) -> AsyncIterator[Site]:
     """Started, on the journal that is in the folder."""
     folder = here / "journal"
     folder.mkdir(exist_ok=True)
     limits = Limits(size_max_bytes, 30 * 86_400.0)
     journal = await Journal.open(
-        folder, limits, wall=field.clock.wall, cursors=[UPLINK], renew=renew, begin=first_records(field.clock)
+        folder, limits, wall=field.clock.wall, cursors=[UPLINK], begin=first_records(field.clock)
     )
     made = Site(journal, field, port)
     try:

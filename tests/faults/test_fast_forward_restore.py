@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,10 @@ from fast_forward import field_before, site
 from mqtt_peer import until
 from plant import broker, folder
 
+from buffer.archive import copy_unused, restore
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from fast_forward import Field
@@ -28,9 +32,9 @@ SPAN_S = 3600.0
 CONFIRMED_S_MAX = 5.0
 
 
-async def live(here: Path, port: int, field: Field, consumer: ConsumerProcess, *, renew: bool = False) -> list[str]:
+async def live(here: Path, port: int, field: Field, consumer: ConsumerProcess) -> list[str]:
     """One life of the gateway, from an orderly start to an orderly end; says what it did not come to."""
-    async with site(here, port, field, renew=renew) as made:
+    async with site(here, port, field) as made:
         await made.live(SPAN_S)
         with suppress(TimeoutError):
             await until(made.confirmed, CONFIRMED_S_MAX)
@@ -40,7 +44,26 @@ async def live(here: Path, port: int, field: Field, consumer: ConsumerProcess, *
         return [f"{left} records were never confirmed"] if left else []
 
 
-async def faults_of(*, renew: bool) -> tuple[list[str], list[str]]:
+def back_up_by_hand(here: Path) -> None:
+    shutil.copytree(here / "journal", here / "backup")
+
+
+def put_back_by_hand(here: Path) -> None:
+    """As nobody should: the copy does not know that it is one."""
+    shutil.rmtree(here / "journal")
+    (here / "backup").rename(here / "journal")
+
+
+def back_up(here: Path) -> None:
+    copy_unused(here / "journal", here / "backup.db")
+
+
+def put_back(here: Path) -> None:
+    """With what was there until now beside it."""
+    assert restore(here / "journal", here / "backup.db", time.time()) is not None
+
+
+async def faults_of(save: Callable[[Path], None], bring_back: Callable[[Path], None]) -> tuple[list[str], list[str]]:
     """What is wrong after a restore, and the epochs that the consumer knows, in the order of their chain."""
     field = field_before(3 * SPAN_S)
     with folder() as here:
@@ -49,11 +72,10 @@ async def faults_of(*, renew: bool) -> tuple[list[str], list[str]]:
                 consumer.start()
                 await until(consumer.connections)
                 assert await live(here, server.port, field, consumer) == []
-                await asyncio.to_thread(shutil.copytree, here / "journal", here / "backup")
+                await asyncio.to_thread(save, here)
                 assert await live(here, server.port, field, consumer) == []
-                shutil.rmtree(here / "journal")
-                (here / "backup").rename(here / "journal")
-                faults = await live(here, server.port, field, consumer, renew=renew)
+                await asyncio.to_thread(bring_back, here)
+                faults = await live(here, server.port, field, consumer)
                 await consumer.stop()
             found = account(consumer.arrivals(), {})
             faults += [*compare(samples(found), field.served).faults, *found.faults]
@@ -66,7 +88,7 @@ async def faults_of(*, renew: bool) -> tuple[list[str], list[str]]:
 @pytest.mark.timeout(60)
 async def test_after_a_restore_everything_arrives_in_an_epoch_that_names_the_one_before() -> None:
     """Also what the platform had, and the backup had not."""
-    faults, previous = await faults_of(renew=True)
+    faults, previous = await faults_of(back_up, put_back)
     assert faults == []
     assert len(previous) == 2
     assert previous[0] is None
@@ -76,5 +98,5 @@ async def test_after_a_restore_everything_arrives_in_an_epoch_that_names_the_one
 @pytest.mark.timeout(60)
 async def test_a_build_that_goes_on_in_the_epoch_of_the_backup_is_found() -> None:
     """It numbers a second time what is another event: the platform takes that for what it has."""
-    faults, _ = await faults_of(renew=False)
+    faults, _ = await faults_of(back_up_by_hand, put_back_by_hand)
     assert any("served values never arrived" in fault for fault in faults), faults
