@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from config.model import Condition, Formula, PointType
     from drivers.contract import Value
 
+SOURCE_LAG_S = 0.5
+"""How far the device's own time is behind the reading."""
+
 NAME = Text("室温", "Room temperature")
 LOST = Quality(Grade.BAD, "comm_lost")
 OVER_RANGE = Quality(Grade.UNCERTAIN, "range_suspect")
@@ -92,7 +95,8 @@ class Room:
         """The point was read, and time passed before that."""
         seen = self.wait(after_s) if after_s else []
         flaws = {} if quality is None else {0: quality}
-        return seen + self._step(Reading(self.polls[point], self.wall, self.mono, (value,), flaws, ((0, 1),)))
+        times = {0: self.wall - SOURCE_LAG_S}
+        return seen + self._step(Reading(self.polls[point], self.wall, self.mono, (value,), flaws, ((0, 1),), times))
 
     def confirm(self, *, point: str = "t", after_s: float = 0.0) -> list[AlarmTransition]:
         """The point was read, and nothing had changed."""

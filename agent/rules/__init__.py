@@ -2,9 +2,10 @@
 
 No clock, no I/O, no randomness below this line: `step(rules, item, now)` gives events, so the same code runs live,
 in tests with a manual clock and over recorded input. `machine` is the table of the alarm states, `lanes` the conditions
-with their deadband and delays, `judges` those that are more than a present value, `gauges` and `standstill` what these
-measure, `occurrence` one alarm's run through the table, `orders` what operators may do to it, `maintenance` to many of
-them, `engine` all of them together.
+with their deadband and delays, `judges` and `sources` those that are more than a present value, `gauges` and
+`standstill` what these measure, `derived` and `figures` points that are computed, `cells` what all of them listen to,
+`occurrence` one alarm's run through the table, `orders` what operators may do to it, `maintenance` to many of them,
+`engine` all of them together.
 """
 
 from agent.rules.commands import AlarmCommand, MaintenanceCommand, Refused

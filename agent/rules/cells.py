@@ -32,13 +32,14 @@ class Heard(Protocol):
 class Cell:
     """The present value of a point, for everything that listens to more than its own point."""
 
-    __slots__ = ("heard", "judges", "known_until", "mono", "quality", "value")
+    __slots__ = ("heard", "judges", "known_until", "mono", "quality", "source_time", "value")
 
     def __init__(self) -> None:
         self.value: Value = None
         self.quality = UNKNOWN
         self.mono = 0.0
         self.known_until = float("-inf")
+        self.source_time: float | None = None
         self.heard: Heard | None = None
         self.judges: list[Judge] = []
 

@@ -9,23 +9,22 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.rules.cells import Cell, Evaluator, Key
-from agent.rules.gauges import GOOD, LOOK_S_MIN, TOO_LITTLE, UNKNOWN, Gauge, RateOfChange, RollingMean, usable
-from agent.rules.standstill import CounterCheck, Silence, Standstill
-from config.model import Computed, Counter, Deviation, Limit, Mean, NoUpdate, Offline, Rate, Stuck
-from drivers.contract import Grade, Quality
+from agent.rules.gauges import GOOD, LOOK_S_MIN, TOO_LITTLE, usable
+from agent.rules.sources import Gate, Measured, Present, Source, Told, gauge_of
+from config.model import Computed, Deviation, Limit, Offline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from agent.clock import Now
     from agent.rules.occurrence import Run
-    from config.model import Alarm, Condition, Formula, PointType
-    from drivers.contract import Reading, Value
+    from config.model import Alarm, Formula, PointType
+    from drivers.contract import Reading
 
 STATE_PREFIX = "judge/"
 """Keys of the state that the journal keeps for judges: this and the alarm's id."""
@@ -33,125 +32,20 @@ STATE_PREFIX = "judge/"
 STORE_S = 60.0
 """What a judge has counted is stored so often while it counts: more than this is never lost in a crash."""
 
-GATE_UNKNOWN = Quality(Grade.UNCERTAIN, "subnormal")
-"""What a good value is worth while nobody knows whether it counts: it may raise, and not clear."""
-
-
-class Source(Protocol):
-    """What a judge's alarm is judged on."""
-
-    @property
-    def cells(self) -> tuple[Cell, ...]: ...
-
-    def take(self) -> None:
-        """One of the cells changed."""
-
-    def look(self, mono: float, /) -> tuple[Value, Quality]:
-        """What is to be judged at this moment."""
-
-    def next_due(self) -> float | None:
-        """When that may change by itself."""
-
-
-class Measured:
-    """A gauge on one point."""
-
-    def __init__(self, cell: Cell, gauge: Gauge) -> None:
-        self.cells = (cell,)
-        self.gauge = gauge
-
-    def take(self) -> None:
-        (cell,) = self.cells
-        self.gauge.take(cell.value, cell.quality, cell.mono, cell.known_until)
-
-    def look(self, mono: float) -> tuple[Value, Quality]:
-        return self.gauge.look(mono, min(mono, self.cells[0].confirmed))
-
-    def next_due(self) -> float | None:
-        return self.gauge.next_due()
-
-
-class Present:
-    """The value of the first cell, or how far it is from the second, or from a number. The worse quality holds."""
-
-    def __init__(self, cells: tuple[Cell, ...], offset: float = 0.0) -> None:
-        self.cells = cells
-        self._offset = offset
-
-    def take(self) -> None:
-        """Nothing is kept of what was before."""
-
-    def look(self, _mono: float) -> tuple[Value, Quality]:
-        first, *others = self.cells
-        quality = max((cell.quality for cell in self.cells), key=lambda one: one.grade)
-        if not all(usable(cell.value, cell.quality) for cell in self.cells):
-            return first.value if not others and not self._offset else None, quality
-        if not others and not self._offset:
-            return first.value, quality
-        return _as_number(first.value) - self._offset - sum(_as_number(cell.value) for cell in others), quality
-
-    def next_due(self) -> None:
-        return None
-
-
-class Told:
-    """What a formula gives."""
-
-    def __init__(self, evaluator: Evaluator) -> None:
-        self.cells = evaluator.cells
-        self._evaluator = evaluator
-        self._answer: tuple[Value, Quality] = (None, UNKNOWN)
-
-    def take(self) -> None:
-        self._answer = self._evaluator.look()
-
-    def look(self, _mono: float) -> tuple[Value, Quality]:
-        return self._answer
-
-    def next_due(self) -> None:
-        return None
-
-
-class Gate:
-    """Without which a condition does not count.
-
-    It is open, too, where nobody knows: rather an alarm too many than one that is missing. But before all of its points
-    were asked for the first time, nothing is judged.
-    """
-
-    def __init__(self, evaluator: Evaluator) -> None:
-        self.cells = evaluator.cells
-        self._evaluator = evaluator
-        self.is_heard = False
-        self.is_shut = False
-        self.is_known = False
-
-    def take(self) -> None:
-        value, quality = self._evaluator.look()
-        self.is_heard = all(cell.heard is not None for cell in self.cells)
-        self.is_known = value is not None and quality.grade is Grade.GOOD
-        self.is_shut = value is False and self.is_known
-
-    def worth(self, quality: Quality) -> Quality:
-        """What a value of this quality is worth while the gate is not shut."""
-        if not self.is_heard:
-            return UNKNOWN
-        return quality if self.is_known or quality.grade is not Grade.GOOD else GATE_UNKNOWN
-
 
 class Judge:
     """One alarm, what it is judged on, what it is shut by, and what of that was last stored.
 
-    `shown` is the cell whose value people see, where that is not what is judged.
+    `own` is the cell of the alarm's point, if it has one; where no limit is judged, people see its value.
     """
 
-    __slots__ = ("due", "gate", "raw", "run", "shown", "source", "stored_at")
+    __slots__ = ("due", "gate", "own", "raw", "run", "source", "stored_at")
 
-    def __init__(self, run: Run, source: Source, gate: Gate | None, shown: Cell | None, raw: bytes | None) -> None:
+    def __init__(self, run: Run, source: Source, gate: Gate | None, own: Cell | None, raw: bytes | None) -> None:
         self.run = run
         self.source = source
         self.gate = gate
-        self.shown = shown
+        self.own = own
         self.raw = raw
         self.due: float | None = None
         self.stored_at = float("-inf")
@@ -168,8 +62,10 @@ class Judge:
             run.quality = quality
             if quality is TOO_LITTLE and all(usable(cell.value, cell.quality) for cell in self.source.cells):
                 run.bad.stop()  # its source is well; there is only not enough of it yet
-        if self.shown is not None:
-            run.value, run.quality = self.shown.value, self.shown.quality
+        if self.own is not None:
+            run.source_time = self.own.source_time
+            if not isinstance(run.alarm.condition, Limit):
+                run.value, run.quality = self.own.value, self.own.quality
         return turned
 
     def _known_until(self) -> float:
@@ -222,10 +118,10 @@ class Judges:
             return False
         source = source or Present((self._cell(alarm.device, alarm.point),))
         gate = Gate(self._evaluator(alarm.when)) if alarm.when is not None else None
-        shown = None if isinstance(alarm.condition, Limit) or not alarm.point else self._cell(alarm.device, alarm.point)
-        judge = Judge(run, source, gate, shown, self._stored.get(STATE_PREFIX + alarm.id))
+        own = self._cell(alarm.device, alarm.point) if alarm.point else None
+        judge = Judge(run, source, gate, own, self._stored.get(STATE_PREFIX + alarm.id))
         self.by_alarm[alarm.id] = judge
-        for cell in dict.fromkeys((*source.cells, *(gate.cells if gate else ()), *((shown,) if shown else ()))):
+        for cell in dict.fromkeys((*source.cells, *(gate.cells if gate else ()), *((own,) if own else ()))):
             cell.judges.append(judge)
         return True
 
@@ -242,7 +138,7 @@ class Judges:
                 return Present((cell(alarm.device, ""),))
             case Computed(formula):
                 return Told(self._evaluator(formula))
-        gauge = _gauge(condition)
+        gauge = gauge_of(condition)
         return None if gauge is None else Measured(cell(alarm.device, alarm.point), gauge)
 
     def _cell(self, device: str, point: str) -> Cell:
@@ -258,6 +154,7 @@ class Judges:
             for at in range(bisect_left(indexes, start), bisect_left(indexes, stop)):
                 index, cell = indexes[at], cells[at]
                 cell.put(values[index], flaws.get(index, GOOD), reading.mono, known_until)
+                cell.source_time = reading.source_times.get(index)
                 touched.update(dict.fromkeys(cell.judges))
         return touched
 
@@ -324,24 +221,3 @@ class Judges:
         """What was counted since it was stored last; stored with the next telemetry."""
         states, self._dirty = self._dirty, {}
         return states
-
-
-def _gauge(condition: Condition) -> Gauge | None:
-    """What a condition that has to do with time is measured with."""
-    gauge: Gauge | None = None
-    match condition:
-        case Limit(measure=Mean(window_s)):
-            gauge = RollingMean(window_s)
-        case Limit(measure=Rate(per_s, window_s)):
-            gauge = RateOfChange(per_s, window_s)
-        case Stuck(after_s, band=band):
-            gauge = Standstill(after_s, band)
-        case NoUpdate(after_s):
-            gauge = Silence(after_s)
-        case Counter():
-            gauge = CounterCheck(condition)
-    return gauge
-
-
-def _as_number(value: Value) -> float:
-    return 0.0 if value is None or isinstance(value, str) else float(value)

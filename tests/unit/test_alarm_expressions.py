@@ -99,6 +99,18 @@ def test_2_gate_keeps_a_limit_from_counting() -> None:
     assert told(room.read(0.0, point="in_use")) == [("clear", None)]
 
 
+def test_2_the_devices_own_time_is_told_of_what_is_judged_otherwise_too() -> None:
+    """It is that of the alarm's point; where it has none, there is none."""
+    room = in_use_only()
+    room.read(1.0, point="in_use")
+    (event,) = room.read(30.0)
+    assert (event.ts_gateway, event.ts_source) == ("1970-01-01T00:16:40.000Z", "1970-01-01T00:16:39.500Z")
+    about_nothing = lost_without_generator()
+    about_nothing.read(value=False, point="generator")
+    (event,) = about_nothing.read(value=True, point="lost")
+    assert event.ts_source is None
+
+
 def test_2_gate_that_nobody_knows_is_open() -> None:
     """It may raise, because nobody knows that it may not; it clears nothing."""
     room = in_use_only()
