@@ -179,6 +179,12 @@ async def test_rows_read_what_they_say(hospital: HospitalProcess, tmp_path: Path
         ("earth_fault", "earth_ok", "or/or-1/iso_r#insulation"),
         ("lift_entrap", "lift_free", "lift/lift-1/entrap#trapped"),
         ("chiller_trip", "chiller_reset", "hvac.chl/chiller-1/fault#fault"),
+        ("transformer_hot", "transformer_cool", "pwr.tx/tx-1/ot_alarm#over-temperature"),
+        ("pump_dry", "pump_wet", "water/pump-1/fault#pump"),
+        ("gas_low", "gas_ok", "medgas.area/medgas-1/o2_p#oxygen-pressure"),
+        ("gas_leak", "gas_tight", "hazchem/gas-1/ch_2.al#gas-high-2"),
+        ("cold_open", "cold_shut", "cold/cold-1/door#door"),
+        ("air_stale", "air_fresh", "env/air-1/co2#carbon-dioxide"),
         ("mains_fail", "mains_return", "pwr.lv/lv-main/u_ab#supply-lost"),
     ],
 )

@@ -39,6 +39,13 @@ LIFE_SAFETY = {
     "or/or-1/air_p#air-low",
     "or/or-1/air_p#air-high",
     "or/or-1/vac_p#vacuum-low",
+    *(f"hazchem/gas-1/ch_{n}.ah#gas-very-high-{n}" for n in range(1, 5)),
+    "medgas.area/medgas-1/o2_p#oxygen-pressure",
+    "medgas.area/medgas-1/air_p#air-pressure",
+    "medgas.area/medgas-1/n2o_p#nitrous-oxide-pressure",
+    "medgas.area/medgas-1/co2_p#carbon-dioxide-pressure",
+    "medgas.area/medgas-1/n2_p#nitrogen-pressure",
+    "medgas.area/medgas-1/vac_p#vacuum",
 }
 
 
@@ -58,7 +65,7 @@ def test_no_warning(hospital: Config) -> None:
 
 def test_drivers_can_plan_every_line(hospital: Config) -> None:
     """What `check` does beyond loading: no driver has anything against its line."""
-    assert [registry.build(line, ManualClock()) is not None for line in hospital.lines] == [True] * 6
+    assert [registry.build(line, ManualClock()) is not None for line in hospital.lines] == [True] * 12
 
 
 def test_it_is_the_simulated_hospital(hospital: Config) -> None:
@@ -107,12 +114,12 @@ def test_modbus_points_are_values_of_the_hospital(hospital: Config) -> None:
 
 
 def test_life_safety_alarms(hospital: Config) -> None:
-    """Exactly these are life safety: red, critical, never shelved, on-delay of at most 3 s; fire at once."""
+    """Exactly these are life safety: red, critical, never shelved, on-delay of at most 5 s; fire at once."""
     alarms = {alarm.id: alarm for device in hospital.devices for alarm in device.alarms if alarm.life_safety}
     assert set(alarms) == LIFE_SAFETY
     for alarm in alarms.values():
         assert (alarm.stream, set(alarm.colours), alarm.shelvable) == ("critical", {"red"}, False)
-        assert alarm.on_delay_s <= (0.0 if alarm.system == "fire" else 3.0)
+        assert alarm.on_delay_s <= (0.0 if alarm.system == "fire" else 5.0)
 
 
 def test_texts_are_in_both_languages(hospital: Config) -> None:

@@ -151,7 +151,7 @@ async def test_pins_are_served_at_once_by_every_protocol() -> None:
         ({"do": "fault", "device": "or-1", "fault": "silent"}, "no device 'or-1' here"),
         ({"do": "set", "device": "ups-1", "point": "soc", "value": 1}, "no point 'soc'; it has online"),
         ({"do": "set", "device": "ups-1", "point": "bat_soc", "value": "full"}, "no such command for a device"),
-        ({"do": "act", "action": "flood"}, "no act 'flood'; there are chiller_reset"),
+        ({"do": "act", "action": "flood"}, "no act 'flood'; there are air_fresh"),
         ({"do": "play", "story": "opera"}, "no story 'opera'; there are quiet, demo"),
         ({"do": "dance"}, "no such command"),
         ({"do": "dance", "device": "ups-1"}, "no such command for a device"),

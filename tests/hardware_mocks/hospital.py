@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hardware_mocks.building import AirMonitor, ColdStore, GasBox, GasDetector, Pump, Transformer
 from hardware_mocks.climate import AirHandler, Chiller, OperatingRoom
 from hardware_mocks.fire import ZONES, FirePanel
 from hardware_mocks.lift import Lift
@@ -46,7 +47,7 @@ STORIES: dict[str, Story] = {
 
 
 class Hospital:
-    """Eight coupled devices. `points(device)` gives the values as of the last `step`."""
+    """Fourteen coupled devices. `points(device)` gives the values as of the last `step`."""
 
     def __init__(self, seed: int, story: str = "quiet") -> None:
         self.noise = Noise(seed)
@@ -56,6 +57,12 @@ class Hospital:
         self.room = OperatingRoom()
         self.lift = Lift()
         self.panel = FirePanel()
+        self.transformer = Transformer()
+        self.pump = Pump()
+        self.gas_box = GasBox()
+        self.gas_detector = GasDetector()
+        self.cold_store = ColdStore()
+        self.air = AirMonitor()
         self._ticks = 0
         self._due: list[Act] = list(STORIES[story])
 
@@ -100,6 +107,15 @@ class Hospital:
         self.ahu.step(TICK_S, fed, smoke=AHU_ZONE in self.panel.zones)
         self.room.step(TICK_S, fed)
         self.lift.step(TICK_S, self.noise, fed, emergency, fire)
+        self._step_building(fed)
+
+    def _step_building(self, fed: bool) -> None:
+        self.transformer.step(TICK_S, fed)
+        self.pump.step(TICK_S, fed)
+        self.gas_box.step(TICK_S)
+        self.gas_detector.step(TICK_S)
+        self.cold_store.step(TICK_S, fed)
+        self.air.step(TICK_S)
 
     def points(self, device: str) -> Points:
         return DEVICES[device](self)
@@ -110,6 +126,12 @@ DEVICES: dict[str, Callable[[Hospital], Points]] = {
     "gen-1": lambda h: h.power.generator.points(h.noise, h.t),
     "ups-1": lambda h: h.power.ups.points(h.noise, h.t, h.power.busbar_v(h.noise, h.t)),
     "fire-panel": lambda h: h.panel.points(),
+    "tx-1": lambda h: h.transformer.points(h.noise, h.t),
+    "pump-1": lambda h: h.pump.points(h.noise, h.t),
+    "medgas-1": lambda h: h.gas_box.points(h.noise, h.t),
+    "gas-1": lambda h: h.gas_detector.points(h.noise, h.t),
+    "cold-1": lambda h: h.cold_store.points(h.noise, h.t),
+    "air-1": lambda h: h.air.points(h.noise, h.t),
     "chiller-1": lambda h: h.chiller.points(h.noise, h.t),
     "ahu-1": lambda h: h.ahu.points(h.noise, h.t, h.chiller.supply_c),
     "lift-1": lambda h: h.lift.points(),
@@ -141,5 +163,17 @@ ACTS: dict[str, Deed] = {
     "chiller_reset": _switch("chiller", "tripped", value=False),
     "lift_entrap": _switch("lift", "trapped", value=True),
     "lift_free": _switch("lift", "trapped", value=False),
+    "transformer_hot": _switch("transformer", "overheating", value=True),
+    "transformer_cool": _switch("transformer", "overheating", value=False),
+    "pump_dry": _switch("pump", "dry", value=True),
+    "pump_wet": _switch("pump", "dry", value=False),
+    "gas_low": _switch("gas_box", "short", value=True),
+    "gas_ok": _switch("gas_box", "short", value=False),
+    "gas_leak": _switch("gas_detector", "leaking", value=True),
+    "gas_tight": _switch("gas_detector", "leaking", value=False),
+    "cold_open": _switch("cold_store", "door", value=True),
+    "cold_shut": _switch("cold_store", "door", value=False),
+    "air_stale": _switch("air", "crowded", value=True),
+    "air_fresh": _switch("air", "crowded", value=False),
 }
 """Everything that may be done to the hospital, by the name that stories and the control socket use."""

@@ -158,7 +158,7 @@ class ModbusDevice:
 
 
 class ModbusServers:
-    """The four Modbus devices of one hospital."""
+    """The Modbus devices of one hospital."""
 
     def __init__(self, net: str, world: World, truth: TruthLog, seed: int) -> None:
         self.devices = {name: ModbusDevice(name, net, world, truth, seed) for name in devices_of("modbus")}

@@ -1,4 +1,4 @@
-"""The register maps of the four Modbus devices, as their makers document them. Pure.
+"""The register maps of the Modbus devices, as their makers document them or as their site has them. Pure.
 
 Written from the makers' lists and not from the gateway's profiles, so that one can find the other's mistakes.
 """
@@ -241,9 +241,88 @@ FIRE_WORDS = Registers(
     gap=lambda _: 0,
 )
 
+# Transformer controller, gas box, gas detector, refrigerator: maps of the site, words and contacts from 0 on.
+
+GAS_CHANNELS = range(1, 5)
+
+
+def _words(layout: str, scale: float, *names: str) -> Registers:
+    size = struct.calcsize(layout) // 2
+    missing = 0x7FFF if layout[-1].islower() else 0xFFFF
+    fields = tuple(Field(size * at, number(layout, name, scale, missing)) for at, name in enumerate(names))
+    return Registers(spans=(range(32),), fields=fields, gap=lambda _: 0)
+
+
+def _contacts(*names: str) -> Bits:
+    return Bits(span=range(32), points=dict(enumerate(names)))
+
+
+TRANSFORMER = DeviceMap({
+    2: _contacts("fan_run", "fan_fault", "sensor_fault", "ot_alarm", "ot_trip", "door_open"),
+    3: _words(">h", 10.0, "t_wa", "t_wb", "t_wc", "t_core"),
+})  # fmt: skip
+GAS_BOX = DeviceMap({
+    2: _contacts("alarm", "sensor_fault"),
+    3: _words(">H", 1.0, "o2_p", "air_p", "n2o_p", "co2_p", "n2_p", "vac_p"),
+})  # fmt: skip
+GAS_DETECTOR = DeviceMap({
+    2: _contacts(*(f"ch_{n}.{kind}" for n in GAS_CHANNELS for kind in ("al", "ah", "fault"))),
+    3: _words(">H", 10.0, *(f"ch_{n}.gas" for n in GAS_CHANNELS)),
+})  # fmt: skip
+REFRIGERATOR = DeviceMap({2: _contacts("door", "power", "alarm"), 3: _words(">h", 100.0, "t_1", "t_2")})
+
+# Grundfos CIM: input registers, all ones is "not available".
+
+
+def _cim(layout: str, name: str, scale: float = 1.0) -> Encode:
+    return number(layout, name, scale, (1 << 8 * struct.calcsize(layout)) - 1)
+
+
+def _cim_status(points: Points) -> bytes:
+    return struct.pack(">H", sum(1 << bit for bit, name in ((9, "on"), (10, "fault"), (11, "warn")) if points[name]))
+
+
+CIM = Registers(
+    spans=(range(200, 360),),
+    fields=(
+        Field(200, _cim_status),
+        Field(205, _cim(">H", "alarm_code")),
+        Field(300, _cim(">H", "head", 10.0)),
+        Field(301, _cim(">H", "fl", 10.0)),
+        Field(303, _cim(">H", "rpm")),
+        Field(304, _cim(">H", "hz", 10.0)),
+        Field(308, _cim(">H", "i", 10.0)),
+        Field(311, _cim(">I", "p", 1000.0)),
+        Field(326, _cim(">I", "run_h")),
+        Field(331, _cim(">I", "ep")),
+        Field(333, _cim(">I", "starts")),
+    ),
+    gap=lambda _: 0xFFFF,
+)
+
+# The air monitor: an XY-MD02 for temperature and humidity, and beside it the gases, in the same row of input registers.
+
+AIR = Registers(
+    spans=(range(1, 6),),
+    fields=(
+        Field(1, number(">h", "t", 10.0, 0x7FFF)),
+        Field(2, number(">H", "rh", 10.0, 0xFFFF)),
+        Field(3, number(">H", "co2", 1.0, 0xFFFF)),
+        Field(4, number(">H", "pm25", 1.0, 0xFFFF)),
+        Field(5, number(">H", "hcho", 1000.0, 0xFFFF)),
+    ),
+    gap=lambda _: 0,
+)
+
 MAPS: dict[str, DeviceMap] = {
     "lv-main": DeviceMap({3: PM5300}),
     "gen-1": DeviceMap({3: GENCOMM}),
     "ups-1": DeviceMap({3: SMART_UPS}),
     "fire-panel": DeviceMap({2: FIRE_BITS, 4: FIRE_WORDS}),
+    "tx-1": TRANSFORMER,
+    "pump-1": DeviceMap({4: CIM}),
+    "medgas-1": GAS_BOX,
+    "gas-1": GAS_DETECTOR,
+    "cold-1": REFRIGERATOR,
+    "air-1": DeviceMap({4: AIR}),
 }
