@@ -33,6 +33,9 @@ NEWS_S = 15.0
 """How long a state that changed is told first."""
 GONE_S = 8.0
 """How long an alarm that ended is still shown."""
+ALARM_ROWS = 6
+"""So many alarms have room, whatever the number of devices."""
+
 ROOMY_ROWS = 30
 ROOMY_COLUMNS = 100
 CELL_COLUMNS = 17
@@ -133,9 +136,11 @@ def render(scene: Scene, memory: Memory, words: Words, columns: int, rows: int) 
     """The whole screen. Fits 80x24; has room for more from 100x30 on."""
     if scene.status is None:
         return Align.center(scene.note, vertical="middle", height=rows)
-    roomy = rows >= ROOMY_ROWS and columns >= ROOMY_COLUMNS
-    devices = _devices(scene, memory, words, columns=columns, roomy=roomy)
-    device_rows = BORDER_ROWS + len(scene.status.devices) + (len(scene.status.lines) if roomy else 0)
+    room = rows - HEADER_ROWS - FOOTER_ROWS - 2 * BORDER_ROWS - ALARM_ROWS
+    count = len(scene.status.devices)
+    roomy = columns >= ROOMY_COLUMNS and room >= count + len(scene.status.lines) and rows >= ROOMY_ROWS
+    devices = _devices(scene, memory, words, columns=columns, roomy=roomy, most=room)
+    device_rows = BORDER_ROWS + min(room, count + (len(scene.status.lines) if roomy else 0))
     alarm_rows = rows - HEADER_ROWS - FOOTER_ROWS - device_rows
     alarms = _alarms(scene, scene.status, memory, words, rows=alarm_rows, roomy=roomy)
     body = Layout()
@@ -198,14 +203,17 @@ def _journal(status: Status, words: Words) -> Text:
 # --- devices ----------------------------------------------------------------------------------------------------------
 
 
-def _devices(scene: Scene, memory: Memory, words: Words, *, columns: int, roomy: bool) -> Panel:
+def _devices(scene: Scene, memory: Memory, words: Words, *, columns: int, roomy: bool, most: int) -> Panel:
+    """Every device below its line, or as many devices as there is room for, those that need somebody first."""
     assert scene.status is not None
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(no_wrap=True, width=14)
     table.add_column(no_wrap=True, max_width=26 if roomy else 14, overflow="ellipsis")
     table.add_column(no_wrap=True, ratio=1, overflow="ellipsis")
     by_device = _grouped(scene.points)
-    known = {device.id: device for device in scene.status.devices}
+    by_need = sorted(scene.status.devices, key=lambda device: device.state == "online")
+    left_out = 0 if roomy else max(0, len(by_need) - most)
+    known = {device.id: device for device in by_need[: len(by_need) - left_out - (left_out > 0)]}
     for line in scene.status.lines:
         if roomy:
             table.add_row(*_line(line, words))
@@ -213,6 +221,8 @@ def _devices(scene: Scene, memory: Memory, words: Words, *, columns: int, roomy:
             values = _values(device, by_device.get(device.id, []), memory, words, scene.mono, columns)
             name = Text(words.of(device.name), style="dim" if device.state == "offline" else "")
             table.add_row(_named(device, indent=2 if roomy else 0), name, values)
+    if left_out:
+        table.add_row("", "", Text(f"+{left_out + 1}", style="bright_black"))
     online = sum(device.state == "online" for device in scene.status.devices)
     title = f"[bold]{words('devices')}[/] {online}/{len(scene.status.devices)} {words('online')}"
     return Panel(table, title=title, title_align="left", border_style="bright_black", padding=(0, 1))

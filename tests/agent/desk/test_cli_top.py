@@ -136,3 +136,12 @@ def test_before_the_first_status_there_is_a_note() -> None:
     console = Console(file=io.StringIO(), record=True, width=80, height=24, force_terminal=True)
     console.print(render(scene, Memory(), Words("en"), 80, 24))
     assert "starting" in console.export_text()
+
+
+def test_more_devices_than_rows_are_counted_and_alarms_keep_their_room() -> None:
+    """As many as fit, how many are not shown, and the alarms below."""
+    text = "\n".join(drawn(busy(alarms=3), Memory(), rows=20, columns=80))
+    shown = sum(f"dev-{n}" in text for n in range(8))
+    assert 1 <= shown < 8
+    assert f"+{8 - shown}" in text
+    assert "Fire in zone 3" in text
