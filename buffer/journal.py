@@ -486,6 +486,7 @@ class Journal:
         self._memory = None
         self._is_returning = False
         self._away = ""
+        self._reading.renew()
         self._announce(has_records=True)
         return True
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -89,6 +89,7 @@ class Opening:
     """How often damage showed lately that the quick check had not found."""
     _reason: str = field(default="", init=False)
     _is_start: bool = field(default=True, init=False)
+    _is_misled: bool = field(default=False, init=False)
     _file: tuple[int, int] | None = field(default=None, init=False)
     """The one that was open last."""
 
@@ -123,24 +124,36 @@ class Opening:
     ) -> tuple[Store, Stored]:
         """After the disk was away, and as often as it takes; gives what is to be published of the new epoch.
 
-        It is opened `alone`, because handles of one process share what they know: that it can only be read, or what was
-        in a log that has gone. Raises `JournalError`, `sqlite3.Error` and `OSError`; then it is away still.
+        Readers may stay, unless what they know misleads whoever opens the file beside them: then it is opened `alone`.
+        Raises `JournalError`, `sqlite3.Error` and `OSError`; then it is away still.
         """
-        with alone():
-            store = self._open()
+        try:
+            with alone() if self._is_misled or self._has_changed() else nullcontext():
+                store = self._open()
+            return store, self._take_up(store, live, hand_over)
+        except sqlite3.Error as error:
+            self._is_misled = primary(error) == sqlite3.SQLITE_READONLY  # It was so when a reader came, at least.
+            raise
+
+    def _take_up(self, store: Store, live: Ledger, hand_over: Callable[[Mapping[str, int], bool], Handover]) -> Stored:
         try:
             if self._is_start:
                 live.take_over(store.ledger)
             begun = regain(store, live, hand_over, store.renewal or self._reason)
-        except sqlite3.Error as error:
+        except BaseException as error:
             store.abandon()
-            self.suspect(error)
-            raise
-        except BaseException:
-            store.abandon()
+            if isinstance(error, sqlite3.Error):
+                self.suspect(error)
             raise
         self._went_well()
-        return store, begun
+        return begun
+
+    def _has_changed(self) -> bool:
+        """Whether the file or its log is not the one that was open last."""
+        if self._file is None:
+            return False
+        is_there = self.path.exists() and beside(self.path, LOG_SUFFIX).exists()
+        return not is_there or self._file != file_of(self.path)
 
     def suspect(self, error: Exception) -> bool:
         """Something went wrong with an open store: whether it looks like damage, and is looked for with more care."""
@@ -159,6 +172,7 @@ class Opening:
 
     def _went_well(self) -> None:
         self._is_start = False
+        self._is_misled = False
         self._reason = ""
         self._file = file_of(self.path)
         self.lock.found = OPEN

@@ -2,8 +2,8 @@
 
 Always true:
 - Nobody waits longer than `STALL_S` for a disk that is known to be away: what is in memory must go on.
-- While the file is opened anew (`alone`) no other handle of this process has it open: handles share what they know, be
-  it that it can only be read, or what was in a log that has gone.
+- While somebody is `alone` no other handle of this process has the file open: handles share what they know, be it that
+  the file can only be read, or what was in a log that has gone.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Reading:
         self._is_away = is_away
         self._gate = Gate()
         self._reader: Reader | None = None
+        self._is_stale = False
         self._threads = {name: ThreadPoolExecutor(1, f"journal-{name}") for name in ("reader", "history")}
         self._hanging: dict[str, asyncio.Future[Any]] = {}
 
@@ -97,6 +98,10 @@ class Reading:
         with self._gate.alone():
             self._close()
             yield
+
+    def renew(self) -> None:
+        """The next question is for the file that lies there now."""
+        self._is_stale = True
 
     async def close(self) -> None:
         """Once nobody asks any more. What hangs is left behind."""
@@ -123,7 +128,7 @@ class Reading:
 
     def _read(self, lane: Lane, after: int, before: int, limit: int) -> list[Record]:
         with self._gate.among_others():
-            if self._reader is None:
+            if self._reader is None or self._is_stale:
                 self._open()
             assert self._reader is not None, "opened above"
             try:
@@ -151,6 +156,8 @@ class Reading:
             self._open()
 
     def _open(self) -> None:
+        self._close()
+        self._is_stale = False
         try:
             self._reader = Reader(self._path, self._on_damaged)
         except sqlite3.Error as error:

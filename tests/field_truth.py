@@ -30,7 +30,8 @@ def served_values(truth: Iterable[dict[str, Any]], config: Config) -> dict[Point
     served: dict[PointKey, list[Served]] = defaultdict(list)
     for line in truth:
         device = devices[line["device"]]
-        for point, value in _values(line, device).items():
+        values = _values(line, device)
+        for point, value in (values | _computed(device, values)).items():
             served[device.id, point].append(Served(line["t"], value))
     return served
 
@@ -41,6 +42,16 @@ def _values(line: dict[str, Any], device: Device) -> dict[str, Any]:
     by_id = {point.id: point for point in device.points}
     said = line.get("values", {})
     return {name: _named(by_id[name], value) for name, value in said.items() if name in by_id}
+
+
+def _computed(device: Device, values: dict[str, Any]) -> dict[str, Any]:
+    """What the configuration has computed of these. Its arithmetic is Python's too, which is nobody's of ours."""
+    formulas = {point.id: point.derived.formula for point in device.derived if point.derived is not None}
+    return {
+        name: eval(formula.text, {"__builtins__": {}}, values)
+        for name, formula in formulas.items()
+        if formula is not None and all(each.device == device.id and each.point in values for each in formula.inputs)
+    }
 
 
 def _named(point: Point, value: Any) -> Any:

@@ -46,7 +46,7 @@ WINDOW_S = 0.05
 LOSS_S_MAX = WINDOW_S + 0.5
 """With what a loaded machine may add until a value that was read is on disk."""
 
-READY_S = 20.0
+READY_S = 60.0
 STOP_S = 10.0
 
 Tree = dict[str, Any]

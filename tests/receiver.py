@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 SESSION_S = 3600
-READY_S = 10.0
+READY_S = 30.0
 
 
 class Receiver:

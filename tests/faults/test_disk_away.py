@@ -72,6 +72,19 @@ async def test_alarms_go_on_and_nothing_is_lost(folder: Path, failing_disk: Path
         assert (await journal.ask("stats"))["state"] == {"state": "3"}
 
 
+async def test_what_was_stored_before_can_still_be_sent(folder: Path, failing_disk: Path) -> None:
+    """A full disk can be read, for days, however often it is tried whether it can be written."""
+    async with remote(folder, failing_disk) as journal:
+        await started(journal)
+        await journal.append("alarm", "a1")
+        journal.disk(*WAYS["disk full"])
+        assert not await journal.append("alarm", "a2")
+        async with asyncio.timeout(20):
+            while len([call for call in journal.calls() if call.endswith(f" {ENOSPC}")]) < 4:
+                await asyncio.sleep(0.02)
+        assert {"a1", "a2"} < set((await journal.ask("read_what_answers"))[1:])
+
+
 async def test_a_failed_sync_is_not_tried_again_on_its_handle(folder: Path, failing_disk: Path) -> None:
     """The kernel may have dropped the pages, and then says that all is well."""
     async with remote(folder, failing_disk) as journal:
