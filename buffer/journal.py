@@ -208,6 +208,10 @@ class Journal:
         end = SEQUENCE_END if before is None else before
         if self._memory is not None and lane.epoch == self._memory.epoch:
             return self._memory.read(stream, after, end, limit)
+        newest = self._writer.newest(lane)
+        found = None if newest is None else newest.records(lane, after, end, limit)
+        if found is not None:
+            return found
         return await self._reading.read(lane, after, end, limit)
 
     async def news(self, seen: int) -> int:

@@ -22,7 +22,7 @@ from buffer.errors import JournalDamaged
 from buffer.ledger import Kept, Lane, Ledger, Loss, Mark, Span
 from buffer.plausible import are_counts, credible
 from buffer.reader import READ_CHUNKS_MAX
-from buffer.tail import Packed, Tail, can_grow, pack_on
+from buffer.tail import Packed, Tail, pack_on
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,7 +46,7 @@ class Stored:
     """What a transaction added: lanes as they are now with their tails, the ids of new ones, bytes of blobs."""
 
     lanes: dict[Lane, Kept]
-    tails: dict[Lane, Tail | None]
+    tails: dict[Lane, Tail]
     lane_ids: dict[Lane, int]
     size: int
 
@@ -75,7 +75,7 @@ class Store:
         self._path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
         self._file = file_of(self._path)
         self._packer = Packer()
-        self._tails: dict[Lane, Tail | None] = {}
+        self.tails: dict[Lane, Tail] = {}
         self._guard: sqlite3.Connection | None = None
         self._epoch_id = 0
         self.epoch = ""
@@ -171,7 +171,7 @@ class Store:
         self.lane_ids.update(stored.lane_ids)
         for lane, kept in stored.lanes.items():
             self.ledger.put(lane, kept)
-        self._tails.update(stored.tails)
+        self.tails.update(stored.tails)
         self.written_bytes += stored.size + TRANSACTION_BYTES
 
     def checkpoint_if_due(self, bytes_max: int) -> None:
@@ -217,7 +217,7 @@ class Store:
 
     def _recorded_ms(self, lane: Lane, sequence: int) -> int:
         """When it was stored; of records before the tail, when the first one of their chunk was."""
-        tail = self._tails.get(lane)
+        tail = self.tails.get(lane)
         if tail is not None and sequence >= tail.first:
             return tail.recorded_ms(sequence)
         row = self.connection.execute(
@@ -305,7 +305,7 @@ class Store:
     def _pack(self, epoch: str, drafts: Iterable[Draft]) -> dict[Lane, Packed]:
         recorded_ms = self.now_ms()
         lanes = {Lane(epoch, stream): entries_of(batch, recorded_ms) for stream, batch in by_stream(drafts).items()}
-        return {lane: pack_on(self._tails.get(lane), entries, self._packer) for lane, entries in lanes.items()}
+        return {lane: pack_on(self.tails.get(lane), entries, self._packer) for lane, entries in lanes.items()}
 
     def _put(self, packed: Mapping[Lane, Packed]) -> Stored:
         """Inside a transaction: chunks of this epoch."""
@@ -357,9 +357,8 @@ class Store:
     def delete(self, chunk_ids: Collection[int]) -> None:
         """Inside a transaction."""
         self.connection.executemany("DELETE FROM chunk WHERE id = ?", [(chunk_id,) for chunk_id in chunk_ids])
-        for lane, tail in self._tails.items():
-            if tail is not None and tail.chunk_id in chunk_ids:
-                self._tails[lane] = None
+        for lane in [lane for lane, tail in self.tails.items() if tail.chunk_id in chunk_ids]:
+            del self.tails[lane]
 
     def _add_epoch(self, name: str, *, durable: bool) -> int:
         row = self.connection.execute(
@@ -374,7 +373,7 @@ class Store:
         )
         return int(row.lastrowid or 0)
 
-    def _put_lane(self, lane_id: int, kept: Kept, packed: Packed) -> tuple[Kept, Tail | None]:
+    def _put_lane(self, lane_id: int, kept: Kept, packed: Packed) -> tuple[Kept, Tail]:
         tail, last = packed.tail, packed.chunks[-1]
         if tail is None:
             self.put_rows(lane_id, kept.next, packed.chunks)
@@ -386,8 +385,7 @@ class Store:
         for chunk in packed.chunks:
             kept = kept.grown(chunk.records, chunk.raw_bytes, len(chunk.blob))
         self.put_kept(lane_id, kept)
-        grows = Tail(chunk_id, kept.next - last.records, last, packed.entries) if can_grow(last) else None
-        return kept, grows
+        return kept, Tail(chunk_id, kept.next - last.records, last, packed.entries)
 
     def put_state(self, state: Mapping[str, bytes | None] | Mapping[str, bytes]) -> None:
         """Inside a transaction: these keys; a value of None deletes one."""

@@ -1,6 +1,8 @@
-"""The newest chunk of a lane while it is small: what is stored soon after it joins it, and is compressed with it.
+"""The newest chunk of a lane, kept unpacked: what is stored soon after it joins it while it is small, and is compressed
+with it; what is read soon after comes from here. Pure.
 
-A small site commits a few hundred bytes each second, and as rows of their own they would cost a third more. Pure.
+A small site commits a few hundred bytes each second, and as rows of their own they would cost a third more. An uplink
+that keeps up reads everything while it is here, and costs neither a statement nor a thread.
 
 Always true: a tail says what its row holds since the last transaction that is known to be on disk.
 """
@@ -10,15 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from buffer.chunk import SMALL_BYTES_MAX
+from buffer.chunk import SMALL_BYTES_MAX, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from buffer.chunk import Chunk, Entry, Packer
+    from buffer.ledger import Lane
+    from buffer.record import Record
 
 TAIL_BYTES_MAX = SMALL_BYTES_MAX
-"""Before compression. More than this is compressed as well by itself."""
+"""Before compression. More than this compresses as well by itself."""
 
 TAIL_MS_MAX = 60_000
 """Retention knows a chunk by the age of its oldest record, so the others may not be much younger."""
@@ -37,6 +41,13 @@ class Tail:
         """Whether these belong into the same chunk. A clock that jumps begins a new one."""
         age_ms = entries[0][0] - self.chunk.recorded_ms
         return 0 <= age_ms <= TAIL_MS_MAX and self.chunk.raw_bytes + _size(entries) <= TAIL_BYTES_MAX
+
+    def records(self, lane: Lane, after: int, before: int, limit: int) -> list[Record] | None:
+        """As `Reader.read`, or None where older chunks are asked for."""
+        begin = after + 1 - self.first
+        if begin < 0:
+            return None
+        return numbered(self.entries[begin : min(before - self.first, begin + limit)], lane, after + 1, durable=True)
 
     def recorded_ms(self, sequence: int) -> int:
         return self.entries[sequence - self.first][0]
@@ -61,10 +72,6 @@ def pack_on(tail: Tail | None, entries: Sequence[Entry], packer: Packer) -> Pack
         return Packed(tail, [packer.pack(joined)], joined)
     chunks = packer.pack_all(entries)
     return Packed(None, chunks, entries[-chunks[-1].records :])
-
-
-def can_grow(chunk: Chunk) -> bool:
-    return chunk.raw_bytes <= TAIL_BYTES_MAX
 
 
 def _size(entries: Iterable[Entry]) -> int:

@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from buffer.ledger import Ledger
+    from buffer.ledger import Lane, Ledger
     from buffer.opening import Opening
     from buffer.record import Draft
     from buffer.regain import Handover
     from buffer.retention import Limits
     from buffer.store import Store, Stored
+    from buffer.tail import Tail
 
     Job = Callable[[Store, Retention], None]
 
@@ -147,6 +148,11 @@ class Writer:
                 raise self.error
             self._queue.append(work)
             self._wake.notify()
+
+    def newest(self, lane: Lane) -> Tail | None:
+        """The newest chunk of a lane, where it was stored since the file was opened."""
+        store = self._store
+        return None if store is None else store.tails.get(lane)
 
     def silent_s(self) -> float:
         """How long the disk has not answered its latest question. Lacking the processor is not being silent."""

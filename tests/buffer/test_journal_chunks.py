@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
-from journal_desk import MEBIBYTE, OpenStore, Wall
+from journal_desk import MEBIBYTE, OpenJournal, OpenStore, Wall
 
 from buffer.chunk import Packer, Unpacker, entries_of
 from buffer.dictionary import DATA, NEWEST, for_compression
@@ -112,6 +114,34 @@ def test_a_restart_begins_a_new_row(open_store: OpenStore, tmp_path: Path) -> No
     put(store := open_store("main"), 2)
     assert rows(store) == [(1, 1), (2, 2)]
     assert [record.sequence for record in read(tmp_path / "journal.db")] == [1, 2]
+
+
+def test_the_newest_row_is_read_from_memory(open_store: OpenStore, tmp_path: Path) -> None:
+    """The same records as from the file, within the same limits; not those of older rows."""
+    store = open_store("main")
+    store.store([Draft("alarm", 0, "t", bytes(TAIL_BYTES_MAX + 1))], {})
+    put(store, 2, 3, 4, 5)
+    tail = store.tails[LANE]
+    assert tail.records(LANE, 0, 100, 100) is None
+    reader = Reader(tmp_path / "journal.db")
+    for after, before, limit in ((1, 100, 100), (2, 100, 2), (2, 4, 100), (4, 5, 100), (5, 100, 100), (9, 100, 100)):
+        assert tail.records(LANE, after, before, limit) == reader.read(LANE, after, before, limit)
+    reader.close()
+
+
+async def test_what_was_just_stored_does_not_wait_for_a_long_read(open_journal: OpenJournal) -> None:
+    """An alarm gets through while an uplink drains a backlog."""
+    journal = await open_journal()
+    is_over = Event()
+    reading = asyncio.get_running_loop().run_in_executor(journal._reading._threads["reader"], is_over.wait)
+    try:
+        async with asyncio.timeout(5):
+            await journal.append([Draft("alarm", 0, "t", b"1")])
+            assert [record.body for record in await journal.read("alarm", 0, 10)] == [b"1"]
+            assert await journal.read("alarm", 1, 10) == []
+    finally:
+        is_over.set()
+        await reading
 
 
 def test_how_long_a_record_waits_is_its_own_time(open_store: OpenStore, wall: Wall) -> None:

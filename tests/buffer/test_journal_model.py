@@ -228,7 +228,12 @@ class JournalMachine(RuleBasedStateMachine):
     def every_record_is_what_it_was_or_gone(self) -> None:
         for stream, model in self.model.items():
             wanted = {n: body for n, body in enumerate(model.bodies, 1) if n not in model.gone}
-            assert {record.sequence: record.body for record in self.read(stream)} == wanted
+            found = self.read(stream)
+            assert {record.sequence: record.body for record in found} == wanted
+            tail = self.store.tails.get(Lane("e1", stream))
+            if tail is not None:
+                newest = [record for record in found if record.sequence >= tail.first]
+                assert tail.records(Lane("e1", stream), tail.first - 1, 2**62, 1000) == newest
 
     @invariant()
     def the_account_agrees(self) -> None:
