@@ -89,6 +89,7 @@ class Daemon:
     async def run(self) -> None:
         """From the sink to the source, and back at SIGTERM. Raises what a stage raised that died."""
         self._heed_signals()
+        self._note_unconfirmed()
         journal = await self._open_journal()
         try:
             await self._run_stages(journal)
@@ -99,6 +100,13 @@ class Daemon:
     async def emit(self, item: Reading | Event) -> None:
         """The lines' way into the pipeline."""
         await self._pipeline.put(item)
+
+    def _note_unconfirmed(self) -> None:
+        """What does not run must not be forgotten."""
+        for device in self.config.devices:
+            if device.unconfirmed:
+                keys = ", ".join(alarm.key for alarm in device.unconfirmed)
+                self.health.hold("alarms_unconfirmed", device.id, self.clock.wall(), keys)
 
     async def _open_journal(self) -> Journal:
         settings = self.config.journal

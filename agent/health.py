@@ -29,6 +29,7 @@ Code = Literal[
     "journal_volatile",
     "journal_damaged",
     "notice_failed",
+    "alarms_unconfirmed",
 ]
 
 
@@ -165,6 +166,14 @@ TABLE: dict[Code, Kind] = {
         Names(
             zh="按详情检查 notify 的地址、凭据和服务器；平台不可达期间请人工查看 wardgate alarms",
             en="Check address, secret and server under notify, as the detail says; until then watch wardgate alarms",
+        ),
+    ),
+    "alarms_unconfirmed": Kind(
+        "warning",
+        Names(zh="有报警未确认限值，尚未投入", en="Alarms do not run, because nobody has confirmed their limits"),
+        Names(
+            zh="核对限值后在配置中写入 limit 和 confirmed_by；wardgate check 列出全部",
+            en="Check the limits and write limit and confirmed_by in the configuration; wardgate check lists them",
         ),
     ),
 }

@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("lang", "what"), [("zh", "额定电压"), ("en", "the rated voltage")])
-def test_alarms_that_wait_are_listed(folder: Path, lang: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_9_alarms_that_wait_are_listed(folder: Path, lang: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What nobody has confirmed does not run, is not counted, and is told with what has to be confirmed."""
     assert main(["check", "--config", str(folder), "--lang", lang]) == 0
     out = capsys.readouterr().out
@@ -75,7 +75,7 @@ tests:
     (folder / "rule-tests" / "voltage.yaml").write_text(text, encoding="utf-8")
 
 
-def test_rule_tests_are_played_and_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_13_rule_tests_are_played_and_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each test; where one fails, what was expected and what came; exit code 1."""
     rule_tests(folder)
     assert main(["check", "--config", str(folder), "--lang", "en", "--rule-tests"]) == 1
@@ -113,7 +113,7 @@ def test_rule_tests_that_cannot_be_meant(folder: Path, capsys: pytest.CaptureFix
     assert main(["check", "--config", str(folder), str(file)]) == 2
 
 
-def test_latency_is_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_10_latency_is_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each alarm with its budget and what it can take: on a healthy line, after a lost answer, beside a dead device."""
     rule_tests(folder)
     assert main(["check", "--config", str(folder), "--lang", "en", "--latency"]) == 0

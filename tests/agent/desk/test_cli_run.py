@@ -73,6 +73,25 @@ def test_the_daemon_answers_and_stops_with_0(folder: Path) -> None:
     assert not (folder / "control.sock").exists()
 
 
+def test_9_alarms_that_wait_for_a_name_are_a_health_condition(folder: Path) -> None:
+    """A red alarm that does not run is not only told by `check`, which somebody may have run long ago."""
+    (folder / "lines.yaml").write_text("lines: {one: {protocol: modbus, host: 127.0.0.1, port: 1}}\n", encoding="utf-8")
+    device = """
+devices:
+  icu-3:
+    line: one
+    system: medgas.area
+    points: {o2_p: {register: 0, unit: kPa, poll: L}}
+    alarms: {pack: medgas.area}
+"""
+    (folder / "devices" / "icu.yaml").write_text(device, encoding="utf-8")
+    with running(folder):
+        found = Client(folder / "control.sock").status().health
+    (waits,) = (each for each in found if each.code == "alarms_unconfirmed")
+    assert (waits.target, waits.severity) == ("icu-3", "warning")
+    assert waits.detail == "oxygen-pressure, oxygen-deviation"
+
+
 def test_the_daemon_is_found_by_its_configuration_in_the_environment(folder: Path) -> None:
     """`WARDGATE_CONFIG` serves every verb, so nothing else has to be typed."""
     environment = {**os.environ, "WARDGATE_CONFIG": str(folder), "LC_ALL": "C.UTF-8"}
