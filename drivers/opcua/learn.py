@@ -8,6 +8,7 @@ properties EnumStrings and EnumValues; older dictionaries of structures are not.
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from struct import Struct
 from typing import TYPE_CHECKING, Literal, cast
@@ -15,9 +16,8 @@ from typing import TYPE_CHECKING, Literal, cast
 from asyncua.ua.attribute_ids import AttributeIds
 
 from drivers.contract import Quality
-from drivers.errors import Unreachable
+from drivers.errors import NoAnswer, Refused
 from drivers.opcua import decode, requests, walk
-from drivers.opcua.faults import translated
 from drivers.opcua.kinds import ARRAY, BUILT_IN_MAX, EXTENSION_OBJECT, INT32, LOCALIZED_TEXT, NODE_ID, STRING
 from drivers.opcua.parts import Field, Key, Structure, Types, node_key, parse
 from drivers.opcua.resolve import follow
@@ -62,12 +62,15 @@ class Known:
 
 
 async def learn(session: Session, points: Sequence[Point], nodes: Sequence[Found]) -> dict[Point, Known]:
-    """What must be known of the server to read `points`, each at its place in `nodes`. Raises `DriverError`."""
+    """What must be known of the server to read `points`, each at its place in `nodes`.
+
+    A server that does not say it costs the points that need it, never the line. Raises `Unreachable`.
+    """
     found = [(point, node) for point, node in zip(points, nodes, strict=True) if not isinstance(node, Quality)]
     of_structures = [(point, node) for point, node in found if _names_field(point)]
     texts = [(point, node) for point, node in found if point.type == "string" and not _part(point)]
     known = {point: Known() for point, _ in (*of_structures, *texts)}
-    with translated(session.endpoint, "learning its types"):
+    with suppress(Refused, NoAnswer):
         if of_structures:
             types = await structures(session, [node for _, node in of_structures])
             known |= {point: Known(types) for point, _ in of_structures}
@@ -96,8 +99,8 @@ async def structures(session: Session, nodes: Sequence[ua.NodeId]) -> Types:
         asked |= wanted
         for key, body in zip(wanted, await _definitions(session, wanted), strict=True):
             kind = node_key(body, 0)[0] if body else None
-            if kind == _STRUCTURE_DEFINITION:
-                encoding, found[key] = _structure(_body(body))
+            if kind == _STRUCTURE_DEFINITION and (described := _described(body)):
+                encoding, found[key] = described
                 encodings[encoding] = key
             elif kind == _ENUM_DEFINITION:
                 enumerations.add(key)
@@ -111,7 +114,7 @@ async def names(session: Session, nodes: Sequence[ua.NodeId]) -> list[dict[int, 
     types = await _data_types(session, nodes)
     enums = [index for index, key in enumerate(types) if key is not None and not _is_text(key)]
     own = [types[index] or (0, 0) for index in enums]
-    defined = [_enum(body) for body in await _definitions(session, own)]
+    defined = [_numbered(body) for body in await _definitions(session, own)]
     undefined = [place for place, found in enumerate(defined) if not found]
     starts = [nodes[enums[place]] for place in undefined] + [_node(own[place]) for place in undefined]
     listed = await _listed(session, starts)
@@ -191,7 +194,7 @@ async def _read(session: Session, nodes: Sequence[ua.NodeId], attribute: Attribu
     samples: list[Sample] = []
     for start in range(0, len(nodes), session.nodes_per_read):
         some = requests.read(nodes[start : start + session.nodes_per_read], attribute)
-        samples += await session.read(some, "asking for its types", Unreachable)
+        samples += await session.read(some, "asking for its types", NoAnswer)
     return samples
 
 
@@ -200,6 +203,14 @@ def _body(encoded: bytes) -> bytes:
     _, pos = node_key(encoded, 0)
     _, start = walk.count(encoded, pos + 1, 1)
     return encoded[start:]
+
+
+def _described(encoded: bytes) -> tuple[Key, Structure] | None:
+    """`None` for what is not understood: then the structure has no parts."""
+    try:
+        return _structure(_body(encoded))
+    except (walk.Undecodable, struct.error):
+        return None
 
 
 def _structure(body: bytes) -> tuple[Key, Structure]:
@@ -237,6 +248,13 @@ def _with_numbers(structure: Structure, enumerations: set[Key]) -> Structure:
     """Enumerations are encoded as Int32."""
     fields = (replace(each, type=INT32) if each.type in enumerations else each for each in structure.fields)
     return replace(structure, fields=tuple(fields))
+
+
+def _numbered(encoded: bytes) -> dict[int, str]:
+    try:
+        return _enum(encoded)
+    except (walk.Undecodable, struct.error):
+        return {}
 
 
 def _enum(encoded: bytes) -> dict[int, str]:

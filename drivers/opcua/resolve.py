@@ -11,7 +11,7 @@ from asyncua.ua import ua_binary
 from asyncua.ua.object_ids import ObjectIds
 
 from drivers.contract import Grade, Quality
-from drivers.errors import Unreachable
+from drivers.errors import NoAnswer, Refused, Unreachable
 from drivers.opcua import nodes, requests
 from drivers.opcua.faults import name_of, translated
 
@@ -70,14 +70,17 @@ class Resolver:
 
 
 async def follow(session: Session, paths: Sequence[Start]) -> list[Found]:
-    """The node at the end of each path. Raises `DriverError`."""
+    """The node at the end of each path. A server that cannot look has none of them. Raises `Unreachable`."""
     chunks = [paths[start : start + PATHS_PER_CALL] for start in range(0, len(paths), PATHS_PER_CALL)]
     return [found for chunk in chunks for found in await _follow(session, chunk)]
 
 
 async def _follow(session: Session, paths: Sequence[Start]) -> list[Found]:
     doing = "looking for nodes by path"
-    body = await session.send(requests.translate(paths), doing)
+    try:
+        body = await session.send(requests.translate(paths), doing, NoAnswer)
+    except (Refused, NoAnswer) as error:
+        return [Quality(Grade.BAD, "config_error", f"path: {error.what}")] * len(paths)
     with translated(session.endpoint, doing):
         answer = ua_binary.struct_from_binary(ua.TranslateBrowsePathsToNodeIdsResponse, Buffer(body))
         answer.ResponseHeader.ServiceResult.check()

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from asyncua import ua
 from asyncua.common.structures104 import new_enum, new_struct, new_struct_field
+from asyncua.common.utils import ServiceError
+from asyncua.server.internal_session import InternalSession
 from asyncua.ua import ua_binary
+from asyncua.ua.attribute_ids import AttributeIds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opcua_peer import OpcuaPeer, driver_for, point, poll_of
@@ -151,6 +154,29 @@ async def test_9_a_number_without_a_name(peer: OpcuaPeer) -> None:
     finally:
         await peer.run(duty.write_value(ua.Variant(1, V.Int32)))
     assert reading.flaws == {0: Quality(Grade.BAD, "decode_error", "9")}
+
+
+async def test_9_a_server_that_does_not_describe_itself_costs_only_what_needs_it(
+    peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses to look for properties and to tell its types: fields and names are flaws, the values are good."""
+
+    async def refuse(*_: Any) -> None:
+        raise ServiceError(0x800B_0000)
+
+    original = InternalSession.read
+
+    async def read(self: InternalSession, params: ua.ReadParameters) -> Any:
+        if params.NodesToRead[0].AttributeId != AttributeIds.Value:
+            raise ServiceError(0x8010_0000)
+        return await original(self, params)
+
+    monkeypatch.setattr(InternalSession, "translate_browsepaths_to_nodeids", refuse)
+    monkeypatch.setattr(InternalSession, "read", read)
+    rows = [("array", "[1]", "number", 2.5), ("room", "dp", "number", None), ("duty", None, "string", None)]
+    for reading in await _both(peer, rows):
+        assert reading.values == (2.5, None, None)
+        assert [reading.flaws[index].reason for index in (1, 2)] == ["config_error", "decode_error"]
 
 
 @pytest.mark.parametrize("text", ["[3]", "t", "zones[2].t", "[0][1]", "温度.值"])
