@@ -133,15 +133,15 @@ class Past:
                 # Decoding is work for a thread: the loop has alarms to see to.
                 yield await asyncio.to_thread(decode, records)
                 if self._clock.mono() > until:
-                    raise too_much()
+                    raise too_much("ask for less time at once")
         except JournalUnavailable as error:
             raise Refusal(error.what, "try again when the journal's disk is back") from error
 
 
-def too_much() -> Refusal:
-    return Refusal("that is too much history for one answer", "ask for less time, or for longer --every")
+def too_much(hint: str) -> Refusal:
+    return Refusal("that is too much history for one answer", hint)
 
 
 def bounded(rows: Sequence[object]) -> None:
     if len(rows) > ROWS_MAX:
-        raise too_much()
+        raise too_much("ask for less time, or for longer --every")
