@@ -17,7 +17,7 @@ from config.validate import validate_rows
 from config.wording import near, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from config.alarm_files import AlarmsSpec
     from config.alarms import Owner
@@ -73,7 +73,9 @@ class Gathering:
 
     def gather(self, blocks: Iterable[Block]) -> Alarms:
         """All alarms of the device; what is wrong is reported."""
-        rows = [row for block in blocks for row in self._present(block)]
+        blocks = list(blocks)
+        own = {name for block in blocks if block.told is None for name in block.spec.pack}
+        rows = [row for block in blocks for row in self._present(block, () if block.told is None else own)]
         specs = validate_rows(AlarmSpec, {str(n): row.source for n, row in enumerate(rows)}, self._report)
         taken: dict[str, Source] = {}
         active: list[Alarm] = []
@@ -114,10 +116,11 @@ class Gathering:
 
     # --- which rows there are -------------------------------------------------------------------------------------
 
-    def _present(self, block: Block) -> Iterator[Row]:
-        """The rows of a block whose points the device has."""
+    def _present(self, block: Block, named: Collection[str]) -> Iterator[Row]:
+        """The rows of a block whose points the device has. A pack that the device has `named` itself is its own."""
         for name in dict.fromkeys(block.spec.pack):
-            yield from self._of_pack(name, block)
+            if name not in named:
+                yield from self._of_pack(name, block)
         self._check_names(block)
         for key in block.spec.own:
             source = block.source.part(key)

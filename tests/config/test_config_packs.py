@@ -127,6 +127,18 @@ def test_rules_reach_the_devices_that_they_select(tmp_path: Path) -> None:
     }
 
 
+def test_device_that_names_a_pack_itself_has_it_its_own_way(tmp_path: Path) -> None:
+    """A rule gives the pack to all; one device names it too, to change a limit, and gets each alarm once."""
+    rules = "rules: {all: {select: {system: pwr.lv}, alarms: {pack: pwr.lv, override: {voltage-a: {on_delay: 99s}}}}}"
+    text = "{pack: pwr.lv, override: {voltage-a: {limit: {H: 233}}}}"
+    device = only_device(tmp_path, FEEDER.replace("ALARMS", text), rules=rules)
+    (voltage,) = (alarm for alarm in device.alarms if alarm.key == "voltage-a")
+    assert voltage.on_delay_s == 10
+    assert isinstance(voltage.condition, Limit)
+    assert [level.limit for level in voltage.condition.levels] == [198, 209, 233, 235.4]
+    assert len({alarm.id for alarm in device.alarms}) == len(device.alarms)
+
+
 def test_optional_alarm_is_for_those_that_have_the_point(tmp_path: Path) -> None:
     """A rule for many devices, of which not all measure the same."""
     rules = """
