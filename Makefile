@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-acceptance test-matrix test-power test-contracts interop fuzz lint format mosquitto lock screenshot bench clean
+.PHONY: setup demo test test-acceptance test-matrix test-power test-contracts interop fuzz lint format mosquitto lock screenshot diagram bench clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -79,6 +79,10 @@ demo: setup
 # The README's picture: the very screen of a demo that plays in a terminal of 120 by 36.
 screenshot: setup
 	@script -qefc 'stty cols 120 rows 36; TERM=xterm-256color $(BIN)/wardgate demo --lang en --seconds 24 --at 22.8 --screenshot docs/demo.svg' /dev/null
+
+# The states of an alarm in docs/alarms.md, from the table that the rules run on.
+diagram: setup
+	@$(BIN)/python tests/alarm_picture.py > docs/alarm-states.svg
 
 bench: setup
 	$(BIN)/python bench/run.py $(ARGS)

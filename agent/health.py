@@ -30,6 +30,7 @@ Code = Literal[
     "journal_damaged",
     "notice_failed",
     "alarms_unconfirmed",
+    "review_due",
 ]
 
 
@@ -142,6 +143,14 @@ TABLE: dict[Code, Kind] = {
         Names(
             zh="报警可能到不了平台：检查代理、平台的接收程序及其确认",
             en="Alarms may not reach the platform: check the broker, the platform's consumer and its confirmations",
+        ),
+    ),
+    "review_due": Kind(
+        "warning",
+        Names(zh="停用检修待复核", en="Out of service for a week"),
+        Names(
+            zh="工单若已完成则恢复投用（alarms in-service），否则再次停用（alarms out-of-service）",
+            en="Put it back (alarms in-service), or, still worked on, out again (alarms out-of-service)",
         ),
     ),
     "journal_volatile": Kind(

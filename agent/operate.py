@@ -123,6 +123,7 @@ class OperatorDesk:
         while True:
             self._note_uplinks()
             self._watch_journal()
+            self._operations.note_reviews(self._health, self._clock.wall())
             stats = self._journal.stats()
             self._rates.add(
                 self._clock.mono(),

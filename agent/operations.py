@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent.audit import Trail
     from agent.board import AlarmBoard
     from agent.events import Actor
+    from agent.health import Health
     from agent.pipeline import Pipeline
     from agent.rules import AlarmCommand, MaintenanceCommand, Rules, Step
     from agent.rules.commands import AlarmVerb, MaintenanceVerb
@@ -45,6 +46,7 @@ class Operations:
         self._rules = rules
         self._board = board
         self._trail = trail
+        self._reviews: frozenset[str] = frozenset()
 
     async def alarm(self, command: AlarmCommand, actor: Actor) -> AlarmView:
         """The alarm afterwards."""
@@ -66,6 +68,16 @@ class Operations:
         """All that is on, the one that ends first before the others."""
         entries = sorted(self._rules.maintenance.entries.values(), key=lambda entry: entry.until)
         return [maintenance_view(entry) for entry in entries]
+
+    def note_reviews(self, health: Health, wall: float) -> None:
+        """Whatever is out of service for so long that somebody has to ask why is a condition of the gateway."""
+        due = {run.alarm.id: run.out_of_service for run in self._rules.to_review(wall)}
+        for alarm_id in self._reviews - due.keys():
+            health.release(alarm_id, "review_due")
+        for alarm_id, taken in due.items():
+            if taken is not None:
+                health.hold("review_due", alarm_id, wall, f"{taken.work_order}, {taken.owner}: {taken.reason}")
+        self._reviews = frozenset(due)
 
     async def _order(self, command: AlarmCommand | MaintenanceCommand, actor: Actor, target: str, reason: str) -> Step:
         done: asyncio.Future[Step] = asyncio.get_running_loop().create_future()

@@ -60,6 +60,8 @@ STATES = {
     "LTACK": "latched, acknowledged",
 }
 """The states of an alarm, as people say them."""
+OVERLAYS = {"OOSRV": "out of service", "DSUPR": "suppressed", "SHLVD": "shelved"}
+"""What hides an alarm, in the same way."""
 UNACKNOWLEDGED = ("UNACK", "RTNUN", "LTUNK")
 KEYS = (
     ("b", "broker"),
@@ -333,12 +335,12 @@ def _alarms(scene: Scene, status: Status, memory: Memory, words: Words, *, rows:
 
 
 def _is_active(alarm: AlarmView) -> bool:
-    return alarm.state in {"UNACK", "ACKED"}
+    return alarm.state in {"UNACK", "ACKED"} and not alarm.hidden
 
 
 def _counts(alarms: Sequence[AlarmView], words: Words) -> Iterator[tuple[str, str]]:
     for colour in COLOURS:
-        count = sum(alarm.colour == colour for alarm in alarms)
+        count = sum(alarm.colour == colour and not alarm.hidden for alarm in alarms)
         if count:
             yield f"  {count} {words(colour)}", INKS[colour]
 
@@ -357,8 +359,12 @@ def _alarm(alarm: AlarmView, status: Status, words: Words, *, roomy: bool) -> tu
         Text(show.age(show.seconds_between(alarm.raised, status.now), decimals=0)),
         text,
         _cause(alarm, words),
-        Text(words(STATES[alarm.state]), style="bold" if alarm.state in UNACKNOWLEDGED else "dim"),
+        Text(words(_standing(alarm)), style="bold" if alarm.state in UNACKNOWLEDGED and not alarm.hidden else "dim"),
     )
+
+
+def _standing(alarm: AlarmView) -> str:
+    return OVERLAYS[alarm.overlay[0]] if alarm.overlay else STATES[alarm.state]
 
 
 def _advice(alarm: AlarmView, words: Words) -> Text:

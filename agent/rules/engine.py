@@ -108,6 +108,7 @@ class Rules:
     dirty: dict[str, Run] = field(default_factory=dict)
     running: dict[str, Run] = field(default_factory=dict)
     shelved: dict[str, Run] = field(default_factory=dict)
+    out_of_service: dict[str, Run] = field(default_factory=dict)
     maintenance: Maintenance = field(default_factory=Maintenance)
     wall_due: float = float("-inf")
     offset: float | None = None
@@ -133,6 +134,7 @@ class Rules:
         derived = DerivedPoints(config.devices, stored)
         rules = cls(config.site, config.gateway, config.version, runs, by_point, judges, derived)
         rules.shelved = {run.alarm.id: run for run in runs.values() if run.shelving is not None}
+        rules.out_of_service = {run.alarm.id: run for run in runs.values() if run.out_of_service is not None}
         rules.maintenance = Maintenance.build(config, stored)
         for entry in rules.maintenance.entries.values():
             for run in rules.meant(entry):
@@ -148,6 +150,10 @@ class Rules:
     def standing(self) -> Iterable[Run]:
         """Every alarm of which an operator has to know something."""
         return (run for run in self.runs.values() if run.stands)
+
+    def to_review(self, wall: float) -> Iterable[Run]:
+        """Alarms that are out of service for too long."""
+        return (run for run in self.out_of_service.values() if run.is_to_review(wall))
 
     @property
     def has_news(self) -> bool:
@@ -364,9 +370,8 @@ class _Work:
         if run is None:
             raise Refused(f"there is no alarm {command.alarm_id}; see wardgate alarms", "unknown")
         event = obey(run, command, self.now, self._context(run))
-        rules.shelved.pop(run.alarm.id, None)
-        if run.shelving is not None:
-            rules.shelved[run.alarm.id] = run
+        _keep(rules.shelved, run, run.shelving)
+        _keep(rules.out_of_service, run, run.out_of_service)
         rules.set_wall_due(self.now.wall)
         self._tell(run, event)
 
@@ -404,6 +409,14 @@ class _Work:
         heard = max((watch.heard for watch in found if watch is not None), default=NOT_HEARD)
         age_s = 0.0 if heard == NOT_HEARD else self.now.mono - heard
         return Context(self.rules.gateway, self.rules.cfg_ver, self.now.wall - age_s)
+
+
+def _keep(among: dict[str, Run], run: Run, why: object) -> None:
+    """Have it there while there is a reason for it."""
+    if why is None:
+        among.pop(run.alarm.id, None)
+    else:
+        among[run.alarm.id] = run
 
 
 def _columns(pairs: list[tuple[int, T]]) -> tuple[list[int], list[T]]:

@@ -149,6 +149,10 @@ class Run(Observed):
         """There is something about it that an operator has to know."""
         return self.state != "NORM" or self.is_hidden
 
+    def is_to_review(self, wall: float) -> bool:
+        """It is out of service for so long that somebody has to ask why."""
+        return self.out_of_service is not None and wall >= self.out_of_service.review
+
     @property
     def is_groundless(self) -> bool:
         """It stands without a level: because of its source, or because the configuration has the level no more."""

@@ -18,6 +18,7 @@ from agent import schemas
 from agent.clock import SystemClock
 from agent.doors import doors
 from agent.events import CMD_RESULT, Actor, rfc3339
+from agent.health import Health
 from agent.operations import Operations
 from agent.past import Past
 from agent.pipeline import End
@@ -120,6 +121,23 @@ async def test_an_alarm_at_rest_that_is_shelved_is_seen(rig: Rig) -> None:
         assert len(made.board.snapshot()) == 1
         await operations.alarm(AlarmCommand("unshelve", ALARM_ID, "anna"), ANNA)
         assert (made.board.views(), made.board.snapshot()) == ([], [])
+
+
+async def test_what_is_out_of_service_for_a_week_is_to_be_reviewed(rig: Rig) -> None:
+    """The gateway says so with work order and owner, until it is reviewed or put back."""
+    async with operated(rig) as (_, operations):
+        out = AlarmCommand("out-of-service", ALARM_ID, "anna", "new meter", work_order="W-1", owner="Li")
+        await operations.alarm(out, ANNA)
+        health, week_s = Health(), 7 * 86_400
+        operations.note_reviews(health, time.time() + week_s - 60)
+        assert list(health.views()) == []
+        operations.note_reviews(health, time.time() + week_s)
+        assert [(view.code, view.target, view.detail) for view in health.views()] == [
+            ("review_due", ALARM_ID, "W-1, Li: new meter")
+        ]
+        await operations.alarm(AlarmCommand("in-service", ALARM_ID, "anna"), ANNA)
+        operations.note_reviews(health, time.time() + week_s)
+        assert list(health.views()) == []
 
 
 class Platform:
