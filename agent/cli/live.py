@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from agent.cli import broker, top
+from agent.cli import broker, deeds, top
 from agent.cli.keys import keys
 from agent.cli.picture import svg
 from agent.cli.stage import stage
@@ -106,11 +106,19 @@ async def _play(wishes: Wishes) -> None:
         started = time.monotonic()
         if wishes.story == "default":
             await set_up.tell_hospital(set_up.hospital.play(STORY))
-        if with_view:
-            await View(set_up, desk, received, wishes, started).run()
-        else:
-            await _look_after(set_up, received, wishes, started)
+        view = View(set_up, desk, received, wishes, started) if with_view else None
+        acting = asyncio.create_task(deeds.do(desk, started, view.say_word if view else _nothing))
+        if wishes.story == "none":
+            acting.cancel()
+        try:
+            await (view.run() if view else _look_after(set_up, received, wishes, started))
+        finally:
+            await _cancelled(acting)
     _tell(f"over; the subscriber received {received.count} events")
+
+
+def _nothing(_: str) -> None:
+    """Where events are printed, what somebody does is one of them."""
 
 
 def _tell(note: str) -> None:
@@ -275,6 +283,10 @@ class View:
                 self._troubles.add(begins)
             elif act == ends:
                 self._troubles.discard(begins)
+
+    def say_word(self, text: str) -> None:
+        """Something that somebody did, in the language of the view."""
+        self._say(self._words(text))
 
     def _say(self, text: str) -> None:
         self._note = (text, time.monotonic() + NOTE_S)

@@ -176,7 +176,7 @@ def alarms_in(lines: list[str]) -> list[dict[str, Any]]:
 
 @pytest.mark.timeout(120)
 def test_the_default_story_raises_and_clears_alarms_at_an_independent_subscriber(place: Path) -> None:
-    """`--no-tui` prints nothing but events; the mains, the fire and the oxygen come and go; then it ends with 0."""
+    """`--no-tui` prints nothing but events: raises, acknowledgements, a shelving, clears; then it ends with 0."""
     done = subprocess.run(
         [*DEMO, "--no-tui", "--seconds", "30"], capture_output=True, text=True, timeout=100, check=False, env=env(place)
     )
@@ -184,11 +184,20 @@ def test_the_default_story_raises_and_clears_alarms_at_an_independent_subscriber
     lines = done.stdout.splitlines()
     assert all(json.loads(line)["specversion"] == "1.0" for line in lines)
     came_and_went: dict[str, list[str]] = {}
+    hidden = set()
     for alarm in alarms_in(lines):
         came_and_went.setdefault(alarm["alarm_id"], []).append(alarm["action"])
-    for part in ("lv-main/u_ab#supply-lost", "fire-panel/zone.3.alarm#zone-3", "or-1/o2_p#oxygen-low"):
+        hidden |= {alarm["alarm_id"]} if alarm["overlay"] == ["SHLVD"] else set()
+    expected = {
+        "lv-main/u_ab#supply-lost": ["raise", "ack", "clear"],
+        "fire-panel/zone.3.alarm#zone-3": ["raise", "ack", "clear"],
+        "or-1/o2_p#oxygen-low": ["raise", "clear"],
+        "gen-1/state#running": ["raise", "overlay"],
+    }
+    for part, actions in expected.items():
         (alarm_id,) = [name for name in came_and_went if name.endswith(part)]
-        assert came_and_went[alarm_id] == ["raise", "clear"], part
+        assert came_and_went[alarm_id][: len(actions)] == actions, part
+    assert hidden == {"pwr.gen/gen-1/state#running"}
     assert_nothing_left(place, done.stderr)
 
 
