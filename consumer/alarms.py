@@ -79,7 +79,7 @@ class Alarms:
         if place != self._parts_as_of:
             self._parts, self._parts_as_of = {}, place
         self._parts[part] = [
-            _alarm(event.gateway, body, place, test=event.test) for body in mappings(event.data, "alarms")
+            _alarm(event.gateway, body, place, test=body.get("test") is True) for body in mappings(event.data, "alarms")
         ]
         if len(self._parts) < parts:
             return []

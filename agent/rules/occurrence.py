@@ -15,7 +15,7 @@ import msgspec
 from agent.rules.announce import announcement
 from agent.rules.machine import ACTIVE, ANNOUNCING, SILENT, Guards, Row, transition
 from agent.rules.observed import Observed
-from agent.rules.stored import Cause, OutOfService, Shelving, Stored, StoredLane
+from agent.rules.survival import packed, unpack
 from agent.rules.timers import Timer
 from config.model import COLOURS
 from drivers.contract import Grade
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agent.events import Action, AlarmState, Event, Overlay
     from agent.rules.lanes import Lane
     from agent.rules.machine import Trigger
+    from agent.rules.stored import Cause, OutOfService, Shelving
     from config.model import Alarm, Colour, Response
     from drivers.contract import Quality, Value
 
@@ -319,58 +320,11 @@ class Run(Observed):
     def store(self, mono: float) -> bytes:
         """Everything that a restart must find again."""
         self.checkpoint = mono
-        waited_s, bad_s = self.waited.count(mono), self.bad.count(mono)
-        return msgspec.json.encode(
-            Stored(
-                state=self.state,
-                occurrence=self.occurrence,
-                n=self.n,
-                peak=self.peak,
-                level=self.level.name if self.level else None,
-                raised=self.raised,
-                changed=self.changed,
-                retriggers=self.retriggers,
-                ack_by=self.ack_by,
-                ack_at=self.ack_at,
-                ack_comment=self.ack_comment,
-                lanes=[_stored(lane, mono) for lane in self.lanes],
-                action=self.action,
-                prev_state=self.prev_state,
-                began=self.began,
-                read_at=self.read_at,
-                ack_scope=self.ack_scope,
-                by_bad=self.by_bad,
-                waited_s=waited_s if self.waited.is_running else None,
-                reminded=self.reminded,
-                bad_s=bad_s if self.bad.is_running else None,
-                overlay=self.told_overlay,
-                told_in_test=self.told_in_test,
-                shelving=self.shelving,
-                out_of_service=self.out_of_service,
-            )
-        )
+        return packed(self, mono)
 
     def restore(self, raw: bytes) -> None:
-        """Go on where `store` left off. A level that the configuration no longer has is forgotten."""
-        stored = msgspec.json.decode(raw, type=Stored)
-        self.state, self.occurrence, self.n = stored.state, stored.occurrence, stored.n
-        self.peak, self.raised, self.changed = stored.peak, stored.raised, stored.changed
-        self.retriggers = stored.retriggers
-        self.action, self.prev_state, self.began = stored.action, stored.prev_state, stored.began or stored.changed
-        self.read_at = stored.read_at or stored.changed
-        self.ack_by, self.ack_at, self.ack_comment = stored.ack_by, stored.ack_at, stored.ack_comment
-        self.ack_scope = stored.ack_scope
-        self.by_bad, self.reminded = stored.by_bad, stored.reminded
-        self.waited, self.bad = _restored(stored.waited_s), _restored(stored.bad_s)
-        self.told_overlay, self.told_in_test = stored.overlay, stored.told_in_test
-        self.shelving, self.out_of_service = stored.shelving, stored.out_of_service
-        by_name = {lane.name: lane for lane in self.lanes}
-        for old in stored.lanes:
-            lane = by_name.get(old.name)
-            if lane is not None:
-                lane.on, lane.turning, lane.elapsed_s, lane.since = old.on, old.turning, old.elapsed_s, old.since
-        self.level = self.top
-        self.settled = self.at_rest = False
+        """Go on where `store` left off."""
+        unpack(self, raw)
 
     def cut_shelving(self, wall: float) -> None:
         """The clock was set, or nobody knows the time: it ends at `wall` and what it was asked for, at the latest."""
@@ -386,19 +340,9 @@ class Run(Observed):
         return self.overlay_changed(now, context)
 
 
-def _stored(lane: Lane, mono: float) -> StoredLane:
-    """With what its delay has served by now. The lane itself waits with that until its value is confirmed."""
-    served_s = 0.0 if lane.mark is None else max(0.0, mono - lane.mark)
-    return StoredLane(lane.name, lane.on, lane.turning, lane.elapsed_s + served_s, lane.since)
-
-
 def _worst(colours: tuple[Colour, ...]) -> Colour:
     return min(colours, key=COLOURS.index)
 
 
 def _is_past(due: float | None, mono: float) -> bool:
     return due is not None and due <= mono
-
-
-def _restored(served_s: float | None) -> Timer:
-    return Timer() if served_s is None else Timer(served_s, is_running=True)
