@@ -87,6 +87,8 @@ def tokens(
     here = [each for each in offered if each.SecurityMode == mode and _policy(each) == policy and _is_tcp(each)]
     policies = [token for each in here for token in each.UserIdentityTokens or ()]
     wanted = _wanted(settings)
+    if not policies and wanted == ua.UserTokenType.Anonymous:
+        return []  # it says nothing of users; then it will say whether it wants one
     found = [token for token in policies if token.TokenType == wanted]
     if not found:
         takes = sorted({_USERS.get(int(token.TokenType), "?") for token in policies})

@@ -193,7 +193,7 @@ async def seen(peer: OpcuaPeer, home: Home, evil: Evil, security: str) -> list[t
 
 
 @given(evils)
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_12_a_lying_server_never_hangs_or_crashes_the_driver(peer: OpcuaPeer, home: Home, evil: Evil) -> None:
     """Frames cut, stretched, doubled, swallowed, garbled or dripping: only errors that say what happened, in time."""
     with pytest.MonkeyPatch.context() as patch:
@@ -203,7 +203,7 @@ def test_12_a_lying_server_never_hangs_or_crashes_the_driver(peer: OpcuaPeer, ho
 
 
 @given(evils)
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_12_never_a_value_that_was_not_sent(peer: OpcuaPeer, home: Home, evil: Evil) -> None:
     """With security, no spoilt byte gets through: what is read is what the server holds, or nothing."""
     with pytest.MonkeyPatch.context() as patch:

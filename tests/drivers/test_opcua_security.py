@@ -236,6 +236,17 @@ async def test_9_anonymous_where_the_server_wants_a_user(peer: OpcuaPeer, home: 
             pass
 
 
+async def test_9_anonymous_where_the_server_says_nothing_of_users(peer: OpcuaPeer, home: Home) -> None:
+    """Some small servers leave the list of users empty: anonymous is tried, a password is not."""
+    trust(peer, home)
+    with offering(peer, lambda _: True, 99):
+        async with connected(peer, home):
+            pass
+        with pytest.raises(Refused, match="it takes nobody"):
+            async with connected(peer, home, user="gw", password={"env": "WG_PASSWORD"}):
+                pass
+
+
 async def test_9_no_downgrade_to_what_is_not_configured(peer: OpcuaPeer, home: Home) -> None:
     """A server with less than is configured is refused, with what it has; less is spoken only where it is written."""
     trust(peer, home)
