@@ -35,7 +35,7 @@ def run(config: Path, rules: Path, file: Path | None, from_s: float, to_s: float
             items = of_journal(file or Place(config).file, from_s, to_s, damaged.append)
         else:
             assert file is not None, "otherwise it is the journal"
-            items = _of_file(file, from_s, to_s, after)
+            items = _of_file(file, from_s, to_s, before, after)
         found = backtest(items, before, after, stands=not is_journal)
     except Unusable as error:
         raise NotDone(str(error)) from error
@@ -48,9 +48,10 @@ def run(config: Path, rules: Path, file: Path | None, from_s: float, to_s: float
     return found
 
 
-def _of_file(file: Path, from_s: float, to_s: float, config: Config) -> Iterator[Item]:
-    kinds = {(point.device, point.id): point.type for device in config.devices for point in device.points}
-    return of_file(file, from_s, to_s, kinds, config.time_zone)
+def _of_file(file: Path, from_s: float, to_s: float, before: Config, after: Config) -> Iterator[Item]:
+    devices = (*before.devices, *after.devices)
+    kinds = {(point.device, point.id): point.type for device in devices for point in device.points}
+    return of_file(file, from_s, to_s, kinds, after.time_zone)
 
 
 def _accepted(folder: Path) -> Config:

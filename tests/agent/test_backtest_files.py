@@ -175,6 +175,17 @@ def test_backtest_gives_the_same_over_every_form_of_its_input(here: Path, capsys
     assert json.loads(found[0])["counts"] == {"appears": 0, "vanishes": 1, "moves": 0, "stays": 1}
 
 
+def test_a_point_that_the_other_rules_lack(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its alarms vanish, and it is told that the input has a point that these rules do not know."""
+    meter = here / "new" / "devices" / "meter.yaml"
+    meter.write_text(meter.read_text().replace("t: {register", "x: {register").replace("point: t", "point: x"))
+    (here / "day.csv").write_text("time,device,point,value\n1,or-1,t,20\n2,or-1,t,32\n3,or-1,t,20\n")
+    assert run(here, "--input", str(here / "day.csv"), "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["change"], one["alarm_id"]) for one in found["changes"]] == [("vanishes", "or/or-1/t#warm")]
+    assert (found["input"]["missing"], found["input"]["unknown"]) == (["or-1/x"], ["or-1/t"])
+
+
 def test_what_keeps_a_backtest_from_running(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One reason with the next step, exit code 1."""
     assert run(here, "--input", str(here / "nowhere.csv")) == 1
