@@ -103,7 +103,10 @@ class Evidence(Body, frozen=True, kw_only=True):
 
 
 class OverlayInfo(Body, frozen=True, kw_only=True):
-    """Who hides an alarm, why, and until when. `by` is a person, or for `DSUPR` the maintenance that does it."""
+    """Who hides an alarm, why, and until when.
+
+    `by` is a person, or for `DSUPR` the maintenance, the lost device or the lost line that does it.
+    """
 
     overlay: Overlay
     by: str

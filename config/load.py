@@ -15,6 +15,7 @@ from config.errors import ConfigInvalid, Problem
 from config.folder import Folder
 from config.gateway import POLL_S, poll_intervals, read_gateway
 from config.lines import read_lines
+from config.losses import loss_alarms
 from config.model import Config
 from config.packs import Packs
 from config.responses import check_windows
@@ -122,6 +123,7 @@ def _assembled(
     for entry, line in zip(lines.values(), built, strict=True):
         if line is not None and not line.devices and not report.problems:
             report.warn(entry.source, (), "no device is on this line", "remove the line, or name it in a device")
+    kept = tuple(line for line in built if line is not None)
     return Config(
         site=gateway.spec.site,
         gateway=gateway.spec.gateway,
@@ -133,7 +135,8 @@ def _assembled(
         control_socket=gateway.control_socket,
         journal=gateway.journal,
         uplinks=gateway.uplinks,
-        lines=tuple(line for line in built if line is not None),
+        lines=kept,
+        losses=tuple(loss_alarms(kept)),
         response=gateway.response,
         maintenance=gateway.maintenance,
         platform_commands=frozenset(gateway.spec.platform_commands),

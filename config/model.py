@@ -270,7 +270,24 @@ class Offline:
     kind: ClassVar[str] = "offline"
 
 
-Condition = Limit | State | Bits | NoUpdate | Stuck | Counter | Offline | Computed
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """Active while the device answers, but some of its points have no value that can be used."""
+
+    colour: Colour
+    kind: ClassVar[str] = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class LineDown:
+    """Active while no device of a line answers."""
+
+    line: str
+    colour: Colour
+    kind: ClassVar[str] = "line_down"
+
+
+Condition = Limit | State | Bits | NoUpdate | Stuck | Counter | Offline | Faulty | LineDown | Computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -576,7 +593,7 @@ class Config:
     """One whole, valid configuration. `version` is a short hash over its files; `warnings` do not forbid it.
 
     A topic is `{topic_root}/{site}/{gateway}/…`, an event's type `{type_prefix}alarm.transition.v1`: the prefix ends in
-    its dot.
+    its dot. `losses` are the alarms of lost devices and lines, which nobody has to write.
     """
 
     site: str
@@ -591,6 +608,7 @@ class Config:
     uplinks: tuple[Uplink, ...]
     lines: tuple[Line, ...]
     response: Mapping[Colour, Response] = field(default_factory=lambda: RESPONSE)
+    losses: tuple[Alarm, ...] = ()
     maintenance: tuple[MaintenanceWindow, ...] = ()
     platform_commands: frozenset[str] = frozenset()
     notifiers: tuple[Notifier, ...] = ()

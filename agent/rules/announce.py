@@ -101,7 +101,11 @@ def _overlay_info(run: Run) -> list[OverlayInfo]:
         )
     found += [
         OverlayInfo(
-            overlay="DSUPR", by=source, reason=cause.reason, since=rfc3339(cause.since), until=rfc3339(cause.until)
+            overlay="DSUPR",
+            by=source,
+            reason=cause.reason,
+            since=rfc3339(cause.since),
+            until=None if cause.until is None else rfc3339(cause.until),
         )
         for source, cause in sorted(run.suppressed_by.items())
     ]

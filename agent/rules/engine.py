@@ -16,6 +16,8 @@ from agent.clock import Now
 from agent.rules.commands import AlarmCommand, MaintenanceCommand, Refused
 from agent.rules.derived import DerivedPoints
 from agent.rules.judges import Judges
+from agent.rules.losses import STATE_KEY as LOSSES_KEY
+from agent.rules.losses import Losses
 from agent.rules.maintenance import STATE_KEY as MAINTENANCE_KEY
 from agent.rules.maintenance import Maintenance
 from agent.rules.observed import GOOD
@@ -99,6 +101,7 @@ class Rules:
     cfg_ver: str
     runs: dict[str, Run]
     by_point: dict[tuple[str, str], list[Run]]
+    losses: Losses
     judges: Judges = field(default_factory=Judges)
     derived: DerivedPoints = field(default_factory=DerivedPoints)
     watches: dict[Poll, _Watch] = field(default_factory=dict)
@@ -123,16 +126,17 @@ class Rules:
         by_point: dict[tuple[str, str], list[Run]] = {}
         types = {(point.device, point.id): point.type for device in config.devices for point in device.all_points}
         judges = Judges(stored, types)
-        for device in config.devices:
-            for alarm in device.alarms:
-                run = runs[alarm.id] = Run(alarm, config.site, config.response)
-                if not judges.add(run):
-                    by_point.setdefault((device.id, alarm.point), []).append(run)
-                raw = stored.get(STATE_PREFIX + alarm.id)
-                if raw is not None:
-                    run.restore(raw)
+        losses = Losses(config.lines, stored.get(LOSSES_KEY))
+        for alarm in (*(alarm for device in config.devices for alarm in device.alarms), *config.losses):
+            run = runs[alarm.id] = Run(alarm, config.site, config.response)
+            if not judges.add(run):
+                by_point.setdefault((alarm.device, alarm.point), []).append(run)
+            raw = stored.get(STATE_PREFIX + alarm.id)
+            if raw is not None:
+                run.restore(raw)
+            losses.add(run)
         derived = DerivedPoints(config.devices, stored)
-        rules = cls(config.site, config.gateway, config.version, runs, by_point, judges, derived)
+        rules = cls(config.site, config.gateway, config.version, runs, by_point, losses, judges, derived)
         rules.shelved = {run.alarm.id: run for run in runs.values() if run.shelving is not None}
         rules.out_of_service = {run.alarm.id: run for run in runs.values() if run.out_of_service is not None}
         rules.maintenance = Maintenance.build(config, stored)
@@ -321,8 +325,24 @@ class _Work:
         return self.rules.judges.hear(reading, watch.cell_indexes, watch.cells, known_until)
 
     def device(self, change: DeviceChange) -> None:
-        judges = self.rules.judges.note_device(change.device, change.state, self.now.mono)
+        rules, now = self.rules, self.now
+        hidden = rules.losses.note(change.device, change.state, now.wall)
+        judges = list(rules.judges.note_device(change.device, change.state, now.mono))
+        line = rules.losses.line_state(change.device)
+        if line is not None:
+            judges += rules.judges.note_line(line[0], is_down=line[1], mono=now.mono)
         self._judge(judges, None, heard=True)
+        self._hide(hidden)
+        if hidden:
+            self.states[LOSSES_KEY] = rules.losses.store()
+
+    def _hide(self, changed: Iterable[Run]) -> None:
+        """Tell of those that stand, or that were told to be hidden; of what is at rest nobody needs to know."""
+        for run in changed:
+            if run.state != "NORM" or run.told_overlay:
+                self._tell(run, run.overlay_changed(self.now, self._context(run)))
+            else:
+                self._schedule(run)
 
     def _judge(self, judges: Iterable[Judge], reading: Reading | None, *, heard: bool) -> None:
         """Because of a reading, or of something else: a device that came or went, time that passed."""

@@ -14,23 +14,30 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.rules.cells import Cell, Evaluator, Key
-from agent.rules.gauges import GOOD, LOOK_S_MIN, TOO_LITTLE, usable
+from agent.rules.gauges import GOOD, LOOK_S_MIN, TOO_LITTLE, UNKNOWN, usable
 from agent.rules.sources import Gate, Measured, Present, Source, Told, gauge_of
-from config.model import Computed, Deviation, Limit, Offline
+from config.model import Computed, Deviation, Faulty, Limit, LineDown, Offline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from agent.clock import Now
+    from agent.events import DeviceCondition
     from agent.rules.occurrence import Run
     from config.model import Alarm, Formula, PointType
-    from drivers.contract import Reading
+    from drivers.contract import Quality, Reading, Value
 
 STATE_PREFIX = "judge/"
 """Keys of the state that the journal keeps for judges: this and the alarm's id."""
 
 STORE_S = 60.0
 """What a judge has counted is stored so often while it counts: more than this is never lost in a crash."""
+
+
+OFFLINE = ""
+FAULT = "#fault"
+LINE = ""
+"""Keys of the cells that say how a device or a line is; no point and no device can be called that."""
 
 
 class Judge:
@@ -135,7 +142,11 @@ class Judges:
                 others = (cell(device, point),) if value is None else ()
                 return Present((cell(alarm.device, alarm.point), *others), value or 0.0)
             case Offline():
-                return Present((cell(alarm.device, ""),))
+                return Present((cell(alarm.device, OFFLINE),))
+            case Faulty():
+                return Present((cell(alarm.device, FAULT),))
+            case LineDown(line):
+                return Present((cell(LINE, line),))
             case Computed(formula):
                 return Told(self._evaluator(formula))
         gauge = gauge_of(condition)
@@ -158,13 +169,23 @@ class Judges:
                 touched.update(dict.fromkeys(cell.judges))
         return touched
 
-    def note_device(self, device: str, state: str, mono: float) -> Iterable[Judge]:
-        """A device came or went."""
-        cell = self.cells.get((device, ""))
-        if cell is None:
-            return ()
-        cell.put(state == "offline", GOOD, mono, mono)
-        return cell.judges
+    def note_device(self, device: str, state: DeviceCondition, mono: float) -> Iterator[Judge]:
+        """A device came, went or got worse; whether it has a fault is not known of one that is not there."""
+        is_offline = state == "offline"
+        yield from self._note((device, OFFLINE), is_offline, GOOD, mono)
+        if is_offline:
+            yield from self._note((device, FAULT), None, UNKNOWN, mono)
+        else:
+            yield from self._note((device, FAULT), state == "degraded", GOOD, mono)
+
+    def note_line(self, line: str, *, is_down: bool, mono: float) -> Iterator[Judge]:
+        yield from self._note((LINE, line), is_down, GOOD, mono)
+
+    def _note(self, key: Key, value: Value, quality: Quality, mono: float) -> Iterator[Judge]:
+        cell = self.cells.get(key)
+        if cell is not None and (cell.value, cell.quality) != (value, quality):
+            cell.put(value, quality, mono, mono)
+            yield from cell.judges
 
     def due(self, mono: float) -> Iterator[Judge]:
         """Whoever has to judge now, though nothing was read."""

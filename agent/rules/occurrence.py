@@ -147,8 +147,8 @@ class Run(Observed):
 
     @property
     def stands(self) -> bool:
-        """There is something about it that an operator has to know."""
-        return self.state != "NORM" or self.is_hidden
+        """There is something about it that an operator has to know; not that it is at rest and its device is lost."""
+        return self.state != "NORM" or bool(self.told_overlay)
 
     def is_to_review(self, wall: float) -> bool:
         """It is out of service for so long that somebody has to ask why."""

@@ -21,11 +21,14 @@ class StoredLane(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Cause(NamedTuple):
-    """Why an alarm is hidden by design, or marked as a test, and the wall times between which that is so."""
+    """Why an alarm is hidden by design, or marked as a test, and the wall times between which that is so.
+
+    `until` is None where it ends by itself: a device that is lost comes back.
+    """
 
     reason: str
     since: float
-    until: float
+    until: float | None
 
 
 class Shelving(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from agent.health import Health
 from agent.pipeline import End, Pipeline
 from agent.proof import ProofTest, Source
 from agent.rules import Rules
+from agent.rules.losses import Losses
 from buffer.journal import Journal
 from buffer.retention import Limits
 
@@ -54,7 +55,7 @@ class Stage:
         self.clock = clock
         self.journal = journal
         self.health = Health()
-        rules = Rules("h01", "gw-a1", "c-1", {}, {})
+        rules = Rules("h01", "gw-a1", "c-1", {}, {}, Losses())
         self.board = AlarmBoard(rules)
         self.pipeline = Pipeline(rules, journal, clock, 1.0, "c-1")
         source = Source("h01", "gw-a1", "c-1")
