@@ -204,6 +204,7 @@ CHINESE = {
     "up": "正常",
     "uplink": "上行",
     "uptime": "已运行",
+    "valid until": "有效期至",
     "value": "值",
     "values/s": "数值/秒",
     "vanishes": "消失",

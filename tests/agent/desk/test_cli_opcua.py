@@ -73,6 +73,7 @@ def test_9_the_gateway_certificate_for_the_server(folder: Path, capsys: pytest.C
     assert main(["opcua", "certificate", "--config", str(folder), "--lang", "zh"]) == 0
     out = capsys.readouterr().out
     assert "指纹" in out
+    assert "有效期至" in out
     assert first[0]["path"] in out
 
 
