@@ -145,3 +145,12 @@ def test_more_devices_than_rows_are_counted_and_alarms_keep_their_room() -> None
     assert 1 <= shown < 8
     assert f"+{8 - shown}" in text
     assert "Fire in zone 3" in text
+
+
+def test_a_hidden_alarm_says_what_hides_it_and_is_not_counted() -> None:
+    """It stands there, in words, and calls nobody."""
+    shelved = replace(alarm(), overlay=["SHLVD"], hidden=True)
+    lines = drawn(replace(status(), alarms=[shelved]), Memory())
+    (row,) = [line for line in lines if "Fire in zone 3" in line]
+    assert "shelved" in row
+    assert not any("1 red" in line for line in lines)
