@@ -102,7 +102,7 @@ def salvage(path: Path, rank: Callable[[str], int], cursors: Iterable[str], what
     fresh.rename(path)
     remove(beside(path, PATCHED))
     sync(path.parent)
-    forget_old(path)
+    forget_old(path, aside)
     return Incident(DAMAGED, what, now_ms, copy.records, max(0, copy.expected - copy.records), str(aside))
 
 
@@ -312,10 +312,10 @@ def set_aside(path: Path, now_ms: int) -> Path:
     return aside
 
 
-def forget_old(path: Path) -> None:
-    """Damaged files must not fill the disk one after the other."""
-    kept = sorted(path.parent.glob(f"{path.name}{ASIDE}*Z"))
-    for old in kept[:-ASIDE_MAX]:
+def forget_old(path: Path, newest: Path) -> None:
+    """Damaged files must not fill the disk one after the other. The clock may have jumped back since the others."""
+    others = sorted(set(path.parent.glob(f"{path.name}{ASIDE}*Z")) - {newest})
+    for old in others[: 1 - ASIDE_MAX]:
         remove(old)
 
 

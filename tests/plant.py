@@ -201,6 +201,7 @@ class Link:
     broker_port: int
     lag_s: float = 0.0
     swallows: bool = False
+    swallowed: bytearray = field(default_factory=bytearray)
     port: int = 0
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -238,7 +239,9 @@ class Link:
 
     async def _send(self, reader: asyncio.StreamReader, onward: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(65536):
-            if not self.swallows and not onward.is_closing():
+            if self.swallows:
+                self.swallowed += chunk
+            elif not onward.is_closing():
                 onward.write(chunk)
         onward.close()
 

@@ -27,7 +27,7 @@ SETTLED_S = 1.0
 async def break_link(gateway: Gateway, link: Link) -> None:
     """What was on its way is lost, and was never acknowledged: at least three rounds of all devices."""
     link.swallows = True
-    await until(lambda: gateway.status().uplinks[0].in_flight > 3 * DEVICES)
+    await until(lambda: link.swallowed.count(b"/telemetry/") > 3 * DEVICES, 20)
     link.cut()
     link.swallows = False
 

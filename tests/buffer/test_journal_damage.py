@@ -354,6 +354,19 @@ async def test_an_interrupted_salvage_is_taken_up(tmp_path: Path, made: Made) ->
         assert journal.stats().incident is None
 
 
+async def test_the_newest_damaged_file_is_kept_whatever_the_clock_says(tmp_path: Path, made: Made) -> None:
+    """A box that forgets the time sets aside files that look older than those of last year."""
+    path = copy_of(made.closed, tmp_path / "journal")
+    for year_s in (3.0, 2.0, 1.0):
+        zeroed(10)(path, random.Random(SEED))
+        journal = await Journal.open(path.parent, LIMITS, wall=Wall(year_s), cursors=["main"])
+        incident = journal.stats().incident
+        await journal.close()
+        assert incident is not None
+        assert incident.moved_to in map(str, path.parent.glob("*.damaged-*Z"))
+    assert len(list(path.parent.glob("*.damaged-*Z"))) == 2
+
+
 async def test_damaged_files_do_not_pile_up(tmp_path: Path, made: Made) -> None:
     """Only the newest are kept."""
     path = copy_of(made.closed, tmp_path / "journal")

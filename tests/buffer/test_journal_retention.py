@@ -75,6 +75,24 @@ def test_settled_records_stay_for_a_while(open_store: OpenStore, wall: Wall) -> 
     assert store.ledger.losses() == ()
 
 
+@pytest.mark.parametrize("jump_s", [-40 * 365 * 86400.0, 40 * 365 * 86400.0])
+def test_a_clock_that_jumps_costs_nothing_that_somebody_waits_for(
+    open_store: OpenStore, wall: Wall, jump_s: float
+) -> None:
+    """Forward it may cost history that everybody has, backward not even that; sequences go on as they were."""
+    store = open_store("main")
+    fill(store, "alarm", 4, 100)
+    settle(store, "alarm", (1, 4))
+    wall.now += jump_s
+    fill(store, "alarm", 2, 100)
+    trim(store)
+    assert kept(store, "alarm") == ([(5, 6)] if jump_s > 0 else [(1, 6)])
+    assert store.ledger.losses() == ()
+    store.finish()
+    again = open_store("main")
+    assert again.ledger.position("main", Lane("e1", "alarm")).unsettled == 2
+
+
 def test_every_cursor_counts(open_store: OpenStore, wall: Wall) -> None:
     """A record that one uplink still waits for is not old, however old it is."""
     store = open_store("main", "second")
