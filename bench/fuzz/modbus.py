@@ -30,6 +30,9 @@ READ = b"\x03\x00\x00\x00\x08"
 IDENTIFY = b"\x2b\x0e\x01\x00"
 SIZE_BYTES = 16
 KEPT_BYTES_MAX = 1024
+TURNS = 5
+"""Of the event loop, until the request has been sent."""
+
 NAME = Text("", "")
 LOOP = asyncio.new_event_loop()
 ROWS: tuple[dict[str, object], ...] = (
@@ -89,7 +92,8 @@ async def _hear(is_tcp: bool, piece: int, stream: bytes) -> None:
         link = RtuTransactions("fuzz", 5.0, frozenset((1, 2)), Tally(), pause_s=0.0, counts_silence=False)
     link.connection_made(_Deaf())
     reply = asyncio.ensure_future(link.request(1, pdu, size_bytes))
-    await asyncio.sleep(0)
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
     for at in range(0, len(stream), piece):
         link.data_received(stream[at : at + piece])
         assert len(link._rest) <= KEPT_BYTES_MAX  # noqa: SLF001 - what it keeps is what is looked at

@@ -26,6 +26,9 @@ QUIET_TIMEOUTS = 3
 """So many timeouts after it was sent, a request is not answered any more."""
 
 _KEPT_BYTES_MAX = 1024
+_TURNS_TO_READ = 2
+"""Turns of the event loop until what has already come was handed over."""
+
 _REGISTER_FUNCTIONS = (3, 4)
 _REGISTER_BYTES = 2
 
@@ -116,6 +119,9 @@ class RtuTransactions(Connection):
 
     async def _wait_for_pause(self) -> None:
         """Until the line has been quiet for long enough. Raises `Babble` where somebody never stops."""
+        # What came while the loop was busy is still in the kernel: it is no answer to what is sent now.
+        for _ in range(_TURNS_TO_READ):
+            await asyncio.sleep(0)
         gives_up = self._loop.time() + self._timeout_s
         while (left_s := self._last_byte + self._pause_s - self._loop.time()) > 0:
             if self._loop.time() > gives_up:

@@ -339,7 +339,8 @@ def test_no_stream_of_bytes_can_invent_an_rtu_value(chunks: list[bytes], split: 
         link = RtuTransactions("line", 0.05, UNITS, Tally(), pause_s=0.0, counts_silence=False)
         link.connection_made(_Deaf())
         reply = asyncio.ensure_future(link.request(1, read(0, 2), 4))
-        await asyncio.sleep(0)
+        while link._pending is None:
+            await asyncio.sleep(0)
         sent = b""
         for chunk in [*chunks, good[:split], good[split:]]:
             sent += chunk
