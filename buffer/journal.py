@@ -254,8 +254,7 @@ class Journal:
 
         Raises `KeyError` for a cursor that was not opened.
         """
-        positions = [self.ledger.position(name, lane) for lane in self.ledger.lanes()]
-        return tuple(p for p in positions if p.lane.epoch == self.epoch or p.unsettled)
+        return self.ledger.positions(name, self.epoch)
 
     def position(self, name: str, lane: Lane) -> Position:
         """Where an uplink is in one lane of any epoch. Raises `KeyError` for a cursor that was not opened."""

@@ -226,9 +226,22 @@ class Ledger:
         if cursor not in self._cursors:
             raise KeyError(cursor)
         with self._lock:
-            mark = self._marks.get((cursor, lane), Mark())
-            following = self._kept.get(lane, Kept()).next
-            return Position(lane, mark.low, tuple(mark.spans), following, mark.sent, tuple(mark.counts))
+            return self._position(cursor, lane, self._kept.get(lane, Kept()).next)
+
+    def positions(self, cursor: str, epoch: str) -> tuple[Position, ...]:
+        """In the lanes of one epoch, and in all others that hold something for this cursor, the oldest epoch first.
+
+        A disk that comes and goes leaves thousands of lanes that are done with: they cost next to nothing. Raises
+        `KeyError` for an unknown cursor.
+        """
+        if cursor not in self._cursors:
+            raise KeyError(cursor)
+        with self._lock:
+            return tuple(
+                self._position(cursor, lane, kept.next)
+                for lane, kept in self._kept.items()
+                if lane.epoch == epoch or self._marks[cursor, lane].low < kept.next - 1
+            )
 
     def lanes(self) -> dict[Lane, Kept]:
         """All of them, the oldest epoch first."""
@@ -287,6 +300,10 @@ class Ledger:
             self._dirty_losses.update(self._losses)
 
     # With the lock held.
+
+    def _position(self, cursor: str, lane: Lane, following: int) -> Position:
+        mark = self._marks.get((cursor, lane), Mark())
+        return Position(lane, mark.low, tuple(mark.spans), following, mark.sent, tuple(mark.counts))
 
     def _settle(self, cursor: str, lane: Lane, first: int, last: int, *, sent: bool, gone: bool = False) -> int:
         if last >= self._kept.get(lane, Kept()).next:

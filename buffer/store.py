@@ -208,11 +208,11 @@ class Store:
     def oldest_ms(self) -> dict[str, int]:
         """When the oldest record was stored that a cursor still waits for, by cursor; milliseconds since the epoch."""
         oldest: dict[str, int] = {}
-        for lane in self.lane_ids:
-            for name in self.ledger.cursors:
-                position = self.ledger.position(name, lane)
-                if position.unsettled:
-                    oldest[name] = min(oldest.get(name, self.now_ms()), self._recorded_ms(lane, position.low + 1))
+        for name in self.ledger.cursors:
+            for position in self.ledger.positions(name, self.epoch):
+                if position.unsettled and position.lane in self.lane_ids:
+                    recorded_ms = self._recorded_ms(position.lane, position.low + 1)
+                    oldest[name] = min(oldest.get(name, self.now_ms()), recorded_ms)
         return oldest
 
     def _recorded_ms(self, lane: Lane, sequence: int) -> int:

@@ -114,3 +114,21 @@ def test_only_what_changed_is_written() -> None:
     ledger.set_aside("main", LANE, 5, "refused")
     assert not ledger.dirty
     assert ledger.losses()[0].records == 1
+
+
+def test_lanes_that_are_done_with_are_not_looked_at() -> None:
+    """Of older epochs only what still holds something for this cursor counts; of the present one every lane does."""
+    ledger = Ledger(["main", "second"])
+    lanes = [Lane(epoch, stream) for epoch in ("e1", "e2", "e3") for stream in ("alarm", "telemetry")]
+    for lane in lanes:
+        ledger.put(lane, Kept(4, 1, 3))
+    for lane in lanes[:2] + lanes[4:]:
+        ledger.settle("main", lane, [(1, 3)])
+    ledger.settle("main", lanes[2], [(1, 1), (3, 3)])
+    assert [(each.lane, each.unsettled) for each in ledger.positions("main", "e3")] == [
+        (lanes[2], 1),
+        (lanes[3], 3),
+        (lanes[4], 0),
+        (lanes[5], 0),
+    ]
+    assert [each.lane for each in ledger.positions("second", "e3")] == lanes
