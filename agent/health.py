@@ -31,6 +31,7 @@ Code = Literal[
     "notice_failed",
     "alarms_unconfirmed",
     "review_due",
+    "alarm_flood",
 ]
 
 
@@ -183,6 +184,14 @@ TABLE: dict[Code, Kind] = {
         Names(
             zh="核对限值后在配置中写入 limit 和 confirmed_by；wardgate check 列出全部",
             en="Check the limits and write limit and confirmed_by in the configuration; wardgate check lists them",
+        ),
+    ),
+    "alarm_flood": Kind(
+        "warning",
+        Names(zh="报警洪泛", en="Alarm flood"),
+        Names(
+            zh="先处理红色和橙色报警；用 wardgate alarms load 查看来源；报警不会被丢弃或延迟",
+            en="Begin with red and orange; wardgate alarms load says where they come from; none is dropped or delayed",
         ),
     ),
 }

@@ -230,6 +230,37 @@ class AlarmView(View, frozen=True, kw_only=True):
     test: bool = False
 
 
+class WorstAlarm(View, frozen=True, kw_only=True):
+    """An alarm that calls often: how often within the last day, and which part of all calls that is."""
+
+    alarm_id: str
+    count: int
+    share_pct: float
+
+
+class AlarmLoadView(View, frozen=True, kw_only=True):
+    """How much alarms ask of people, by EEMUA 191 and ISA-18.2; what is hidden or a test does not count.
+
+    The counts are of alarms that call: within the last ten minutes, hour and day, and the most within ten minutes and
+    within an hour of the last day; all of them only since `since`, where that is not a day ago yet. `standing` is how
+    many are active now; `stale` are those since more than a day. `chattering` come and go too often and are held on.
+    `share_pct` is by colour, of the last day.
+    """
+
+    since: str
+    flood: bool
+    per_10_min: int
+    per_hour: int
+    per_day: int
+    peak_10_min: int
+    peak_hour: int
+    standing: int
+    stale: list[str]
+    chattering: list[str]
+    share_pct: dict[Colour, float]
+    worst: list[WorstAlarm]
+
+
 class MaintenanceView(View, frozen=True, kw_only=True):
     """What is being worked on: the alarms that have one of the values of each list that is not empty.
 
@@ -279,4 +310,5 @@ class Status(View, frozen=True, kw_only=True):
     journal: JournalView
     health: list[HealthView]
     maintenance: list[MaintenanceView]
+    load: AlarmLoadView
     rates: dict[str, float]

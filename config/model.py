@@ -355,6 +355,11 @@ class Alarm:
         return colours_of(self.condition)
 
     @property
+    def may_be_held(self) -> bool:
+        """Whether its end may be held while it chatters: never that of a life-safety alarm or of a fire panel."""
+        return not self.life_safety and self.system != "fire"
+
+    @property
     def points(self) -> tuple[tuple[str, str], ...]:
         """Device and point of everything that it looks at; nothing where it is about a device."""
         found = [(self.device, self.point)] if self.point else []

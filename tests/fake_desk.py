@@ -12,6 +12,7 @@ from agent.control.desk import Refusal
 from agent.control.server import serve
 from agent.events import Actor, Evidence, Names
 from agent.status import (
+    AlarmLoadView,
     AlarmView,
     DeviceView,
     EvidenceView,
@@ -29,6 +30,7 @@ from agent.status import (
     StreamView,
     TransitionView,
     UplinkView,
+    WorstAlarm,
 )
 from drivers.errors import NoAnswer, Refused
 
@@ -122,6 +124,23 @@ def maintenance() -> MaintenanceView:
     )
 
 
+def load() -> AlarmLoadView:
+    return AlarmLoadView(
+        since="2026-11-21T03:10:00.000Z",
+        flood=True,
+        per_10_min=12,
+        per_hour=14,
+        per_day=40,
+        peak_10_min=13,
+        peak_hour=19,
+        standing=3,
+        stale=["fire/fire-panel/loop#trouble"],
+        chattering=["hvac.ahu/ahu-1/dp#dirty"],
+        share_pct={"red": 2.5, "orange": 7.5, "yellow": 50.0, "blue": 40.0},
+        worst=[WorstAlarm(alarm_id="hvac.ahu/ahu-1/dp#dirty", count=20, share_pct=50.0)],
+    )
+
+
 def status() -> Status:
     stream = StreamView(next_seq=12, first_kept_seq=1, records=11, size_bytes=4096, dropped=0)
     line = LineView(
@@ -183,6 +202,7 @@ def status() -> Status:
         ),
         health=[condition],
         maintenance=[maintenance()],
+        load=load(),
         rates={"events_per_s": 4.2},
     )
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from agent.cli import alarm_history, alarm_orders, show
+from agent.cli import alarm_history, alarm_load, alarm_orders, show
 from agent.cli.alarm_orders import state_of
 from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Socket, client
 from agent.cli.show import Cell, Row
@@ -28,6 +28,7 @@ def alarms(
 
 app.command("show", epilog="Example: wardgate alarms show pwr.lv/lv-main/u_ab#supply-lost")(alarm_history.alarm_show)
 app.command("history", epilog="Example: wardgate alarms history --from 2h")(alarm_history.alarm_history)
+app.command("load", epilog="Example: wardgate alarms load --lang zh")(alarm_load.alarm_load)
 for name, order in alarm_orders.ORDERS.items():
     app.command(name, epilog=alarm_orders.EXAMPLES[name])(order)
 

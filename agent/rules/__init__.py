@@ -5,7 +5,7 @@ in tests with a manual clock and over recorded input. `machine` is the table of 
 with their deadband and delays, `judges` and `sources` those that are more than a present value, `gauges` and
 `standstill` what these measure, `derived` and `figures` points that are computed, `cells` what all of them listen to,
 `occurrence` one alarm's run through the table, `orders` what operators may do to it, `maintenance` to many of them,
-`engine` all of them together.
+`chatter` what comes and goes too often, `load` how many alarms people are called for, `engine` all of them together.
 """
 
 from agent.rules.commands import AlarmCommand, MaintenanceCommand, Refused

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from agent.clock import Now
+from agent.events import AlarmTransition
 from agent.rules.commands import AlarmCommand, MaintenanceCommand, Refused
 from agent.rules.derived import DerivedPoints
 from agent.rules.judges import Judges
+from agent.rules.load import AlarmLoad
 from agent.rules.losses import STATE_KEY as LOSSES_KEY
 from agent.rules.losses import Losses
 from agent.rules.maintenance import STATE_KEY as MAINTENANCE_KEY
@@ -113,6 +117,7 @@ class Rules:
     shelved: dict[str, Run] = field(default_factory=dict)
     out_of_service: dict[str, Run] = field(default_factory=dict)
     maintenance: Maintenance = field(default_factory=Maintenance)
+    load: AlarmLoad = field(default_factory=AlarmLoad)
     wall_due: float = float("-inf")
     offset: float | None = None
 
@@ -402,13 +407,20 @@ class _Work:
     def _tell(self, run: Run, *events: Event | None) -> None:
         """What was announced of an alarm, if anything; note what must be stored and when something is due."""
         rules = self.rules
-        told = [event for event in events if event is not None]
+        told = [self._counted(run, event) for event in events if event is not None]
         if told:
             self.events += told
             self.touched.append(run)
         else:
             rules.dirty[run.alarm.id] = run
         self._schedule(run)
+
+    def _counted(self, run: Run, event: Event) -> Event:
+        """Count it for the alarm load; in a flood it says so."""
+        body = event.body
+        assert isinstance(body, AlarmTransition), "a run tells of its transitions only"
+        run.flood = self.rules.load.take(body, self.now.mono)
+        return event if run.flood == body.flood else replace(event, body=msgspec.structs.replace(body, flood=run.flood))
 
     def _schedule(self, run: Run) -> None:
         """One entry for each alarm counts, that of `scheduled`; it moves on if nothing is due when its time comes."""

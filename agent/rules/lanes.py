@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from config.model import Bits, Limit, State
 
 if TYPE_CHECKING:
+    from agent.rules.chatter import Chatter
     from config.model import Alarm, Colour, Condition
     from drivers.contract import Value
 
@@ -26,6 +27,7 @@ class Lane:
     The value demands it at or above `limit` (or at or below), while a bit of `mask` is set (with `inverted`, clear), or
     while it is one of `values`. While `turning`, the lane has been asked to change for `elapsed_s` known-good seconds
     up to the monotonic time `mark` (None: paused); `since` is the wall time at which the value first asked.
+    `chatter` is None where it is never held back from going.
     """
 
     name: str | None
@@ -42,6 +44,7 @@ class Lane:
     elapsed_s: float = 0.0
     mark: float | None = None
     since: float = 0.0
+    chatter: Chatter | None = None
 
     def demand(self, value: Value) -> bool:
         """Does this value ask the lane to be on, given that it is on or off now?"""
@@ -68,6 +71,8 @@ class Lane:
     def follow(self, wanted: bool, delay_s: float, mono: float, wall: float) -> bool:
         """A usable value asks for `wanted` at this moment; true when the lane turned."""
         if wanted == self.on:
+            if self.turning and self.chatter is not None:
+                self.chatter.came_back()
             self.rest()
             return False
         if not self.turning:
@@ -76,14 +81,16 @@ class Lane:
             self.mark = mono
         else:
             self.count(mono)
-        return self.turn(delay_s)
+        return self.turn(delay_s, mono)
 
-    def turn(self, delay_s: float) -> bool:
+    def turn(self, delay_s: float, mono: float) -> bool:
         """Change sides if the delay is served; true when it did."""
         if not self.turning or self.elapsed_s < delay_s - 1e-9:
             return False
         self.on = not self.on
         self.rest()
+        if self.chatter is not None:
+            self.chatter.began(mono) if self.on else self.chatter.ended()
         return True
 
     def pause(self, mono: float) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.rules.chatter import HOLD_S, Chatter
 from agent.rules.gauges import usable
 from agent.rules.lanes import Lane, lanes, quiet_band
 from drivers.contract import GRADE_NAMES, Grade, Quality
@@ -33,6 +34,8 @@ class Observed:
         self.alarm = alarm
         self.band = quiet_band(alarm)
         self.lanes: list[Lane] = lanes(alarm.condition)
+        for lane in self.lanes if alarm.may_be_held else ():
+            lane.chatter = Chatter()
         self.value: Value = None
         self.quality = NOT_YET
         self.source_time: float | None = None
@@ -77,7 +80,7 @@ class Observed:
         for lane in self.lanes:
             if lane.turning and lane.mark is not None:
                 lane.count(mono)
-                turned = lane.turn(self._delay(lane)) or turned
+                turned = lane.turn(self._delay(lane), mono) or turned
         self._settle()
         return turned
 
@@ -96,6 +99,16 @@ class Observed:
         return any(lane.turning for lane in self.lanes)
 
     @property
+    def chatter_count(self) -> int:
+        """How often its worst level began in the present, or the last, spell of chatter; 0 where there was none."""
+        return max((lane.chatter.count for lane in self.lanes if lane.chatter is not None), default=0)
+
+    @property
+    def chatters(self) -> bool:
+        """A level of it came and went too often, and is held on until it has stayed away for a while."""
+        return any(lane.chatter is not None and lane.chatter.holds for lane in self.lanes)
+
+    @property
     def top(self) -> Lane | None:
         """The highest level that is on."""
         return next((lane for lane in self.lanes if lane.on), None)
@@ -105,7 +118,10 @@ class Observed:
         return GRADE_NAMES[self.quality.grade]
 
     def _delay(self, lane: Lane) -> float:
-        return self.alarm.off_delay_s if lane.on else self.alarm.on_delay_s
+        if not lane.on:
+            return self.alarm.on_delay_s
+        held_s = HOLD_S if lane.chatter is not None and lane.chatter.holds else 0.0
+        return max(held_s, self.alarm.off_delay_s)
 
     def _settle(self) -> None:
         settled, on = self.known, False

@@ -49,7 +49,7 @@ class Run(Observed):
     `waited` runs while an acknowledgement, or the end of an acknowledged alarm, is waited for; `reminded` is how often
     that was said. `bad` runs while the source of a fail-safe alarm is unusable; `by_bad`: it stands because of that.
     `scheduled` is when `serve` will be called. `suppressed_by` and `tested_by` name what hides it by design, and what
-    marks it as a test, each with its reason.
+    marks it as a test, each with its reason. `flood`: it was last told of while too many alarms came at once.
     """
 
     __slots__ = (
@@ -63,6 +63,7 @@ class Run(Observed):
         "by_bad",
         "changed",
         "checkpoint",
+        "flood",
         "level",
         "n",
         "occurrence",
@@ -119,6 +120,7 @@ class Run(Observed):
         self.tested_by: dict[str, Cause] = {}
         self.told_overlay: list[Overlay] = []
         self.told_in_test = False
+        self.flood = False
 
     # --- how it stands --------------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ class StoredLane(msgspec.Struct, frozen=True, array_like=True):
     turning: bool
     elapsed_s: float
     since: float
+    chatter: int = 0
+    held: bool = False
 
 
 class Cause(NamedTuple):
@@ -82,3 +84,4 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     told_in_test: bool = False
     shelving: Shelving | None = None
     out_of_service: OutOfService | None = None
+    flood: bool = False

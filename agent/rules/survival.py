@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent.rules.chatter import Chatter
 from agent.rules.stored import Stored, StoredLane
 from agent.rules.timers import Timer
 
@@ -44,6 +45,7 @@ def packed(run: Run, mono: float) -> bytes:
             told_in_test=run.told_in_test,
             shelving=run.shelving,
             out_of_service=run.out_of_service,
+            flood=run.flood,
         )
     )
 
@@ -62,11 +64,13 @@ def unpack(run: Run, raw: bytes) -> None:
     run.waited, run.bad = _restored(stored.waited_s), _restored(stored.bad_s)
     run.told_overlay, run.told_in_test = stored.overlay, stored.told_in_test
     run.shelving, run.out_of_service = stored.shelving, stored.out_of_service
+    run.flood = stored.flood
     by_name = {lane.name: lane for lane in run.lanes}
     for old in stored.lanes:
         lane = by_name.get(old.name)
         if lane is not None:
             lane.on, lane.turning, lane.elapsed_s, lane.since = old.on, old.turning, old.elapsed_s, old.since
+            lane.chatter = Chatter(old.chatter, old.held) if lane.chatter is not None else None
     run.level = run.top
     run.at_rest = False
 
@@ -74,7 +78,8 @@ def unpack(run: Run, raw: bytes) -> None:
 def _stored(lane: Lane, mono: float) -> StoredLane:
     """With what its delay has served by now. The lane itself waits with that until its value is confirmed."""
     served_s = 0.0 if lane.mark is None else max(0.0, mono - lane.mark)
-    return StoredLane(lane.name, lane.on, lane.turning, lane.elapsed_s + served_s, lane.since)
+    counted = (lane.chatter.count, lane.chatter.holds) if lane.chatter is not None else ()
+    return StoredLane(lane.name, lane.on, lane.turning, lane.elapsed_s + served_s, lane.since, *counted)
 
 
 def _restored(served_s: float | None) -> Timer:

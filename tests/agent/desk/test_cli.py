@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from agent.cli.app import VERBS, main
-from agent.status import AlarmView, PointView, Status
+from agent.status import AlarmLoadView, AlarmView, PointView, Status
 from config.model import Scope
 
 if TYPE_CHECKING:
@@ -199,6 +199,16 @@ def test_alarms_in_a_table_and_in_json(wardgate: Callable[..., Said]) -> None:
         assert part in text
     (view,) = msgspec.json.decode(wardgate("alarms", "--json").out, type=list[AlarmView])
     assert view.alarm_id == ALARM
+
+
+def test_the_alarm_load_is_shown_with_what_is_acceptable(wardgate: Callable[..., Said], served: Served) -> None:
+    """Figures, shares of the colours, who calls most often and why it is marked; as JSON it is what status knows."""
+    text = wardgate("alarms", "load").out
+    for part in ("flood", "alarms in 10 min", "12", "13", "yellow 50 %", "chattering: hvac.ahu/ahu-1/dp#dirty"):
+        assert part in text
+    assert "报警负荷" in wardgate("alarms", "load", lang=("--lang", "zh")).out
+    view = msgspec.json.decode(wardgate("alarms", "load", "--json").out, type=AlarmLoadView)
+    assert view == served.desk.status().load
 
 
 def test_acknowledging_names_me(wardgate: Callable[..., Said], served: Served) -> None:
