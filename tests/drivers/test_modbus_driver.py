@@ -176,7 +176,7 @@ async def test_a_gateway_that_does_not_reach_the_device_is_no_answer(code: int) 
 async def test_a_silent_block_costs_one_timeout_and_is_asked_last() -> None:
     """Some devices say nothing to an address they do not have: the other blocks are read all the same."""
     target = poll(device(point("a", 0), point("b", FAR), point("c", 2 * FAR)))
-    async with driving(answering({0, 2 * FAR}), target.device, timeout_s=0.05) as (served, driver):
+    async with driving(answering({0, 2 * FAR}), target.device, timeout_s=0.25) as (served, driver):
         first = await driver.read(target)
         second = await driver.read(target)
         order = [request.start for request in served.requests]
@@ -189,7 +189,7 @@ async def test_a_silent_block_costs_one_timeout_and_is_asked_last() -> None:
 async def test_two_silent_blocks_never_hide_the_ones_that_answer() -> None:
     """Even the first ones of the plan: after the second read the living block is asked first."""
     target = poll(device(point("a", 0), point("b", FAR), point("c", 2 * FAR)))
-    async with driving(answering({2 * FAR}), target.device, timeout_s=0.03) as (_, driver):
+    async with driving(answering({2 * FAR}), target.device, timeout_s=0.25) as (_, driver):
         for _ in range(2):
             with pytest.raises(NoAnswer):
                 await driver.read(target)
@@ -202,7 +202,7 @@ async def test_two_silent_blocks_never_hide_the_ones_that_answer() -> None:
 async def test_after_a_failed_read_everything_counts_as_changed() -> None:
     """The caller has stamped bad values meanwhile; the same bytes are news to it."""
     target = poll(two_blocks())
-    async with driving(honest, target.device, timeout_s=0.05) as (served, driver):
+    async with driving(honest, target.device, timeout_s=0.25) as (served, driver):
         await driver.read(target)
         served.script = silent
         with pytest.raises(NoAnswer):
@@ -396,7 +396,7 @@ async def test_a_device_without_identification_is_nobody_in_particular(code: int
 async def test_a_silent_device_does_not_identify() -> None:
     """Silence is `NoAnswer`, as in a read."""
     meter = device()
-    async with driving(silent, meter, timeout_s=0.05) as (_, driver):
+    async with driving(silent, meter, timeout_s=0.25) as (_, driver):
         with pytest.raises(NoAnswer):
             await driver.identify(meter)
 
@@ -442,7 +442,7 @@ def test_the_driver_is_the_same_under_uvloop() -> None:
 
     async def live() -> None:
         target = poll(two_blocks())
-        async with driving(honest, target.device, timeout_s=0.05) as (served, driver):
+        async with driving(honest, target.device, timeout_s=0.25) as (served, driver):
             assert list((await driver.read(target)).values) == [1, FAR, 2]
             served.script = silent
             with pytest.raises(NoAnswer):

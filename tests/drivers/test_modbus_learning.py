@@ -184,7 +184,7 @@ async def test_a_device_that_says_nothing_to_large_requests_is_asked_for_less() 
             writer.write(request.addresses())
 
     asked = poll(spread(100))
-    async with driving(small_only, asked.device, timeout_s=0.02) as (served, driver, _):
+    async with driving(small_only, asked.device, timeout_s=0.25) as (served, driver, _):
         tries = 0
         while (tries := tries + 1) < 20:
             await driver.connect()
@@ -200,7 +200,7 @@ async def test_a_device_that_says_nothing_to_large_requests_is_asked_for_less() 
 async def test_a_device_that_is_only_away_is_not_asked_for_less() -> None:
     """Its large blocks came before: silence is no sign of their size."""
     asked = poll(spread(100))
-    async with driving(without(), asked.device, timeout_s=0.02) as (served, driver, _):
+    async with driving(without(), asked.device, timeout_s=0.25) as (served, driver, _):
         await driver.read(asked)
         served.script = lambda *_: None
         for _ in range(2):

@@ -112,7 +112,7 @@ async def test_a_late_reply_on_a_serial_line_is_never_taken_for_an_answer(tmp_pa
         wire.later(0.05 if request.start == 0 and len(wire.requests) == 1 else 0.02, request.addresses())
 
     async with adapter(tmp_path, late) as port:
-        driver = ModbusDriver(serial_line(port.path, asked.device, timeout_s=0.04), ManualClock())
+        driver = ModbusDriver(serial_line(port.path, asked.device, timeout_s=0.25), ManualClock())
         await driver.connect()
         values: list[Any] = []
         while values != [0, 1, 1000, 1001]:
@@ -222,7 +222,7 @@ async def test_serial_devices_that_lie_at_random_never_yield_a_value_that_they_d
     good = turns = 0
     clock = ManualClock()
     async with adapter(tmp_path, Liar(seed)) as port:
-        driver = ModbusDriver(serial_line(port.path, asked.device, timeout_s=0.04, baud=115200), clock)
+        driver = ModbusDriver(serial_line(port.path, asked.device, timeout_s=0.25, baud=115200), clock)
         await driver.connect()
         while good < 20 or turns < 30:
             turns += 1

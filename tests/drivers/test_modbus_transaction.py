@@ -128,7 +128,7 @@ async def test_a_late_reply_is_not_taken_for_the_next_answer() -> None:
         else:
             writer.write(held[0] + request.addresses())
 
-    async with linked(late, timeout_s=0.05) as (_, link, tally):
+    async with linked(late, timeout_s=0.25) as (_, link, tally):
         with pytest.raises(Silence):
             await link.request(1, READ_FOUR, 8)
         assert await link.request(1, b"\x03\x00\x00\x00\x04", 8) == bytes.fromhex("0000000100020003")
@@ -237,7 +237,7 @@ async def test_a_reset_connection_fails_what_waits_at_once() -> None:
 
 async def test_a_connection_on_which_everybody_is_silent_is_given_up() -> None:
     """An open socket is no proof of life: after three requests without a frame a fresh connection is wanted."""
-    async with linked(silent, timeout_s=0.03) as (_, link, _):
+    async with linked(silent, timeout_s=0.25) as (_, link, _):
         for _ in range(2):
             with pytest.raises(Silence):
                 await link.request(1, READ_FOUR, 8)

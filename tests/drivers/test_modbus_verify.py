@@ -120,7 +120,7 @@ async def test_a_meter_without_mains_is_still_the_meter(frequency: float) -> Non
 async def test_a_device_that_was_exchanged_is_found_after_its_silence() -> None:
     """Silence and a new connection are the moments at which a device can become another one."""
     asked = poll(meter())
-    async with driving(Meter(), asked.device, timeout_s=0.05) as (served, driver):
+    async with driving(Meter(), asked.device, timeout_s=0.25) as (served, driver):
         await driver.read(asked)
         served.script = lambda *_: None
         with pytest.raises(NoAnswer):
@@ -132,7 +132,7 @@ async def test_a_device_that_was_exchanged_is_found_after_its_silence() -> None:
 async def test_a_silent_device_is_no_answer_while_it_is_examined() -> None:
     """One timeout, as for any read."""
     asked = poll(meter())
-    async with driving(lambda *_: None, asked.device, timeout_s=0.05) as (served, driver):
+    async with driving(lambda *_: None, asked.device, timeout_s=0.25) as (served, driver):
         with pytest.raises(NoAnswer, match="no answer"):
             await driver.read(asked)
         assert len(served.requests) == 1
@@ -155,7 +155,7 @@ async def test_a_device_that_ignores_function_43_costs_one_timeout_once() -> Non
         if request.function != 0x2B:
             writer.write(request.addresses())
 
-    async with driving(ignores, asked.device, timeout_s=0.05) as (served, driver):
+    async with driving(ignores, asked.device, timeout_s=0.25) as (served, driver):
         assert list((await driver.read(asked)).values) == [7, 1000]
         await driver.connect()
         await driver.read(asked)
