@@ -25,6 +25,7 @@ from agent.accept import accept
 from agent.audit import Trail
 from agent.board import AlarmBoard
 from agent.clock import SystemClock
+from agent.clock_watch import ClockWatch
 from agent.control.server import SocketBlocked, serve
 from agent.doors import doors
 from agent.envelope import Origin
@@ -137,6 +138,7 @@ class Daemon:
         operations = Operations(self._pipeline, rules, board, trail)
         uplinks = self._build_uplinks(journal, origin, board, trail, doors(past, operations, config.platform_commands))
         watch = JournalWatch(journal, self.health, self.clock, trail)
+        self._clock_watch = ClockWatch(trail, self.clock)
         self._retain_devices(workers, uplinks)
         self._proof = self._build_proof(journal, uplinks)
         self._notifiers = self._build_notifiers(uplinks, rules, board)
@@ -209,6 +211,7 @@ class Daemon:
             for uplink in uplinks:
                 sinks.create_task(uplink.run(all_stored), name=f"uplink[{uplink.view().id}]")
             beside = [sinks.create_task(desk.look_round(), name="look-round")]
+            beside.append(sinks.create_task(self._clock_watch.run(), name="clock-watch"))
             beside += [sinks.create_task(notifier.run(), name="notifier") for notifier in self._notifiers]
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self._pipeline.run(), name="pipeline")
