@@ -12,8 +12,10 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from agent import envelope, schemas
+from agent import envelope, proof, schemas
 from agent.events import Body, Event
+from agent.proof import Source
+from config.files import UplinkSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,3 +148,17 @@ def test_receiver_of_the_page_keeps_the_newest_of_an_alarm(seed: int) -> None:
     ((_, last),) = alarms.items()
     assert last["data"]["state"] == "NORM"
     assert last["data"]["ended"]
+
+
+def test_the_heartbeat_and_what_silence_means_are_stated() -> None:
+    """With the figures of today: what comes how often, when to alarm, and the test alarm as it is raised."""
+    duty = PAGE.partition("\n### Heartbeat: alarm on silence\n")[2].partition("\n## ")[0]
+    interval_s = UplinkSpec.model_fields["watermark"].default
+    assert interval_s == 60
+    assert "every minute" in duty
+    assert f"{3 * interval_s:.0f} s by default" in duty
+    assert "the platform's duty" in duty
+    alarm_id = Source("h01", "{gateway}", "").alarm_id
+    assert f"`{alarm_id}` in the stream `{proof.STREAM}`" in duty
+    assert f"longer than {proof.CONFIRMED_S_MAX:.0f} s" in duty
+    assert "`proof_overdue`" in duty
