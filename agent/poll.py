@@ -35,7 +35,9 @@ RECONNECT_S_MAX = 5.0
 """A line or device that returns is asked again within this and its jitter, always."""
 
 PROBE_S_MAX = 8.0
-PROBE_LIFE_SAFETY_S_MAX = 4.0
+PROBE_URGENT_S_MAX = 4.0
+"""For what protects life and for fire panels, the loss of which has to be an alarm within 30 s."""
+
 REFUSED_S = 30.0
 """A person must act first; asking more often only fills the other side's log."""
 
@@ -239,8 +241,9 @@ class LineWorker:
 
     def _postpone(self, presence: Presence, dues: dict[Poll, float], missed: Poll, now: float) -> dict[Poll, float]:
         """The breaker: the longer a device is silent, the rarer it is asked, whatever it is asked for."""
-        is_life_safety = any(alarm.life_safety for alarm in presence.device.alarms)
-        ceiling_s = PROBE_LIFE_SAFETY_S_MAX if is_life_safety else PROBE_S_MAX
+        device = presence.device
+        is_urgent = device.system == "fire" or any(alarm.life_safety for alarm in device.alarms)
+        ceiling_s = PROBE_URGENT_S_MAX if is_urgent else PROBE_S_MAX
         fastest_s = min(poll.interval_s for poll in presence.polls)
         wait_s = min(ceiling_s, fastest_s * 2.0 ** min(presence.misses - 1, 10)) * self._random.uniform(0.75, 1.0)
         # A poll that fails while others of the device answer keeps to its own interval.

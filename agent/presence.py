@@ -103,7 +103,8 @@ class Presence:
         """The device did not answer (`poll`), or its line is lost (None)."""
         if not self.misses:
             self.missed_since_mono = now.mono
-        self.misses += 1
+        # Nobody can be asked on a lost line, however rarely it is tried: that is as sure as any number of polls.
+        self.misses = self.misses + 1 if poll is not None else max(self.misses + 1, OFFLINE_MISSES)
         self.miss_count += 1
         self.error_rate += _RATE_WEIGHT * (1 - self.error_rate)
         offline = self._is_offline(now)

@@ -41,6 +41,7 @@ def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point | None, source: 
         report.refuse(
             source, ("stale_after",), "nothing happens then", "write on_bad: fail_safe beside it, or remove it"
         )
+    _check_fire(spec, owner, source, report)
     subject = point.name if point else OF_DEVICE if spec.offline else Text(key, key)
     default = Text(f"{owner.name.zh} {subject.zh}", f"{owner.name.en} {subject.en}")
     return Alarm(
@@ -66,8 +67,21 @@ def alarm(key: str, spec: AlarmSpec, owner: Owner, point: Point | None, source: 
         realarm_s=spec.realarm_after,
         evidence=Evidence(spec.evidence.pre, spec.evidence.post),
         basis=Basis(spec.basis.source, spec.basis.status) if spec.basis else None,
+        signal=spec.signal,
         depends_on=named(spec.depends_on, "") if spec.depends_on else None,
     )
+
+
+def _check_fire(spec: AlarmSpec, owner: Owner, source: Source, report: Report) -> None:
+    """Of a fire panel there is a mirror: what it shows begins and ends there, and nowhere else."""
+    if owner.system != "fire":
+        if spec.signal is not None:
+            report.refuse(source, ("signal",), f"only fire panels have it, this is {owner.system}", "remove it")
+        return
+    if spec.latching:
+        report.refuse(source, ("latching",), "the fire panel latches by itself, and is reset there", "remove it")
+    if spec.when is not None and not spec.life_safety:
+        report.refuse(source, ("when",), "an alarm of the fire system always counts", "remove it")
 
 
 def _never_hidden(spec: AlarmSpec, owner: Owner, judged: Condition) -> str:

@@ -35,7 +35,7 @@ from config.fields import (
     TimeZone,
     Unit,
 )
-from config.model import Colour, LevelName, PointType, Stream  # noqa: TC001 (pydantic reads these at run time)
+from config.model import Colour, FireSignal, LevelName, PointType, Stream  # noqa: TC001 (pydantic reads these at run time)
 from config.notice_files import NotifySpec  # noqa: TC001 (pydantic reads these at run time)
 from config.response_files import MaintenanceSpec, PlatformVerb, ResponseSpec  # noqa: TC001 (pydantic reads these at run time)
 
@@ -177,6 +177,7 @@ class AlarmSpec(Spec):
     ] = "hold"
     stale_after: Annotated[Duration, Field(gt=0)] = 30.0
     realarm_after: Annotated[Duration, Field(ge=60)] | None = None
+    signal: Annotated[FireSignal | None, Field(description="which of the signals of a fire panel this is")] = None
     evidence: EvidenceSpec = EvidenceSpec()
     unit: Unit | None = None
     optional: bool = False

@@ -27,6 +27,9 @@ COLOURS: tuple[Colour, ...] = ("red", "orange", "yellow", "blue")
 PointType = Literal["number", "integer", "bool", "enum", "string"]
 LevelName = Literal["HH", "H", "L", "LL"]
 Preset = Literal["fire-test"]
+FireSignal = Literal["fire", "supervisory", "trouble", "disabled", "started", "feedback", "delay", "test"]
+"""What a fire panel says: fire, protection off normal, fire system impaired, and what else is kept apart from these."""
+
 Stream = Literal["critical", "alarm", "state", "audit", "telemetry"]
 
 BasisStatus = Literal["verified", "secondary", "unverified", "experience"]
@@ -346,6 +349,7 @@ class Alarm:
     realarm_s: float | None = None
     evidence: Evidence = Evidence()
     basis: Basis | None = None
+    signal: FireSignal | None = None
     depends_on: Text | None = None
     """What of the site the limit depends on; such an alarm runs only once somebody has confirmed it."""
 

@@ -38,7 +38,7 @@ def announcement(run: Run, context: Context) -> Event:
         severity=response.severity,
         response_level=response.level,
         kind=alarm.condition.kind,
-        signal="source_bad" if run.by_bad else "process",
+        signal="source_bad" if run.by_bad else alarm.signal or "process",
         level=level.name if level else None,
         place=PlaceRef(
             site=run.site,

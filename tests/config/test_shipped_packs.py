@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
@@ -13,7 +13,7 @@ from agent import rehearsal
 from config import yaml12
 from config.folder import SHIPPED_PACKS, SHIPPED_PROFILES, shipped_packs, shipped_profiles
 from config.load import load
-from config.model import COLOURS, Limit
+from config.model import COLOURS, FireSignal, Limit
 from config.systems import SYSTEMS
 from drivers.registry import protocols
 
@@ -112,6 +112,11 @@ def test_limits_have_a_unit_a_deadband_and_levels_in_order(pack: str, tmp_path: 
             colours = {level.name: rank[level.colour] for level in alarm.condition.levels}
             assert colours.get("HH", 0) <= colours.get("H", 9)
             assert colours.get("LL", 0) <= colours.get("L", 9)
+
+
+def test_the_fire_pack_keeps_the_signals_of_a_panel_apart(tmp_path: Path) -> None:
+    """Each alarm says which it is, and all of them are there: fire, supervisory, trouble and the five others."""
+    assert {alarm.signal for alarm in alarms("fire", tmp_path)} == set(get_args(FireSignal))
 
 
 @pytest.mark.parametrize("pack", PACKS)

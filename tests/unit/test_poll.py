@@ -13,7 +13,7 @@ import pytest
 from agent.clock import ManualClock
 from agent.events import DeviceState, Event
 from agent.health import Health
-from agent.poll import PROBE_LIFE_SAFETY_S_MAX, PROBE_S_MAX, RECONNECT_S_MAX, LineWorker
+from agent.poll import PROBE_S_MAX, PROBE_URGENT_S_MAX, RECONNECT_S_MAX, LineWorker
 from config.files import AddressSpec, LineSpec, PointSpec
 from config.model import Alarm, Device, Line, Place, Point, State, Text
 from drivers.contract import Grade, Identity, Reading
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 NAME = Text("设备", "Device")
 
 
-def device(name: str, *intervals_s: float, life_safety: bool = False) -> Device:
+def device(name: str, *intervals_s: float, life_safety: bool = False, system: str = "pwr.lv") -> Device:
     points = tuple(
-        Point(f"p{index}", name, "pwr.lv", NAME, "number", "V", interval_s, PointSpec())
+        Point(f"p{index}", name, system, NAME, "number", "V", interval_s, PointSpec())
         for index, interval_s in enumerate(intervals_s)
     )
     alarm = Alarm(
-        f"pwr.lv/{name}/p0#a", "a", name, "pwr.lv", "p0", State((True,), "red"), NAME, NAME, life_safety=life_safety
+        f"{system}/{name}/p0#a", "a", name, system, "p0", State((True,), "red"), NAME, NAME, life_safety=life_safety
     )
-    return Device(name, NAME, "pwr.lv", "line", AddressSpec(), Place(), points, (alarm,))
+    return Device(name, NAME, system, "line", AddressSpec(), Place(), points, (alarm,))
 
 
 class ScriptedDriver:
@@ -201,7 +201,7 @@ async def test_a_device_that_never_answered_is_bad_at_once_and_offline_after_ten
         assert site.states() == [("m1", "offline")]
 
 
-@pytest.mark.parametrize(("life_safety", "limit_s"), [(False, PROBE_S_MAX), (True, PROBE_LIFE_SAFETY_S_MAX)])
+@pytest.mark.parametrize(("life_safety", "limit_s"), [(False, PROBE_S_MAX), (True, PROBE_URGENT_S_MAX)])
 async def test_a_device_that_returns_is_found_within_its_probe_limit(life_safety: bool, limit_s: float) -> None:
     """After an hour of silence it takes at most the probe interval; then every poll is asked at once."""
     async with running(Site(device("m1", 1.0, 60.0, life_safety=life_safety), device("m2", 1.0))) as site:
@@ -215,6 +215,30 @@ async def test_a_device_that_returns_is_found_within_its_probe_limit(life_safety
         assert {reading.poll.interval_s for reading in site.readings("m1")} == {1.0, 60.0}
         assert all(reading.changed == ((0, 1),) for reading in site.readings("m1")[:2])
         assert site.codes() == []
+
+
+@pytest.mark.parametrize("interval_s", [1.0, 5.0])
+async def test_a_fire_panel_that_is_lost_is_offline_within_thirty_seconds(interval_s: float) -> None:
+    """And it is probed every 5 s at least, so that its return is seen soon."""
+    async with running(Site(device("panel", interval_s, system="fire"))) as site:
+        await site.run(60)
+        site.driver.silent.add("panel")
+        await site.run(30)
+        assert site.states()[-1] == ("panel", "offline")
+        await site.run(600, step_s=0.5)
+        before = site.driver.reads["panel"]
+        await site.run(60)
+        assert site.driver.reads["panel"] - before >= 12
+
+
+@pytest.mark.parametrize("error", [Refused("panel", "port in use"), Unreachable("panel", "no route")])
+async def test_a_fire_panel_on_a_lost_line_is_offline_within_thirty_seconds(error: Exception) -> None:
+    """However rarely the line itself is tried: one that refuses us is tried every half minute."""
+    async with running(Site(device("panel", 1.0, system="fire"))) as site:
+        await site.run(60)
+        site.driver.line_error = error
+        await site.run(30)
+        assert site.states()[-1] == ("panel", "offline")
 
 
 async def test_a_device_that_hangs_is_cut_off_by_its_deadline() -> None:
