@@ -14,10 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.clock import Now
+    from agent.health import Health
     from agent.rules import Rules
+    from agent.rules.load import AlarmLoad
     from agent.status import AlarmView
 
 TEN_MINUTES_S = 600
+
+
+def note_flood(load: AlarmLoad, health: Health, gateway: str, now: Now) -> None:
+    """A flood is a condition of the gateway while it lasts."""
+    if load.floods(now.mono):
+        count = load.per(TEN_MINUTES_S, now.mono).last
+        health.hold("alarm_flood", gateway, now.wall, f"{count} alarms in ten minutes")
+    else:
+        health.release(gateway, "alarm_flood")
 
 
 def load_view(rules: Rules, board: Iterable[AlarmView], now: Now, started: float) -> AlarmLoadView:

@@ -15,7 +15,7 @@ from agent import __version__
 from agent.control.desk import Refusal
 from agent.envelope import splice
 from agent.events import Names, rfc3339
-from agent.load import TEN_MINUTES_S, load_view
+from agent.load import load_view, note_flood
 from agent.presence import point_view, views_of
 from agent.rules import Refused
 from agent.status import JournalView, PointView, Status, StreamView
@@ -124,7 +124,7 @@ class OperatorDesk:
         """Once a second, for ever: count for the rates, and note how the uplinks are."""
         while True:
             self._note_uplinks()
-            self._note_load()
+            note_flood(self._rules.load, self._health, self._config.gateway, self._clock.now())
             self._watch_journal()
             self._operations.note_reviews(self._health, self._clock.wall())
             stats = self._journal.stats()
@@ -151,14 +151,6 @@ class OperatorDesk:
             self._health.release(view.id, *(SESSION_CODES - found.keys()))
             for code, detail in found.items():
                 self._health.hold(code, view.id, self._clock.wall(), detail)
-
-    def _note_load(self) -> None:
-        now, load, target = self._clock.now(), self._rules.load, self._config.gateway
-        if load.floods(now.mono):
-            count = load.per(TEN_MINUTES_S, now.mono).last
-            self._health.hold("alarm_flood", target, now.wall, f"{count} alarms in ten minutes")
-        else:
-            self._health.release(target, "alarm_flood")
 
     def _journal_view(self) -> JournalView:
         stats = self._journal.stats()

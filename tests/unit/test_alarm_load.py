@@ -10,7 +10,8 @@ from alarm_bench import ALARM, Bench
 
 from agent.board import AlarmBoard
 from agent.clock import Now
-from agent.load import load_view
+from agent.health import Health
+from agent.load import load_view, note_flood
 from agent.rules.load import AlarmLoad
 from config.model import Level, Limit
 
@@ -38,7 +39,7 @@ def _changed(body: AlarmTransition, **fields: object) -> AlarmTransition:
     return msgspec.structs.replace(body, **fields)
 
 
-def test_more_than_ten_alarms_in_ten_minutes_are_a_flood_and_all_are_told_at_once() -> None:
+def test_4_more_than_ten_alarms_in_ten_minutes_are_a_flood_and_all_are_told_at_once() -> None:
     """The eleventh is the first that is marked; no raise and no clear waits for anything."""
     bench = Bench(HIGH, ack=False)
     for _ in range(12):
@@ -59,6 +60,19 @@ def test_a_flood_lasts_until_there_are_fewer_than_five_in_ten_minutes(bodies: li
     assert not call(load, raised, 606.5)
 
 
+def test_a_flood_is_a_condition_of_the_gateway_while_it_lasts(bodies: list[AlarmTransition]) -> None:
+    """Status shows it with how many there were, and not any more when it is over."""
+    raised, _ = bodies
+    load, health = AlarmLoad(), Health()
+    for n in range(11):
+        call(load, raised, float(n))
+    note_flood(load, health, "gw", Now(1_000.0, 11.0))
+    (shown,) = health.views()
+    assert (shown.code, shown.target, shown.detail) == ("alarm_flood", "gw", "11 alarms in ten minutes")
+    note_flood(load, health, "gw", Now(2_000.0, 1_011.0))
+    assert list(health.views()) == []
+
+
 def test_what_calls_nobody_is_not_counted(bodies: list[AlarmTransition]) -> None:
     """Clears, acknowledgements, what is hidden and what is a test ask nothing of people."""
     raised, cleared = bodies
@@ -70,7 +84,7 @@ def test_what_calls_nobody_is_not_counted(bodies: list[AlarmTransition]) -> None
     assert load.per(3600, 2.0) == (1, 1)
 
 
-def test_alarms_per_ten_minutes_and_per_hour_with_their_peaks(bodies: list[AlarmTransition]) -> None:
+def test_4_alarms_per_ten_minutes_and_per_hour_with_their_peaks(bodies: list[AlarmTransition]) -> None:
     """Six in one quarter of an hour and two much later: what is past stays as the peak for a day."""
     raised, _ = bodies
     load = AlarmLoad()
@@ -83,7 +97,7 @@ def test_alarms_per_ten_minutes_and_per_hour_with_their_peaks(bodies: list[Alarm
     assert load.per(86_400, now + DAY_S) == (0, 0), "a day later all of it is forgotten"
 
 
-def test_shares_of_colours_and_the_worst_ten(bodies: list[AlarmTransition]) -> None:
+def test_4_shares_of_colours_and_the_worst_ten(bodies: list[AlarmTransition]) -> None:
     """Who calls most often comes first, and there are ten of them at most."""
     raised, _ = bodies
     load = AlarmLoad()
@@ -104,7 +118,7 @@ def view(bench: Bench) -> AlarmLoadView:
     return load_view(bench.rules, board.views(), Now(bench.wall, bench.mono), 0.0)
 
 
-def test_standing_stale_and_chattering_alarms_are_shown() -> None:
+def test_4_standing_stale_and_chattering_alarms_are_shown() -> None:
     """One that stands for more than a day is stale; one that is held on because it chatters is named."""
     bench = Bench(HIGH, ack=False)
     for _ in range(3):

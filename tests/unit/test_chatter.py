@@ -22,7 +22,7 @@ def said(bench: Bench) -> list[tuple[str, int]]:
     return [(body.action, body.chatter_count) for body in bench.bodies]
 
 
-def test_a_chattering_alarm_keeps_its_raise_and_its_clear_waits_for_a_minute() -> None:
+def test_4_a_chattering_alarm_keeps_its_raise_and_its_clear_waits_for_a_minute() -> None:
     """The third beginning within a minute comes at once too; then it has to stay away for 60 s."""
     bench = Bench(HIGH, ack=False)
     flicker(bench, 3)

@@ -30,7 +30,7 @@ def panel(**settings: object) -> Bench:
 
 
 @pytest.mark.parametrize("quality", [LOST, OVER_RANGE, LAST_KNOWN])
-def test_a_fire_ends_only_when_the_panel_says_so(quality: Quality) -> None:
+def test_6_a_fire_ends_only_when_the_panel_says_so(quality: Quality) -> None:
     """Not because of a value that is bad, doubtful or old, not because of time, and not because of people."""
     bench = panel()
     bench.read(True)
@@ -42,7 +42,7 @@ def test_a_fire_ends_only_when_the_panel_says_so(quality: Quality) -> None:
     assert (cleared.action, cleared.ended) == ("clear", True)
 
 
-def test_an_acknowledgement_of_the_platform_is_stored_with_its_scope() -> None:
+def test_6_an_acknowledgement_of_the_platform_is_stored_with_its_scope() -> None:
     """It changes nothing but the alarm here: the panel is acknowledged at the panel."""
     bench = panel()
     bench.read(True)
@@ -51,7 +51,7 @@ def test_an_acknowledgement_of_the_platform_is_stored_with_its_scope() -> None:
     assert (body.state, body.value) == ("ACKED", True)
 
 
-def test_a_fire_is_never_shelved_suppressed_or_filtered() -> None:
+def test_6_a_fire_is_never_shelved_suppressed_or_filtered() -> None:
     """What hides others is refused, or marks it as a test; however often it comes, all of it is told at once."""
     bench = panel(ack=False)
     with pytest.raises(Refused, match="must never be hidden"):
@@ -67,7 +67,7 @@ def test_a_fire_is_never_shelved_suppressed_or_filtered() -> None:
 
 
 @pytest.mark.parametrize("signal", get_args(FireSignal))
-def test_the_signals_of_a_panel_are_kept_apart(signal: FireSignal) -> None:
+def test_6_the_signals_of_a_panel_are_kept_apart(signal: FireSignal) -> None:
     """Each event says which of them it is."""
     bench = panel(signal=signal)
     assert [body.signal for body in bench.read(True) + bench.read(False)] == [signal, signal]
@@ -82,7 +82,7 @@ def test_a_signal_that_nobody_knows_says_so() -> None:
     assert [(body.action, body.signal) for body in bench.read(True)] == [("cause_changed", "trouble")]
 
 
-def test_no_driver_has_a_function_that_writes() -> None:
+def test_6_no_driver_has_a_function_that_writes() -> None:
     """Neither the contract nor the code of any driver names a service that changes something in the field."""
     verbs = {name for kind in (Driver, Subscribing) for name in vars(kind) if not name.startswith("_")}
     assert verbs == {"connect", "read", "identify", "close", "changes"}

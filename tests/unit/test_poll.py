@@ -218,7 +218,7 @@ async def test_a_device_that_returns_is_found_within_its_probe_limit(life_safety
 
 
 @pytest.mark.parametrize("interval_s", [1.0, 5.0])
-async def test_a_fire_panel_that_is_lost_is_offline_within_thirty_seconds(interval_s: float) -> None:
+async def test_6_a_fire_panel_that_is_lost_is_offline_within_thirty_seconds(interval_s: float) -> None:
     """And it is probed every 5 s at least, so that its return is seen soon."""
     async with running(Site(device("panel", interval_s, system="fire"))) as site:
         await site.run(60)
@@ -232,7 +232,7 @@ async def test_a_fire_panel_that_is_lost_is_offline_within_thirty_seconds(interv
 
 
 @pytest.mark.parametrize("error", [Refused("panel", "port in use"), Unreachable("panel", "no route")])
-async def test_a_fire_panel_on_a_lost_line_is_offline_within_thirty_seconds(error: Exception) -> None:
+async def test_6_a_fire_panel_on_a_lost_line_is_offline_within_thirty_seconds(error: Exception) -> None:
     """However rarely the line itself is tried: one that refuses us is tried every half minute."""
     async with running(Site(device("panel", 1.0, system="fire"))) as site:
         await site.run(60)
