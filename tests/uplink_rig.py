@@ -137,14 +137,14 @@ def transition(n: int = 1) -> AlarmTransition:
     )
 
 
-def device_state(state: str = "online") -> Event:
+def device_state(state: str = "online", reason: str = "") -> Event:
     body = DeviceState(
         device="icu-3",
         system="medgas.area",
         place=PlaceRef(site="h01"),
         state="online" if state == "online" else "offline",
         prev_state="unknown",
-        reason="",
+        reason=reason,
         since=rfc3339(TIME),
         last_ok=None,
         protocol="modbus",

@@ -74,10 +74,20 @@ class Delivery:
         """Something that is no record was not taken when it was sent last: what, and what to do about it."""
         return next(iter(self._refusals.values()), None)
 
-    def publish(self, message: Message, now: float, record: Record | None = None) -> int:
+    def publish(self, message: Message, now: float) -> None:
+        """Something that is no record. What the broker would end the session for is left out, and told."""
+        if self._is_too_large(message):
+            self._projection_answered(message, TOO_LARGE)
+        else:
+            self._put(message, now)
+
+    def _put(self, message: Message, now: float, record: Record | None = None) -> int:
         mid = self._session.publish(message)
         self.flight.add(mid, Sent(message, record), now)
         return mid
+
+    def _is_too_large(self, message: Message) -> bool:
+        return len(message.payload) + len(message.topic.encode()) + HEAD_BYTES_MAX > self._session.packet_bytes_max
 
     def send(self, now: float, *, backlog: bool = True) -> None:
         """What is small and asked for, alarms into every free place, then projections, then the rest."""
@@ -118,10 +128,10 @@ class Delivery:
             splice(record, self._origin),
             expiry_s=self._expiry_s.get(record.stream),
         )
-        if len(message.payload) + len(message.topic) + HEAD_BYTES_MAX > self._session.packet_bytes_max:
+        if self._is_too_large(message):
             self._set_aside(record, TOO_LARGE)
             return None
-        return self.publish(message, now, record)
+        return self._put(message, now, record)
 
     def _record_answered(self, mid: int, record: Record, reason: int, now: float) -> None:
         hold = self.holds.get(record.stream)

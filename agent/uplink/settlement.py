@@ -35,6 +35,7 @@ HOLD_S_MAX = 60.0
 _RIGHTS = "allow this gateway to publish there in the broker's access rules"
 _REFUSALS: dict[int, tuple[str, str]] = {
     0x87: ("the broker does not allow us to publish to {topic}", _RIGHTS),
+    TOO_LARGE: ("a message for {topic} is too large for the broker", "raise the broker's maximum packet size"),
     0x97: ("the broker's quota for us is used up", "raise the quota of this gateway at the broker"),
 }
 _ANY_REFUSAL = ("the broker does not take messages for {topic} (reason {reason:#04x})", "look into the broker's log")

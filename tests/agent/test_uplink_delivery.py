@@ -190,6 +190,24 @@ async def test_a_record_above_the_packet_size_of_the_broker_is_set_aside(rig: Ri
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["uplink record set aside"]
 
 
+async def test_what_holds_now_is_not_sent_above_the_packet_size_of_the_broker(rig: Rig, broker: ScriptedBroker) -> None:
+    """It would end every session, and nothing behind it would ever come: it is left out, and the status says so."""
+    packet_bytes = 2000
+    broker.connack_properties = b"\x27" + packet_bytes.to_bytes(4, "big")
+    rig.at(broker.port)
+    with capture_logs() as logs:
+        rig.start()
+        rig.uplink.retain(device_state(reason="o" * packet_bytes))
+        await until(lambda: rig.uplink.view().error)
+        await rig.append(telemetry())
+        await rig.settled()
+    assert max(len(publish.payload) for publish in broker.published) < packet_bytes
+    view = rig.uplink.view()
+    assert "too large for the broker" in str(view.error)
+    assert "maximum packet size" in str(view.todo)
+    assert [line["event"] for line in logs].count("uplink message refused") == 1
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [(0x95, "packet_too_large"), (0x99, "payload_format_invalid"), (0x90, "topic_name_invalid")],
