@@ -66,7 +66,7 @@ def check(
     for warning in accepted.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     _tell_waiting(verdict.unconfirmed, lang)
-    _praise(verdict)
+    _praise(verdict, lang)
 
 
 def _refuse(invalid: ConfigInvalid, *, as_json: bool) -> NoReturn:
@@ -79,15 +79,21 @@ def _refuse(invalid: ConfigInvalid, *, as_json: bool) -> NoReturn:
     raise typer.Exit(1) from None
 
 
-def _praise(verdict: Verdict) -> None:
-    counts = f"{verdict.lines} lines, {verdict.devices} devices, {verdict.points} points, {verdict.alarms} alarms"
-    print(f"fine ({verdict.version}): {counts}, {len(verdict.warnings)} warnings")
+def _praise(verdict: Verdict, lang: Language) -> None:
+    from agent.cli.words import Words
+
+    fine = Words(lang)("fine ({}): {} lines, {} devices, {} points, {} alarms, {} warnings")
+    counts = verdict.lines, verdict.devices, verdict.points, verdict.alarms, len(verdict.warnings)
+    print(fine.format(verdict.version, *counts))
 
 
 def _tell_waiting(alarms: list[Unconfirmed], lang: Language) -> None:
     """Each alarm that does not run yet, and what has to be confirmed for it."""
+    from agent.cli.words import Words
+
     if alarms:
-        print(f"{len(alarms)} alarms do not run until their limits are confirmed (confirmed_by):")
+        waiting = Words(lang)("{} alarms do not run until their limits are confirmed (confirmed_by):")
+        print(waiting.format(len(alarms)))
     for alarm in alarms:
         print(f"  {alarm.alarm_id}: {getattr(alarm.depends_on, lang)}")
 

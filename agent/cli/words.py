@@ -43,7 +43,14 @@ CHINESE = {
     "space": "房间",
     "until": "至",
     "what is meant": "范围",
+    "{} alarms do not run until their limits are confirmed (confirmed_by):": (
+        "{}条报警待确认限值（confirmed_by）后才投入运行："
+    ),
     "{} tests, {} failed": "{}项测试，{}项不符",
+    "fine ({}): {} lines, {} devices, {} points, {} alarms, {} warnings": (
+        "配置无误 ({})：{}条线路，{}台设备，{}个点，{}条报警，{}条警告"
+    ),
+    "now": "当前",
     "ack": "确认",
     "ack all": "全部确认",
     "ack_overdue": "确认超时",

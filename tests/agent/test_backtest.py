@@ -76,7 +76,7 @@ async def test_the_same_rules_give_the_alarms_that_there_were(tmp_path: Path, se
     assert replay.spells.by_alarm == life.spells.by_alarm
 
 
-async def test_alarms_that_appear_vanish_and_move_are_told(tmp_path: Path) -> None:
+async def test_12_alarms_that_appear_vanish_and_move_are_told(tmp_path: Path) -> None:
     """By time, with both times and the worst level; what stays is only counted."""
     values = [20.0] * 100 + [32.0] * 50 + [20.0] * 100 + [36.0] * 50 + [20.0] * 100
     path = await record(tmp_path, [batch(at, value) for at, value in enumerate(values)])
@@ -102,7 +102,7 @@ async def test_alarms_that_appear_vanish_and_move_are_told(tmp_path: Path) -> No
     assert back.counts == {"appears": 4, "vanishes": 0, "moves": 0, "stays": 0}
 
 
-async def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+async def test_12_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     """Also where it is played in another process's order of dictionaries: all of it is sorted."""
     source = random.Random(1)
     path = await record(tmp_path, [batch(at, 30.0 + source.uniform(-10, 10)) for at in range(500)])
@@ -111,7 +111,7 @@ async def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     assert first == again
 
 
-async def test_it_says_how_fine_its_input_is(tmp_path: Path) -> None:
+async def test_12_it_says_how_fine_its_input_is(tmp_path: Path) -> None:
     """And which points alarms look at of which there is nothing, and which it does not know."""
     config = site(alarm(H30), alarm(H30, point="sp", key="sp"))
     odd = draft(

@@ -147,7 +147,7 @@ def run(here: Path, *arguments: str) -> int:
     return main(["backtest", "--rules", str(here / "new"), "--config", str(here / "now"), *arguments])
 
 
-def test_backtest_over_the_journal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_12_backtest_over_the_journal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What vanishes as a table, with the resolution of the input; in both languages."""
     assert run(here, *TIMES, "--lang", "en") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -159,7 +159,9 @@ def test_backtest_over_the_journal(here: Path, capsys: pytest.CaptureFixture[str
     assert "分辨率" in capsys.readouterr().out
 
 
-def test_backtest_gives_the_same_over_every_form_of_its_input(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_12_backtest_gives_the_same_over_every_form_of_its_input(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The journal, a copy of it, and both exports; byte for byte the same changes."""
     config = ["--config", str(here / "now")]
     assert main(["journal", "backup", str(here / "copy.db"), *config]) == 0

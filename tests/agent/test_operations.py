@@ -58,7 +58,7 @@ async def audited(rig: Rig) -> list[dict[str, Any]]:
     return [json.loads(record.body)["data"] for record in await rig.journal.read("audit", 0, 100)]
 
 
-async def test_an_order_is_in_the_audit_trail_with_what_it_changed(rig: Rig) -> None:
+async def test_7_an_order_is_in_the_audit_trail_with_what_it_changed(rig: Rig) -> None:
     """Who, what, why, and how the alarm stood before and after."""
     async with operated(rig) as (_, operations):
         view = await operations.alarm(AlarmCommand("shelve", ALARM_ID, "anna", "meter is new"), ANNA)
@@ -70,7 +70,7 @@ async def test_an_order_is_in_the_audit_trail_with_what_it_changed(rig: Rig) -> 
     assert (second["verb"], second["before"], second["after"]) == ("ack", "UNACK SHLVD", "ACKED SHLVD")
 
 
-async def test_a_refusal_is_in_the_audit_trail_with_its_reason(rig: Rig) -> None:
+async def test_7_a_refusal_is_in_the_audit_trail_with_its_reason(rig: Rig) -> None:
     """What must never be is worth knowing that somebody wanted it."""
     async with operated(rig) as (_, operations):
         for command in (
@@ -90,7 +90,7 @@ async def test_a_refusal_is_in_the_audit_trail_with_its_reason(rig: Rig) -> None
     assert "30 min at most" in entries[1]["reason"]
 
 
-async def test_maintenance_is_told_and_audited(rig: Rig) -> None:
+async def test_7_maintenance_is_told_and_audited(rig: Rig) -> None:
     """What is on can be seen; begin and end are entries."""
     async with operated(rig) as (made, operations):
         begin = MaintenanceCommand("maintenance-start", "anna", "new meter", M1, time.time() + 3600)
@@ -189,7 +189,7 @@ async def ordered(
         await rig.kill()
 
 
-async def test_what_the_site_allows_is_carried_out_for_the_platform(rig: Rig, broker: ScriptedBroker) -> None:
+async def test_7_what_the_site_allows_is_carried_out_for_the_platform(rig: Rig, broker: ScriptedBroker) -> None:
     """Each verb, in the name of the person at the platform, and answered with how the alarm is then."""
     soon = rfc3339(time.time() + 600)
     async with ordered(rig, broker) as (made, platform):
@@ -221,7 +221,7 @@ async def test_what_the_site_allows_is_carried_out_for_the_platform(rig: Rig, br
     assert {each["actor"]["id"] for each in entries} == {"zhang.wei"}
 
 
-async def test_what_the_site_does_not_allow_is_refused(rig: Rig, broker: ScriptedBroker) -> None:
+async def test_7_what_the_site_does_not_allow_is_refused(rig: Rig, broker: ScriptedBroker) -> None:
     """One verb does not open another; the attempt is in the audit trail."""
     async with ordered(rig, broker, ["ack"]) as (made, platform):
         answer = await platform.order("shelve", alarm_id=ALARM_ID, until=rfc3339(time.time() + 600), reason="works")
@@ -259,7 +259,7 @@ async def test_what_cannot_be_done_is_answered_with_its_code(
         assert [each["result"] for each in await audited(rig)] == ["refused"]
 
 
-async def test_an_order_that_comes_twice_is_carried_out_once(rig: Rig, broker: ScriptedBroker) -> None:
+async def test_7_an_order_that_comes_twice_is_carried_out_once(rig: Rig, broker: ScriptedBroker) -> None:
     """The same bytes are answered again with the first answer."""
     async with ordered(rig, broker) as (_, platform):
         cmd_id = platform.send("ack", alarm_id=ALARM_ID)

@@ -36,14 +36,14 @@ def alarm_of(config: Config) -> Alarm:
     return alarm
 
 
-def test_defaults_are_those_of_the_four_colours(tmp_path: Path) -> None:
+def test_5_defaults_are_those_of_the_four_colours(tmp_path: Path) -> None:
     """Red is the hospital's command within a minute, blue a list of work."""
     assert configured(tmp_path).response == RESPONSE
     assert [RESPONSE[colour].priority for colour in ("red", "orange", "yellow", "blue")] == [1, 2, 3, 4]
     assert RESPONSE["red"].ack_within_s == (60, 180, 300)
 
 
-def test_a_response_is_configuration(tmp_path: Path) -> None:
+def test_5_a_response_is_configuration(tmp_path: Path) -> None:
     """What is written replaces the default, the rest stays."""
     more = "response: {yellow: {level: shift lead, ack_within: [15min, 1h]}, blue: {severity: 100}}\n"
     response = configured(tmp_path, more).response
@@ -55,14 +55,16 @@ def test_a_response_is_configuration(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("risk", "colours"), [("red", ("orange", "red")), ("orange", ("yellow", "orange")), ("blue", ("yellow", "orange"))]
 )
-def test_an_alarm_in_a_red_grade_space_is_raised_one_step(tmp_path: Path, risk: str, colours: tuple[str, str]) -> None:
+def test_5_an_alarm_in_a_red_grade_space_is_raised_one_step(
+    tmp_path: Path, risk: str, colours: tuple[str, str]
+) -> None:
     """And no space lowers one. What can reach red then is in the stream of red alarms."""
     alarm = alarm_of(configured(tmp_path, risk=risk))
     assert alarm.colours == colours
     assert alarm.stream == ("critical" if "red" in colours else "alarm")
 
 
-def test_red_stays_red_in_a_red_grade_space(tmp_path: Path) -> None:
+def test_5_red_stays_red_in_a_red_grade_space(tmp_path: Path) -> None:
     """There is nothing above it; one colour without levels is raised too."""
     red = alarm_of(configured(tmp_path, risk="red", alarm="limit: {H: 1}, colour: red"))
     assert red.colours == ("red",)
@@ -83,7 +85,7 @@ def test_red_stays_red_in_a_red_grade_space(tmp_path: Path) -> None:
         ("or", "blue", "limit: {H: 1}, colour: orange, shelvable: false", False),
     ],
 )
-def test_what_must_never_be_hidden(tmp_path: Path, system: str, risk: str, alarm: str, is_shelvable: bool) -> None:
+def test_5_what_must_never_be_hidden(tmp_path: Path, system: str, risk: str, alarm: str, is_shelvable: bool) -> None:
     """Life safety, the fire system, red alarms of medical gas, and what the site says itself."""
     assert alarm_of(configured(tmp_path, system=system, risk=risk, alarm=alarm)).shelvable is is_shelvable
 

@@ -190,4 +190,4 @@ class AlarmLife(RuleBasedStateMachine):
 
 
 AlarmLife.TestCase.settings = settings(max_examples=120, stateful_step_count=30, deadline=None, derandomize=True)
-test_alarm_life = AlarmLife.TestCase
+test_1_alarm_life = AlarmLife.TestCase

@@ -176,7 +176,7 @@ def test_acknowledging_nothing_is_refused() -> None:
         Bench().order(AlarmCommand("ack", "x#y", "duty"))
 
 
-def test_a_restart_goes_on_in_the_same_state_and_announces_nothing_twice() -> None:
+def test_1_a_restart_goes_on_in_the_same_state_and_announces_nothing_twice() -> None:
     """Restored from what was stored, the same value gives no second raise; the counter goes on."""
     before = Bench()
     before.read(310.0)
@@ -188,7 +188,7 @@ def test_a_restart_goes_on_in_the_same_state_and_announces_nothing_twice() -> No
     assert seen[-1].occurrence_id.endswith("/2")
 
 
-def test_a_running_delay_survives_a_restart_as_what_remains() -> None:
+def test_1_a_running_delay_survives_a_restart_as_what_remains() -> None:
     """3 s of 5 were served before the stop; 2 s remain after it, however long it took."""
     before = Bench(on_delay_s=5.0)
     before.read(350.0)
@@ -199,7 +199,7 @@ def test_a_running_delay_survives_a_restart_as_what_remains() -> None:
     assert len(after.wait(0.1)) == 1
 
 
-def test_a_wall_clock_jump_moves_no_delay() -> None:
+def test_1_a_wall_clock_jump_moves_no_delay() -> None:
     """Delays count monotonic time."""
     bench = Bench(on_delay_s=5.0)
     bench.read(350.0)

@@ -91,7 +91,7 @@ PULLS: dict[Trigger, Callable[[Bench], list[AlarmTransition]]] = {
 
 
 @pytest.mark.parametrize("row", TABLE, ids=name)
-def test_every_row_of_the_table(row: Row) -> None:
+def test_1_every_row_of_the_table(row: Row) -> None:
     """From its state, on its trigger, the alarm is in the state that the row says, and says so once."""
     bench = prepared(row)
     if row.action == "refused":
@@ -116,7 +116,7 @@ MOVED_BY_THE_CONDITION = [row for row in TABLE if row.trigger in ("true", "false
 
 
 @pytest.mark.parametrize("row", MOVED_BY_THE_CONDITION, ids=name)
-def test_hidden_alarms_move_on_and_say_so_as_hidden(row: Row) -> None:
+def test_1_hidden_alarms_move_on_and_say_so_as_hidden(row: Row) -> None:
     """Behind its overlay the state moves as the row says; the event is marked hidden."""
     bench = prepared(row)
     bench.shelve()
@@ -136,7 +136,7 @@ def test_an_overlay_that_ends_under_another_shows_nothing(row: Row) -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_restart_changes_nothing_and_says_nothing(state: AlarmState) -> None:
+def test_1_a_restart_changes_nothing_and_says_nothing(state: AlarmState) -> None:
     """The snapshot after it is the one before it, but for what is not known yet of the value."""
     before = brought_to(state)
     before.save()
@@ -157,7 +157,7 @@ def test_no_two_rows_apply_at_once() -> None:
             assert transition(row.state, row.trigger, guards) == (fits[0] if fits else None)
 
 
-def test_the_table_is_that_of_the_standard() -> None:
+def test_1_the_table_is_that_of_the_standard() -> None:
     """Each line of the written table, without its guards."""
     written = """
         NORM true UNACK raise, NORM true ACKED raise, UNACK ack ACKED ack, UNACK false RTNUN clear,

@@ -88,7 +88,7 @@ def times(found: Iterable[tuple[float, Sample]]) -> list[float]:
     return [at for at, _ in found]
 
 
-def test_the_points_of_an_alarm_are_there_at_full_rate_around_it() -> None:
+def test_8_the_points_of_an_alarm_are_there_at_full_rate_around_it() -> None:
     """Every reading from 60 s before to 60 s after, once; and no more than telemetry would say beyond."""
     stage = Stage(poll_of("u", "other"), alarm("u"))
     for at in range(400):
@@ -191,7 +191,7 @@ def test_an_expression_looks_at_every_point_in_it() -> None:
         (transition("no"), False),
     ],
 )
-def test_raise_and_end_refer_to_the_samples_around_them(body: AlarmTransition, *, refers: bool) -> None:
+def test_8_raise_and_end_refer_to_the_samples_around_them(body: AlarmTransition, *, refers: bool) -> None:
     """What does not begin or end a condition does not, nor does an alarm without points or without evidence."""
     stage = Stage(
         poll_of("u", "no"), alarm("u"), alarm("gone", condition=Offline("red")), alarm("no", wanted=Wanted(0.0, 0.0))

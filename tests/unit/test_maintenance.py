@@ -17,7 +17,7 @@ SYSTEM = Scope(system=frozenset({"or"}))
 OTHER = Scope(device=frozenset({"or-2"}))
 
 
-def test_alarms_are_hidden_by_design_and_tell_how_they_stand_at_the_end() -> None:
+def test_7_alarms_are_hidden_by_design_and_tell_how_they_stand_at_the_end() -> None:
     """What began meanwhile calls when it is over."""
     bench = Bench()
     (event,) = bench.maintain(600)
@@ -42,7 +42,7 @@ def test_what_was_and_is_over_ends_with_it() -> None:
     assert (event.action, event.state, event.ended) == ("unhide", "NORM", True)
 
 
-def test_what_must_never_be_hidden_goes_out_as_a_test() -> None:
+def test_7_what_must_never_be_hidden_goes_out_as_a_test() -> None:
     """Marked while it lasts; at the end the present state comes without the mark."""
     bench = Bench(shelvable=False)
     assert bench.maintain(600) == []
@@ -83,7 +83,7 @@ def test_an_alarm_that_stood_before_a_test_and_ended_in_it_is_told() -> None:
     assert (event.action, event.ended, event.test) == ("unhide", True, False)
 
 
-def test_the_fire_test_hides_nothing() -> None:
+def test_7_the_fire_test_hides_nothing() -> None:
     """Even what could be hidden is only marked."""
     bench = Bench()
     assert bench.maintain(600, is_test=True) == []
@@ -196,7 +196,7 @@ def test_a_window_that_never_comes_is_waited_for_no_longer_than_forever() -> Non
     assert Window(rule, SHANGHAI).next_start(0.0) == NEVER
 
 
-def test_a_window_begins_and_ends_by_itself_each_time() -> None:
+def test_7_a_window_begins_and_ends_by_itself_each_time() -> None:
     """Three days, three times; the reason is the configuration's."""
     daily = MaintenanceWindow("nightly", SYSTEM, 60, 3600.0, "cleaning")
     bench = Bench(windows=(daily,))
