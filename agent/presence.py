@@ -267,7 +267,9 @@ def _never_read(poll: Poll) -> Reading:
 
 
 def _bad_count(reading: Reading) -> int:
-    return sum(flaw.grade is Grade.BAD for flaw in reading.flaws.values())
+    """Points of no use: also one of which its device says no more than that it is beyond its range."""
+    values = reading.values
+    return sum(flaw.grade is Grade.BAD or values[index] is None for index, flaw in reading.flaws.items())
 
 
 def _point_meta(point: Point) -> PointMeta:

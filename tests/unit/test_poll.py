@@ -16,7 +16,7 @@ from agent.health import Health
 from agent.poll import PROBE_S_MAX, PROBE_URGENT_S_MAX, RECONNECT_S_MAX, LineWorker
 from config.files import AddressSpec, LineSpec, PointSpec
 from config.model import Alarm, Device, Line, Place, Point, State, Text
-from drivers.contract import Grade, Identity, Reading
+from drivers.contract import Grade, Identity, Quality, Reading
 from drivers.errors import NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from drivers.contract import Poll
 
 NAME = Text("设备", "Device")
+BEYOND_RANGE = Quality(Grade.UNCERTAIN, "range_suspect", "0xFFFE")
 
 
 def device(name: str, *intervals_s: float, life_safety: bool = False, system: str = "pwr.lv") -> Device:
@@ -53,6 +54,7 @@ class ScriptedDriver:
         self.inside: Counter[str] = Counter()
         self.value = 0.0
         self.lose_next = 0
+        self.beyond_range = False
 
     async def connect(self) -> None:
         if self.line_error is not None:
@@ -76,6 +78,9 @@ class ScriptedDriver:
                 await self._hang()
             self.value += 1.0
             count = len(poll.points)
+            if self.beyond_range:
+                flaws = dict.fromkeys(range(count), BEYOND_RANGE)
+                return Reading(poll, self.clock.wall(), self.clock.mono(), (None,) * count, flaws, ((0, count),))
             return Reading(poll, self.clock.wall(), self.clock.mono(), (self.value,) * count, {}, ())
         finally:
             self.inside[name] -= 1
@@ -365,3 +370,14 @@ async def test_a_device_that_answers_gets_one_second_try_for_a_lost_frame() -> N
         site.driver.silent.add("meter")
         await site.run(1.0)
         assert site.driver.reads["meter"] == reads + 3
+
+
+async def test_a_sensor_beyond_its_range_that_gives_no_value_makes_its_device_degraded() -> None:
+    """No limit can be judged on it, so that it must be seen that nobody watches; it is well again with a value."""
+    async with running(Site(device("a", 1.0))) as site:
+        await site.run(1.5)
+        site.driver.beyond_range = True
+        await site.run(1.5)
+        site.driver.beyond_range = False
+        await site.run(1.5)
+        assert site.states() == [("a", "online"), ("a", "degraded"), ("a", "online")]
