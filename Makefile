@@ -82,7 +82,7 @@ screenshot: setup
 
 # The states of an alarm in docs/alarms.md, from the table that the rules run on.
 diagram: setup
-	@$(BIN)/python tests/alarm_picture.py > docs/alarm-states.svg
+	@$(BIN)/python tests/support/alarm_picture.py > docs/alarm-states.svg
 
 bench: setup
 	$(BIN)/python bench/run.py $(ARGS)

@@ -119,6 +119,6 @@ devices:
         "import sys; from pathlib import Path; from config_toy import TOY; from config.load import load\n"
         f"load(Path({str(tmp_path)!r}), TOY); print('cel_expr_python.cel' in sys.modules)"
     )
-    env = {"PYTHONPATH": ".:tests"}
+    env = {"PYTHONPATH": ".:tests:tests/support"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert done.stdout == "False\n"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Mutation = Callable[[], None]
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 VICTIM = 12
 """The telemetry record, counted from the start of the process, to which it happens."""
 

@@ -1,4 +1,4 @@
-"""The page `docs/packs.md`, made from the packs themselves. `python tests/pack_table.py` writes it anew."""
+"""The page `docs/packs.md`, made from the packs themselves. `python tests/support/pack_table.py` writes it anew."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from config import yaml12
 from config.folder import SHIPPED_PACKS, shipped_packs
 
-PAGE = Path(__file__).parents[1] / "docs" / "packs.md"
+PAGE = Path(__file__).parents[2] / "docs" / "packs.md"
 HEAD = """# The alarm packs
 
-<!-- Made from config/alarm_packs by `python tests/pack_table.py`; a test compares. -->
+<!-- Made from config/alarm_packs by `python tests/support/pack_table.py`; a test compares. -->
 
 每个系统一个报警包：限值、回差、延时、颜色、文字和处置建议。限值是起点，由现场工程师核对；
 标 † 的报警取决于现场，确认后才投入（`confirmed_by`）。用法见 [alarms.md](alarms.md#packs)。

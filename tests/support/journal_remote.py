@@ -181,7 +181,7 @@ async def remote(
     control.write_text("\n".join(rules))
     log.unlink(missing_ok=True)
     disk = {"LD_PRELOAD": library, "DISK_CONTROL": control, "DISK_LOG": log, "DISK_PATH": "journal.db"}
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         __file__,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from agent.status import DeviceView, PointView, Status
 
 HOST = "127.0.0.1"
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "config" / "examples"
 EXAMPLE_NET = "127.77.0"
 EXAMPLE_BROKER = "mqtt://127.77.0.2:1883"
