@@ -24,7 +24,7 @@ test: setup mosquitto lint
 test-acceptance: setup mosquitto
 	$(BIN)/pytest -n 2 tests/acceptance tests/faults $(ARGS)
 
-# Everything that can go away does, in every way, for as long as it says: about five minutes, of which most are waiting.
+# Everything that can go away does, in every way, for as long as it says: about four minutes, of which most are waiting.
 test-matrix: setup mosquitto
 	$(BIN)/pytest -n 3 tests/matrix $(ARGS)
 
