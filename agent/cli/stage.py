@@ -123,7 +123,7 @@ async def stage(seed: int, tell: Callable[[str], None]) -> AsyncIterator[Stage]:
         _copy_examples(net, set_up.config)
         await set_up.push_broker()
         await set_up.start_hospital()
-        tell(f"{chosen.name} and eight devices answer; starting the gateway")
+        tell(f"{chosen.name} and the devices answer; starting the gateway")
         yield set_up
 
 

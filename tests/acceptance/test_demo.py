@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DEMO = [sys.executable, "-m", "agent", "demo", "--lang", "en"]
 SVG = "{http://www.w3.org/2000/svg}"
 START_S = 40.0
-"""A loaded machine takes its time to start eight devices, a broker and a gateway."""
+"""A loaded machine takes its time to start the devices, a broker and a gateway."""
 END_S = 20.0
 
 
