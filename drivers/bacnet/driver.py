@@ -1,48 +1,35 @@
-"""BACnet/IP behind the driver contract: one UDP socket, many devices, at most one request for each of them.
+"""BACnet/IP behind the driver contract: one UDP socket, many devices, one to four requests at a time for each of them.
 
-Here is what to ask whom and what to make of a refusal; bytes are `codec`, batches `plan`, sockets `stack`.
+Here is who stands where, and whether it is the right one; requests and refusals are `asking`, sockets `stack`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from bacpypes3.pdu import IPv4Address
 
 from config.errors import ConfigProblem
-from drivers.bacnet import codec, names, values
-from drivers.bacnet.codec import NO_INDEX, READ_PROPERTY, AccessError, Malformed, ObjectId
+from drivers.bacnet import names
+from drivers.bacnet.asking import Met, ask_all, ask_one, refresh
+from drivers.bacnet.codec import NO_INDEX, AccessError, ObjectId
 from drivers.bacnet.plan import Plan, fitting
 from drivers.bacnet.settings import BacnetAddress, BacnetLine
-from drivers.bacnet.stack import APDU_BYTES_MAX, Peer, Refusal, Stack, UnknownService, open_stack
+from drivers.bacnet.stack import APDU_BYTES_MAX, Peer, Stack, open_stack
 from drivers.contract import Grade, Identity, Quality, Reading, Request
 from drivers.errors import NoAnswer, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from config.model import Device, Line
-    from drivers.bacnet.codec import Key, Raw
-    from drivers.bacnet.plan import Answer, Batch
-    from drivers.bacnet.values import Judged
     from drivers.contract import Clock, Poll
 
 APDU_BYTES_MIN = 50
 _APDU_BYTES_UNKNOWN = 480
 _UNKNOWN_OBJECT = 31
 _IDENTITY = {"vendor": "vendor-name", "model": "model-name", "firmware": "firmware-revision", "serial": "serial-number"}
-
-
-@dataclass(slots=True, eq=False)
-class _Met:
-    """What was learnt of a device. `certain` ends when it falls silent: another may stand there afterwards."""
-
-    peer: Peer
-    batch: int
-    multiple: bool = True
-    certain: bool = True
 
 
 class BacnetDriver:
@@ -54,8 +41,8 @@ class BacnetDriver:
         self._spec = line.spec
         self._clock = clock
         self._stack: Stack | None = None
-        self._met: dict[Device, _Met] = {}
-        self._plans: WeakKeyDictionary[Poll, tuple[_Met, Plan]] = WeakKeyDictionary()
+        self._met: dict[Device, Met] = {}
+        self._plans: WeakKeyDictionary[Poll, tuple[Met, Plan]] = WeakKeyDictionary()
         _check(line, line.spec)
 
     async def connect(self) -> None:
@@ -78,7 +65,7 @@ class BacnetDriver:
             return self._strange(poll, met)
         plan = self._plan(poll, met)
         try:
-            await _refresh(stack, met, plan)
+            await refresh(stack, met, plan)
         except (NoAnswer, Unreachable):
             met.certain = False
             raise
@@ -101,7 +88,7 @@ class BacnetDriver:
             raise NoAnswer(device.id, met.raw, "correct the instance or the address of the device")
         target = names.object_id(names.DEVICE, _address(device).instance)
         keys = {name: (target, names.parse_property(text), NO_INDEX) for name, text in _IDENTITY.items()}
-        raw = await _ask_all(stack, met.peer, list(keys.values()))
+        raw = await ask_all(stack, met.peer, list(keys.values()))
         said = {name: raw.get(key) for name, key in keys.items()}
         return Identity(**{name: value for name, value in said.items() if isinstance(value, str)})
 
@@ -110,7 +97,7 @@ class BacnetDriver:
             raise Unreachable(self._spec.bind, "the line is not connected")
         return self._stack
 
-    async def _meet(self, stack: Stack, device: Device) -> _Met | Quality:
+    async def _meet(self, stack: Stack, device: Device) -> Met | Quality:
         """The device, found and checked once and again after each silence; or why it is not the right one."""
         known = self._met.get(device)
         if known is not None and known.certain:
@@ -123,10 +110,11 @@ class BacnetDriver:
         if known is not None and (known.peer.address, known.peer.max_apdu) == (peer.address, peer.max_apdu):
             known.certain = True
             return known
-        met = self._met[device] = _Met(peer, fitting(address.batch, peer.max_apdu))
+        peer.allow(address.parallel)
+        met = self._met[device] = Met(peer, fitting(address.batch, peer.max_apdu))
         return met
 
-    def _plan(self, poll: Poll, met: _Met) -> Plan:
+    def _plan(self, poll: Poll, met: Met) -> Plan:
         made_for, plan = self._plans.get(poll, (None, None))
         if plan is None or made_for is not met:
             plan = Plan(poll, met.batch, multiple=met.multiple)
@@ -177,7 +165,7 @@ async def _visit(stack: Stack, instance: int, at: str) -> Peer | Quality:
     """Who is at an address, by one request that every device must answer; a wrong device is a flaw."""
     peer = Peer(IPv4Address(at), _APDU_BYTES_UNKNOWN)
     asked = names.object_id(names.DEVICE, instance), names.MAX_APDU, NO_INDEX
-    size = await _ask_one(stack, peer, asked)
+    size = await ask_one(stack, peer, asked)
     if isinstance(size, AccessError) and size.code == _UNKNOWN_OBJECT:
         return Quality(Grade.BAD, "config_error", await _who(stack, peer))
     if type(size) is int:
@@ -187,92 +175,6 @@ async def _visit(stack: Stack, instance: int, at: str) -> Peer | Quality:
 
 async def _who(stack: Stack, peer: Peer) -> str:
     wildcard = names.object_id(names.DEVICE, names.WILDCARD_INSTANCE)
-    said = await _ask_one(stack, peer, (wildcard, names.OBJECT_IDENTIFIER, NO_INDEX), exact=False)
+    said = await ask_one(stack, peer, (wildcard, names.OBJECT_IDENTIFIER, NO_INDEX), exact=False)
     answers = names.object_name(said.number) if isinstance(said, ObjectId) else "another device"
     return f"{answers} answers at {peer.address}"
-
-
-async def _ask_one(stack: Stack, peer: Peer, key: Key, *, exact: bool = True) -> Raw:
-    """One property; `None` where the device refuses or its answer cannot be read or is about something else."""
-    try:
-        about, raw = codec.single_result(await stack.ask(peer, READ_PROPERTY, codec.read_property(key)))
-    except Refusal as refusal:
-        return refusal.error
-    except Malformed:
-        return None
-    return raw if about == key or not exact else None
-
-
-async def _ask_all(stack: Stack, peer: Peer, keys: list[Key]) -> Mapping[Key, Raw]:
-    """Some properties of one object, in one request where the device can."""
-    try:
-        request = codec.read_multiple([keys])
-        return dict(codec.multiple_results(await stack.ask(peer, codec.READ_PROPERTY_MULTIPLE, request)))
-    except (Refusal, Malformed):
-        return {key: await _ask_one(stack, peer, key) for key in keys}
-
-
-async def _refresh(stack: Stack, met: _Met, plan: Plan) -> None:
-    """Ask for every batch; one that is refused becomes smaller, and stays so."""
-    position = 0
-    while position < len(plan.batches):
-        batch = plan.batches[position]
-        try:
-            judged = await _read(stack, met.peer, batch)
-        except Refusal as refusal:
-            smaller = _smaller(met, batch, refusal)
-            if smaller:
-                plan.batches[position : position + 1] = smaller
-                continue
-            judged = batch.flawed(_refused(refusal))
-        except Malformed as malformed:
-            judged = batch.flawed(Quality(Grade.BAD, "decode_error", str(malformed)))
-        if judged is not None:
-            plan.store(batch, judged)
-        position += 1
-
-
-async def _read(stack: Stack, peer: Peer, batch: Batch) -> list[Judged] | None:
-    """Values and flaws, or `None` where the device said byte for byte what it said last."""
-    before, batch.last = batch.last, None
-    while True:
-        answer = await _answer(stack, peer, batch)
-        if answer == before:
-            batch.last = answer
-            return None
-        judged = batch.read(answer)
-        if judged is not None:
-            batch.last = answer
-            return judged
-
-
-async def _answer(stack: Stack, peer: Peer, batch: Batch) -> Answer:
-    parts: list[bytes | AccessError] = []
-    for service, parameters in batch.requests:
-        try:
-            parts.append(await stack.ask(peer, service, parameters))
-        except Refusal as refusal:
-            if batch.multiple or refusal.error is None:
-                raise
-            parts.append(refusal.error)
-    return tuple(parts)
-
-
-def _smaller(met: _Met, batch: Batch, refusal: Refusal) -> list[Batch]:
-    """What to ask instead of a refused batch; nothing where asking for less would not help."""
-    if not batch.multiple:
-        return []
-    if isinstance(refusal, UnknownService):
-        met.multiple = False
-        return batch.singles()
-    if not refusal.divide:
-        return []
-    if refusal.too_long:
-        met.batch = min(met.batch, max(1, len(batch) // 2))
-    return batch.halves() if len(batch) > 1 else batch.singles()
-
-
-def _refused(refusal: Refusal) -> Quality:
-    if refusal.error is not None:
-        return values.error_flaw(refusal.error)
-    return Quality(Grade.BAD, "comm_lost", str(refusal))

@@ -145,10 +145,15 @@ class Plan:
         if self._changed != [(0, self._size)]:
             self._changed.append((new[0], new[-1] + 1))
 
+    def replace(self, batch: Batch, smaller: Sequence[Batch]) -> None:
+        """Ask for less at once from now on."""
+        at = self.batches.index(batch)
+        self.batches[at : at + 1] = smaller
+
     def end(self) -> tuple[Sequence[Value], Mapping[int, Quality], Sequence[Span]]:
         """Values, flaws and what changed; the read was complete."""
         self._complete = True
-        return self._values, self._flaws, tuple(self._changed)
+        return self._values, self._flaws, tuple(sorted(self._changed))
 
 
 def _item(point: Point) -> _Item:

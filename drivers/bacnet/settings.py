@@ -66,7 +66,7 @@ class BacnetLine(LineSpec):
 
     `bind` is `ADDRESS[/PREFIX][:PORT]` of this machine. The prefix gives the broadcast address; without it devices
     cannot be searched for, and each needs its `at`. A request is tried again `retries` times within `timeout`.
-    `concurrency` is how many devices may be asked at once; one device never has more than one request to answer.
+    `concurrency` is how many devices may be asked at once; each bears as many requests at once as its `parallel` says.
     """
 
     protocol: Literal["bacnet"]
@@ -95,7 +95,8 @@ class BacnetAddress(AddressSpec):
     """A device by its instance number.
 
     `at` is `ADDRESS[:PORT]` of a device that cannot or should not be searched for by broadcast. `batch` is how many
-    objects one request asks for at most; fewer where the device's answers must be smaller.
+    objects one request asks for at most; fewer where the device's answers must be smaller. `parallel` is how many
+    requests it may have to answer at once.
     """
 
     identity: ClassVar[tuple[str, ...]] = ("instance",)
@@ -105,6 +106,7 @@ class BacnetAddress(AddressSpec):
     ]
     at: Annotated[str, AfterValidator(_peer)] | None = None
     batch: Annotated[int, Field(ge=1, le=100)] = 20
+    parallel: Annotated[int, Field(ge=1, le=4)] = 1
 
 
 class BacnetPoint(PointSpec):

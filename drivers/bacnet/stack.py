@@ -2,7 +2,7 @@
 
 Invariants:
 - A socket is ours alone or is not opened: the library itself would share a port, and wait for ever for a taken one.
-- A device has at most one request to answer, and a request that nobody waits for any more sends nothing more.
+- A device has at most four requests to answer, and a request that nobody waits for any more sends nothing more.
 - Nothing is served and nothing is written: there is no local device object; the only messages that leave are
   ReadProperty, ReadPropertyMultiple, Who-Is, the acknowledgement of segments, and the refusal of foreign requests.
 """
@@ -13,8 +13,7 @@ import asyncio
 import errno
 import logging
 import socket
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bacpypes3.apdu import (
@@ -41,7 +40,7 @@ from drivers.bacnet.codec import AccessError, IAm, Malformed
 from drivers.errors import NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from bacpypes3.apdu import APDU
     from bacpypes3.pdu import PDU
@@ -78,19 +77,38 @@ class UnknownService(Refusal):
     """The device does not know this kind of request."""
 
 
-@dataclass(slots=True, eq=False)
 class Peer:
-    """A device as the stack talks to it: where it is, how much it can take, and whose turn it is."""
+    """A device as the stack talks to it: where it is, how much it can take, and how many requests at once."""
 
-    address: Address
-    max_apdu: int
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    invoke_id: int = 0
+    def __init__(self, address: Address, max_apdu: int) -> None:
+        self.address = address
+        self.max_apdu = max_apdu
+        self.allow(1)
+        self._latest = 0
+        self._in_use: set[int] = set()
 
-    def next_invoke_id(self) -> int:
-        """Counted for each device, so that a late answer meets its number again only after 255 other requests."""
-        self.invoke_id = (self.invoke_id + 1) % 256
-        return self.invoke_id
+    def allow(self, at_once: int) -> None:
+        """How many requests it may have to answer from now on; not while some are on their way."""
+        self.at_once = at_once
+        self._free = asyncio.Semaphore(at_once)
+
+    @asynccontextmanager
+    async def invoke_id(self) -> AsyncIterator[int]:
+        """A number for one request, as soon as the device may have one more to answer.
+
+        Counted for each device, so that a late answer meets its number again only after 250 other requests, and never
+        while a slower request has it.
+        """
+        async with self._free:
+            number = (self._latest + 1) % 256
+            while number in self._in_use:
+                number = (number + 1) % 256
+            self._latest = number
+            self._in_use.add(number)
+            try:
+                yield number
+            finally:
+                self._in_use.discard(number)
 
 
 class Stack:
@@ -111,8 +129,10 @@ class Stack:
         Raises `Refusal` for an error, reject or abort, `Malformed` for an answer to something else, `NoAnswer` and
         `Unreachable`.
         """
-        async with peer.turn:
-            apdu = await self._answer(peer, service, parameters)
+        async with peer.invoke_id() as number:
+            request = ConfirmedRequestPDU(service, number, destination=peer.address)
+            request.put_data(parameters)
+            apdu = await self._answer(peer, request)
         if isinstance(apdu, ComplexAckPDU):
             if apdu.apduService != service:
                 raise Malformed(f"an acknowledgement of service {apdu.apduService}")
@@ -143,9 +163,7 @@ class Stack:
         self._server.close()
         await self._server.released()
 
-    async def _answer(self, peer: Peer, service: int, parameters: bytes) -> APDU:
-        request = ConfirmedRequestPDU(service, peer.next_invoke_id(), destination=peer.address)
-        request.put_data(parameters)
+    async def _answer(self, peer: Peer, request: ConfirmedRequestPDU) -> APDU:
         transaction = self._access.transaction(peer.address)
         try:
             with self._sending(str(peer.address)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,11 +58,11 @@ async def connected(line: Line) -> AsyncIterator[BacnetDriver]:
 
 @asynccontextmanager
 async def reading(
-    device: RawDevice, count: int, *, timeout_s: float = 1.0, batch: int = 20
+    device: RawDevice, count: int, *, timeout_s: float = 1.0, **address: int
 ) -> AsyncIterator[tuple[BacnetDriver, Poll]]:
     """A driver on a line with one device, whose first analog inputs are read."""
     async with serving(device):
-        made = make_device(device.at, inputs(count), batch=batch)
+        made = make_device(device.at, inputs(count), **address)
         async with connected(make_line(made, timeout_s=timeout_s)) as driver:
             yield driver, Poll(made, made.points, 1.0)
 
@@ -472,32 +473,90 @@ async def test_a_fault_is_explained_by_the_reliability_which_is_asked_for_only_t
     assert asked == [[False] * 3, [False] * 3, [False, True, False], [False, True, False]]
 
 
-async def test_more_requests_than_there_are_numbers_for_them_wait_their_turn() -> None:
-    """257 requests at once hang the library for ever: a device never has more than one to answer."""
-    device = with_inputs(1)
-    outstanding = 0
-    most = 0
+@dataclass
+class _Slow:
+    """Answers a little later than all requests would take to arrive, and counts how many it has to answer at once."""
 
-    def answer(request: Request) -> Reply:
-        nonlocal outstanding, most
-        outstanding += 1
-        most = max(most, outstanding)
+    device: RawDevice
+    numbers: set[int] = field(default_factory=set)
+    most: int = 0
 
-        def later() -> None:
-            nonlocal outstanding
-            outstanding -= 1
-            device.transport.sendto(request.ack(device.multiple(request)), request.source)
-
-        asyncio.get_running_loop().call_later(0.001, later)  # longer than all would take to arrive
+    def __call__(self, request: Request) -> Reply:
+        assert request.invoke_id not in self.numbers, "a number that is in use says nothing"
+        self.numbers.add(request.invoke_id)
+        self.most = max(self.most, len(self.numbers))
+        asyncio.get_running_loop().call_later(0.001, self._reply, request)
         return []
 
-    async with reading(device, 1) as (driver, poll):
+    def _reply(self, request: Request) -> None:
+        self.numbers.discard(request.invoke_id)
+        self.device.transport.sendto(request.ack(self.device.multiple(request)), request.source)
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+async def test_more_requests_than_there_are_numbers_for_them_wait_their_turn(parallel: int) -> None:
+    """257 requests at once hang the library for ever: a device never has more to answer than it bears."""
+    device = with_inputs(1)
+    async with reading(device, 1, parallel=parallel) as (driver, poll):
         await driver.read(poll)
-        device.answer = answer
+        slow = device.answer = _Slow(device)
         async with asyncio.timeout(20):
             given = await asyncio.gather(*(driver.identify(poll.device) for _ in range(300)))
     assert len(given) == 300
-    assert most == 1
+    assert slow.most == parallel
+
+
+@pytest.mark.parametrize("parallel", [1, 2, 3, 4])
+async def test_one_to_four_requests_of_one_poll_are_outstanding_at_a_device(parallel: int) -> None:
+    """As many batches as the device bears are on their way together, and each value comes to its place."""
+    device = with_inputs(30)
+    async with reading(device, 30, batch=3, parallel=parallel) as (driver, poll):
+        await driver.read(poll)
+        slow = device.answer = _Slow(device)
+        device.put(4, real(44.0))
+        device.put(29, real(99.0))
+        given = await driver.read(poll)
+    assert slow.most == parallel
+    assert given.changed == ((3, 4), (28, 29))
+    assert [given.values[3], given.values[28]] == [44.0, 99.0]
+    assert len(given.values) == 30
+
+
+async def test_a_refusal_among_parallel_requests_costs_no_other_and_is_remembered() -> None:
+    """What one batch teaches, the others that wait know at once; the next poll asks for no more than fits."""
+    device = with_inputs(24)
+    device.answer = lambda ask: [ask.abort(SEGMENTATION_NOT_SUPPORTED)] if len(ask.wanted()) > 2 else None
+    async with reading(device, 24, batch=8, parallel=2) as (driver, poll):
+        given = await driver.read(poll)
+        learnt = len(device.multiples())
+        await driver.read(poll)
+    assert list(given.values) == [number + 0.5 for number in range(1, 25)]
+    assert device.multiples()[:3] == [8, 8, 4]
+    assert sum(size > 2 for size in device.multiples()) < 6, "the third batch of eight was never tried"
+    assert device.multiples()[learnt:] == [2] * 12
+
+
+async def test_a_silence_among_parallel_requests_ends_them_all() -> None:
+    """The first request without an answer is the device's silence: nothing of the poll stays behind."""
+    device = with_inputs(12)
+    async with reading(device, 12, batch=3, parallel=4, timeout_s=0.2) as (driver, poll):
+        await driver.read(poll)
+        device.answer = lambda _: []
+        with pytest.raises(NoAnswer):
+            await driver.read(poll)
+        assert driver._stack is not None
+        assert driver._stack._access.clientTransactions == []
+        device.answer = lambda _: None
+        given = await driver.read(poll)
+    assert list(given.values) == [number + 0.5 for number in range(1, 13)]
+    assert given.changed == ((0, 12),)
+
+
+async def test_a_read_without_points_asks_nothing() -> None:
+    """A poll of no points, as a person may ask for, is an empty reading."""
+    async with reading(with_inputs(0), 0) as (driver, poll):
+        given = await driver.read(poll)
+    assert list(given.values) == []
 
 
 async def test_a_dead_device_does_not_slow_its_neighbours() -> None:

@@ -71,6 +71,7 @@ def test_the_object_type_says_what_its_value_is(written: dict[str, object], valu
         (BacnetAddress, {"instance": 1, "at": "10.1.2.3/24"}, "is not an IPv4 address"),
         (BacnetAddress, {"instance": 1, "at": "10.1.2.3:0"}, "is not ADDRESS:PORT"),
         (BacnetAddress, {"instance": 1, "batch": 0}, "greater than or equal to 1"),
+        (BacnetAddress, {"instance": 1, "parallel": 5}, "less than or equal to 4"),
         (BacnetPoint, {"object": "analog-imput,1"}, "unknown object type 'analog-imput'; did you mean 'analog-input'?"),
         (BacnetPoint, {"object": "AnalogInput,1"}, "unknown object type 'AnalogInput'; did you mean 'analog-input'?"),
         (BacnetPoint, {"object": "zzz,1"}, "unknown object type 'zzz'"),

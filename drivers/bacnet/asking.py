@@ -1,0 +1,150 @@
+"""Asking one device: what to send, and what to make of a refusal.
+
+Bytes are `codec`, batches `plan`, sockets `stack`; when to ask is the caller's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from drivers.bacnet import codec, values
+from drivers.bacnet.codec import READ_PROPERTY, AccessError, Malformed
+from drivers.bacnet.stack import Refusal, UnknownService
+from drivers.contract import Grade, Quality
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drivers.bacnet.codec import Key, Raw
+    from drivers.bacnet.plan import Answer, Batch, Plan
+    from drivers.bacnet.stack import Peer, Stack
+    from drivers.bacnet.values import Judged
+
+
+@dataclass(slots=True, eq=False)
+class Met:
+    """What was learnt of a device. `certain` ends when it falls silent: another may stand there afterwards."""
+
+    peer: Peer
+    batch: int
+    multiple: bool = True
+    certain: bool = True
+
+
+async def ask_one(stack: Stack, peer: Peer, key: Key, *, exact: bool = True) -> Raw:
+    """One property; `None` where the device refuses or its answer cannot be read or is about something else."""
+    try:
+        about, raw = codec.single_result(await stack.ask(peer, READ_PROPERTY, codec.read_property(key)))
+    except Refusal as refusal:
+        return refusal.error
+    except Malformed:
+        return None
+    return raw if about == key or not exact else None
+
+
+async def ask_all(stack: Stack, peer: Peer, keys: list[Key]) -> Mapping[Key, Raw]:
+    """Some properties of one object, in one request where the device can."""
+    try:
+        request = codec.read_multiple([keys])
+        return dict(codec.multiple_results(await stack.ask(peer, codec.READ_PROPERTY_MULTIPLE, request)))
+    except (Refusal, Malformed):
+        return {key: await ask_one(stack, peer, key) for key in keys}
+
+
+async def refresh(stack: Stack, met: Met, plan: Plan) -> None:
+    """Ask for every batch, as many at once as the device bears; one that is refused becomes smaller, and stays so."""
+    todo = deque(plan.batches)
+    workers = [_work_off(stack, met, plan, todo) for _ in range(min(met.peer.at_once, len(todo)))]
+    if len(workers) == 1:
+        await workers[0]
+        return
+    tasks = [asyncio.create_task(worker) for worker in workers]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _work_off(stack: Stack, met: Met, plan: Plan, todo: deque[Batch]) -> None:
+    while todo:
+        batch = todo.popleft()
+        smaller = _known_too_much(met, batch) or await _ask(stack, met, plan, batch)
+        if smaller:
+            plan.replace(batch, smaller)
+            todo.extendleft(reversed(smaller))
+
+
+def _known_too_much(met: Met, batch: Batch) -> list[Batch]:
+    """What to ask instead of a batch that the device would refuse, as it refused others before."""
+    if not batch.multiple:
+        return []
+    if not met.multiple:
+        return batch.singles()
+    return batch.halves() if len(batch) > met.batch else []
+
+
+async def _ask(stack: Stack, met: Met, plan: Plan, batch: Batch) -> list[Batch]:
+    """Ask for a batch and store what came; gives what to ask instead where it was refused."""
+    try:
+        judged = await _read(stack, met.peer, batch)
+    except Refusal as refusal:
+        smaller = _smaller(met, batch, refusal)
+        if smaller:
+            return smaller
+        judged = batch.flawed(_refused(refusal))
+    except Malformed as malformed:
+        judged = batch.flawed(Quality(Grade.BAD, "decode_error", str(malformed)))
+    if judged is not None:
+        plan.store(batch, judged)
+    return []
+
+
+async def _read(stack: Stack, peer: Peer, batch: Batch) -> list[Judged] | None:
+    """Values and flaws, or `None` where the device said byte for byte what it said last."""
+    before, batch.last = batch.last, None
+    while True:
+        answer = await _answer(stack, peer, batch)
+        if answer == before:
+            batch.last = answer
+            return None
+        judged = batch.read(answer)
+        if judged is not None:
+            batch.last = answer
+            return judged
+
+
+async def _answer(stack: Stack, peer: Peer, batch: Batch) -> Answer:
+    parts: list[bytes | AccessError] = []
+    for service, parameters in batch.requests:
+        try:
+            parts.append(await stack.ask(peer, service, parameters))
+        except Refusal as refusal:
+            if batch.multiple or refusal.error is None:
+                raise
+            parts.append(refusal.error)
+    return tuple(parts)
+
+
+def _smaller(met: Met, batch: Batch, refusal: Refusal) -> list[Batch]:
+    """What to ask instead of a refused batch; nothing where asking for less would not help."""
+    if not batch.multiple:
+        return []
+    if isinstance(refusal, UnknownService):
+        met.multiple = False
+        return batch.singles()
+    if not refusal.divide:
+        return []
+    if refusal.too_long:
+        met.batch = min(met.batch, max(1, len(batch) // 2))
+    return batch.halves() if len(batch) > 1 else batch.singles()
+
+
+def _refused(refusal: Refusal) -> Quality:
+    if refusal.error is not None:
+        return values.error_flaw(refusal.error)
+    return Quality(Grade.BAD, "comm_lost", str(refusal))
