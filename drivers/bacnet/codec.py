@@ -103,7 +103,7 @@ class IAm:
 
 def who_is(low: int, high: int) -> bytes:
     """The parameters of a Who-Is for a range of instances."""
-    return _context(0, low) + _context(1, high)
+    return context(0, low) + context(1, high)
 
 
 def read_property(key: Key) -> bytes:
@@ -123,11 +123,12 @@ def read_multiple(wanted: Sequence[Sequence[Key]]) -> bytes:
 
 
 def _reference(tag: int, number: int, index: int) -> bytes:
-    element = b"" if index == NO_INDEX else _context(tag + 1, index)
-    return _context(tag, number) + element
+    element = b"" if index == NO_INDEX else context(tag + 1, index)
+    return context(tag, number) + element
 
 
-def _context(tag: int, number: int) -> bytes:
+def context(tag: int, number: int) -> bytes:
+    """A number of no more bytes than it needs, with a context tag below 15."""
     size = max(1, (number.bit_length() + 7) // 8)
     return bytes((tag << 4 | _CONTEXT | size,)) + number.to_bytes(size, "big")
 
@@ -155,10 +156,10 @@ def single_result(data: bytes) -> Result:
     try:
         if data[0] != _OBJECT:
             raise Malformed("no object at byte 0")
-        number, index, position = _property(data, 5, 1)
+        number, index, position = property_reference(data, 5, 1)
         if data[position] != _SINGLE_VALUE:
             raise Malformed(f"no value at byte {position}")
-        value, position = _values(data, position + 1, _SINGLE_VALUE_END)
+        value, position = values_until(data, position + 1, _SINGLE_VALUE_END)
     except IndexError as error:
         raise Malformed("cut off") from error
     if position != len(data):
@@ -191,10 +192,10 @@ def _object_results(data: bytes, position: int, identifier: int, results: list[R
     """The results of one object up to its closing tag; gives the position behind it."""
     value: Raw
     while data[position] != _LIST_END:
-        number, index, position = _property(data, position, 2)
+        number, index, position = property_reference(data, position, 2)
         tag = data[position]
         if tag == _VALUE:
-            value, position = _values(data, position + 1, _VALUE_END)
+            value, position = values_until(data, position + 1, _VALUE_END)
         elif tag == _ERROR:
             value, position = _access_error(data, position + 1)
             if data[position] != _ERROR_END:
@@ -206,16 +207,20 @@ def _object_results(data: bytes, position: int, identifier: int, results: list[R
     return position + 1
 
 
-def _property(data: bytes, position: int, tag: int) -> tuple[int, int, int]:
-    """Property, array index or `NO_INDEX`, and the position behind them; `tag` is the context tag of the property."""
-    number, position = _context_number(data, position, tag)
+def property_reference(data: bytes, position: int, tag: int) -> tuple[int, int, int]:
+    """Property, array index or `NO_INDEX`, and the position behind them; `tag` is the context tag of the property.
+
+    Raises `Malformed` and `IndexError`.
+    """
+    number, position = context_number(data, position, tag)
     if data[position] & 0xF8 == (tag + 1) << 4 | _CONTEXT and data[position] & 7 < _OPEN:
-        index, position = _context_number(data, position, tag + 1)
+        index, position = context_number(data, position, tag + 1)
         return number, index, position
     return number, NO_INDEX, position
 
 
-def _context_number(data: bytes, position: int, tag: int) -> tuple[int, int]:
+def context_number(data: bytes, position: int, tag: int) -> tuple[int, int]:
+    """A number of at most 32 bits with this context tag, and the position behind it. Raises `Malformed`."""
     size = data[position] & 7
     if data[position] != tag << 4 | _CONTEXT | size or not 0 < size <= 4:  # noqa: PLR2004 - bytes of an Unsigned32
         raise Malformed(f"no context tag {tag} at byte {position}")
@@ -233,8 +238,8 @@ def _access_error(data: bytes, position: int) -> tuple[AccessError, int]:
     return AccessError(error_class, code), position
 
 
-def _values(data: bytes, position: int, close: int) -> tuple[Raw, int]:
-    """What stands before the closing tag, and the position behind it."""
+def values_until(data: bytes, position: int, close: int) -> tuple[Raw, int]:
+    """What stands before the closing tag, and the position behind it. Raises `Malformed` and `IndexError`."""
     start = position
     several: list[Primitive] = []
     while data[position] != close:
