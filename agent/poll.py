@@ -18,7 +18,7 @@ import structlog
 from agent.events import Event, Names, rfc3339
 from agent.presence import Presence
 from agent.status import LineView
-from drivers.contract import Counting, Poll, Reading, Subscribing
+from drivers.contract import Counting, Notifying, Poll, Reading, Subscribing
 from drivers.errors import NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -198,6 +198,8 @@ class LineWorker:
         else:
             for presence in self.devices.values():
                 yield f"device[{presence.device.id}]", self._ask_for_ever(presence)
+            if isinstance(self._driver, Notifying):
+                yield f"notices[{self.line.id}]", self._take_notices(self._driver)
         # A line on which there is nothing to ask is held open all the same.
         yield f"open[{self.line.id}]", asyncio.Event().wait()
 
@@ -207,6 +209,13 @@ class LineWorker:
         async with aclosing(driver.changes(polls)) as readings:
             while True:
                 reading = await self._next_change(readings, quiet_s_max)
+                await self._heard(self.devices[reading.poll.device.id], reading, None)
+
+    async def _take_notices(self, driver: Notifying) -> None:
+        """What devices say between two polls."""
+        polls = [poll for presence in self.devices.values() for poll in presence.polls]
+        async with aclosing(driver.notices(polls)) as readings:
+            async for reading in readings:
                 await self._heard(self.devices[reading.poll.device.id], reading, None)
 
     async def _next_change(self, readings: AsyncGenerator[Reading, None], quiet_s_max: float) -> Reading:

@@ -176,6 +176,18 @@ class Subscribing(Protocol):
 
 
 @runtime_checkable
+class Notifying(Protocol):
+    """A driver that is asked, and whose devices also report by themselves between two polls."""
+
+    def notices(self, polls: Sequence[Poll]) -> AsyncGenerator[Reading, None]:
+        """Readings as they come, each for one of `polls` that was read before, whose other points keep their value.
+
+        Quiet for as long as nothing is reported: that a device is silent, and that the line is lost, is what `read`
+        tells. Begins when the line is connected.
+        """
+
+
+@runtime_checkable
 class Reporting(Protocol):
     """A driver whose devices report by themselves, and which knows how soon."""
 

@@ -31,6 +31,7 @@ class Met:
     peer: Peer
     batch: int
     multiple: bool = True
+    increments: bool = True
     certain: bool = True
 
 

@@ -5,6 +5,7 @@ Here is who stands where, and whether it is the right one; requests and refusals
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,7 @@ from config.errors import ConfigProblem
 from drivers.bacnet import names
 from drivers.bacnet.asking import Met, ask_all, ask_one, refresh
 from drivers.bacnet.codec import NO_INDEX, AccessError, ObjectId
+from drivers.bacnet.cov import Cov
 from drivers.bacnet.plan import Plan, fitting
 from drivers.bacnet.settings import BacnetAddress, BacnetLine
 from drivers.bacnet.stack import APDU_BYTES_MAX, Peer, Stack, open_stack
@@ -21,7 +23,7 @@ from drivers.contract import Grade, Identity, Quality, Reading, Request
 from drivers.errors import NoAnswer, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from config.model import Device, Line
     from drivers.contract import Clock, Poll
@@ -42,16 +44,22 @@ class BacnetDriver:
         self._clock = clock
         self._stack: Stack | None = None
         self._met: dict[Device, Met] = {}
+        self._cov: Cov | None = None
+        self._counts: Counter[str] = Counter()
         self._plans: WeakKeyDictionary[Poll, tuple[Met, Plan]] = WeakKeyDictionary()
         _check(line, line.spec)
 
     async def connect(self) -> None:
         await self.close()
-        for met in self._met.values():
-            met.certain = False
+        for device in self._met:
+            self._lose(device)
         self._stack = await open_stack(self._spec.bind, self._line.timeout_s, self._spec.retries)
+        if self._cov is not None:
+            self._stack.listen(self._cov.take)
 
     async def close(self) -> None:
+        if self._cov is not None:
+            await self._cov.close()
         stack, self._stack = self._stack, None
         if stack is not None:
             await stack.close()
@@ -66,11 +74,36 @@ class BacnetDriver:
         plan = self._plan(poll, met)
         try:
             await refresh(stack, met, plan)
+            reading = Reading(poll, self._clock.wall(), self._clock.mono(), *plan.end())
         except (NoAnswer, Unreachable):
-            met.certain = False
+            self._lose(poll.device)
             raise
-        found, flaws, changed = plan.end()
-        return Reading(poll, self._clock.wall(), self._clock.mono(), found, flaws, changed)
+        finally:
+            plan.rest()
+        if self._cov is not None:
+            self._cov.after_read(stack, met, plan, reading)
+        return reading
+
+    async def notices(self, polls: Sequence[Poll]) -> AsyncGenerator[Reading, None]:
+        """As `drivers.contract.Notifying`."""
+        cov = self._cov = Cov(polls, self._clock, self._counts)
+        self._open_stack().listen(cov.take)
+        try:
+            while True:
+                yield await cov.next()
+        finally:
+            self._cov = None
+            await cov.close()
+
+    def counts(self) -> Mapping[str, int]:
+        """As `drivers.contract.Counting`."""
+        return self._counts
+
+    def _lose(self, device: Device) -> None:
+        """It fell silent: who stands there afterwards, and what it was asked to report, is open again."""
+        self._met[device].certain = False
+        if self._cov is not None:
+            self._cov.forget(device)
 
     def requests(self, poll: Poll) -> Sequence[Request]:
         """As `drivers.contract.Planning`, for a device that answers as much at once as its address allows."""

@@ -57,6 +57,10 @@ class _Item:
         self.keys.append(reliability)
         return True
 
+    def reported(self, raw: Mapping[Key, Raw]) -> Judged | None:
+        """What a notification says of the point; nothing where it is about something else."""
+        return self.judge(raw) if self.keys[0] in raw else None
+
     def _of(self, property_number: int) -> Key:
         return self.keys[0][0], property_number, NO_INDEX
 
@@ -112,6 +116,10 @@ def _single(key: Key, part: bytes | AccessError) -> Result:
     return (key, part) if isinstance(part, AccessError) else codec.single_result(part)
 
 
+Told = tuple["Sequence[Value]", "Mapping[int, Quality]", "Sequence[Span]"]
+"""Values, flaws and what changed."""
+
+
 class Plan:
     """The batches of one poll, and the values and flaws that they gave last."""
 
@@ -120,25 +128,32 @@ class Plan:
         self.batches = [Batch(at, items[at : at + size], multiple=True) for at in range(0, len(items), size)]
         if not multiple:
             self.batches = [single for batch in self.batches for single in batch.singles()]
+        self._items = items
         self._size = len(items)
         self._values: list[Value] = [None] * self._size
         self._flaws: dict[int, Quality] = {}
         self._complete = False
+        self._whole = False
         self._changed: list[Span] = [(0, self._size)]
 
     def begin(self) -> None:
         """A read begins, before anything of it can fail. After one that did not end, all counts as new."""
+        self._whole = self._complete
         self._changed = [] if self._complete else [(0, self._size)]
         self._complete = False
 
     def store(self, batch: Batch, judged: Sequence[Judged]) -> None:
-        """Take over what is new of a batch; what was given out before is left as it is."""
-        new = [at for at, now in enumerate(judged, batch.start) if now != (self._values[at], self._flaws.get(at))]
+        """Take over what is new of a batch."""
+        self._take(batch.start, judged)
+
+    def _take(self, start: int, judged: Sequence[Judged]) -> None:
+        """What was given out before is left as it is."""
+        new = [at for at, now in enumerate(judged, start) if now != (self._values[at], self._flaws.get(at))]
         if not new:
             return
         self._values, self._flaws = self._values.copy(), self._flaws.copy()
         for at in new:
-            self._values[at], flaw = judged[at - batch.start]
+            self._values[at], flaw = judged[at - start]
             self._flaws.pop(at, None)
             if flaw is not None:
                 self._flaws[at] = flaw
@@ -150,17 +165,46 @@ class Plan:
         at = self.batches.index(batch)
         self.batches[at : at + 1] = smaller
 
-    def end(self) -> tuple[Sequence[Value], Mapping[int, Quality], Sequence[Span]]:
+    def end(self) -> Told:
         """Values, flaws and what changed; the read was complete."""
-        self._complete = True
-        return self._values, self._flaws, tuple(sorted(self._changed))
+        self._complete = self._whole = True
+        return self._told(self._changed)
+
+    def rest(self) -> None:
+        """A read is over. After one that did not end, the values are old, and nothing is added to them."""
+        self._whole = self._complete
+
+    def notice(self, at: int, raw: Mapping[Key, Raw]) -> Told | None:
+        """What a notification of one point makes of all; nothing while the others are not known.
+
+        While a read is on its way, what it has brought so far counts as changed here and at its end. The next answer is
+        decoded even if it is that of the last read: the value in between was another.
+        """
+        judged = self._items[at].reported(raw)
+        if judged is None or not self._whole:
+            return None
+        batch = next(batch for batch in self.batches if batch.start <= at < batch.start + len(batch))
+        batch.last = None
+        so_far = [] if self._complete else self._changed
+        self._take(at, [judged])
+        return self._told([*so_far, (at, at + 1)])
+
+    def doubt(self) -> None:
+        """Something of what was told did not arrive: the next read counts as all new."""
+        self._complete = self._whole = False
+
+    def _told(self, changed: Sequence[Span]) -> Told:
+        return self._values, self._flaws, tuple(sorted(set(changed)))
+
+
+def key_of(point: Point) -> Key:
+    """The property that a point is."""
+    spec = point.spec
+    assert isinstance(spec, BacnetPoint)
+    index = NO_INDEX if spec.index is None else spec.index
+    return names.parse_object(spec.object_name), names.parse_property(spec.property_name), index
 
 
 def _item(point: Point) -> _Item:
-    spec = point.spec
-    assert isinstance(spec, BacnetPoint)
-    target = names.parse_object(spec.object_name)
-    index = NO_INDEX if spec.index is None else spec.index
-    return _Item(
-        point, [(target, names.parse_property(spec.property_name), index), (target, names.STATUS_FLAGS, NO_INDEX)]
-    )
+    key = key_of(point)
+    return _Item(point, [key, (key[0], names.STATUS_FLAGS, NO_INDEX)])

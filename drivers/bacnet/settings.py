@@ -25,6 +25,9 @@ VALUE_BY_TYPE: Mapping[str, Literal["bool", "string"]] = {
 """What the present value of an object type is, where it is not a number."""
 
 
+Increment = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 def _split_port(text: str) -> tuple[str, int]:
     match = _HOST_PORT.fullmatch(text)
     port = int(match[2] or DEFAULT_PORT) if match else 0
@@ -110,13 +113,18 @@ class BacnetAddress(AddressSpec):
 
 
 class BacnetPoint(PointSpec):
-    """One property of one object; `index` picks an element of an array (0 is its length)."""
+    """One property of one object; `index` picks an element of an array (0 is its length).
+
+    `cov` has the device report changes by itself, besides being polled: `true` by the increment that it has for the
+    object, a number by that increment, in the unit of the device.
+    """
 
     object_name: Annotated[
         str, AfterValidator(_object), Field(alias="object", description="type and instance, such as analog-input,1")
     ]
     property_name: Annotated[str, AfterValidator(_property), Field(alias="property")] = "present-value"
     index: Annotated[int | None, Field(ge=0, le=4_294_967_295)] = None
+    cov: Annotated[bool | Increment, Field(description="true, or by how much it must change to be reported")] = False
 
     @property
     def where(self) -> str:
@@ -136,6 +144,12 @@ class BacnetPoint(PointSpec):
         if kind in VALUE_BY_TYPE and written.get("property", "present-value") == "present-value":
             return {**written, "value": VALUE_BY_TYPE[kind]}
         return written
+
+    @model_validator(mode="after")
+    def _check_cov(self) -> BacnetPoint:
+        if self.cov is not False and (self.property_name != "present-value" or self.index is not None):
+            raise ValueError("only a present-value reports its changes; leave cov: out here")
+        return self
 
 
 PROTOCOL = Protocol(BacnetLine, BacnetAddress, BacnetPoint)

@@ -4,7 +4,8 @@ Invariants:
 - A socket is ours alone or is not opened: the library itself would share a port, and wait for ever for a taken one.
 - A device has at most four requests to answer, and a request that nobody waits for any more sends nothing more.
 - Nothing is served and nothing is written: there is no local device object; the only messages that leave are
-  ReadProperty, ReadPropertyMultiple, Who-Is, the acknowledgement of segments, and the refusal of foreign requests.
+  ReadProperty, ReadPropertyMultiple, Who-Is, subscriptions, the acknowledgement of segments and of what was subscribed
+  to, and the refusal of foreign requests.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import errno
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +26,11 @@ from bacpypes3.apdu import (
     ErrorPDU,
     RejectPDU,
     RejectReason,
+    SimpleAckPDU,
     UnconfirmedRequestPDU,
 )
 from bacpypes3.appservice import ABORTED, COMPLETED, ApplicationServiceAccessPoint, ClientSSM
-from bacpypes3.basetypes import ErrorClass, Segmentation
+from bacpypes3.basetypes import ErrorClass, ErrorCode, Segmentation
 from bacpypes3.comm import ApplicationServiceElement, bind
 from bacpypes3.ipv4 import IPv4DatagramProtocol, IPv4DatagramServer
 from bacpypes3.ipv4.bvll import BVLLCodec
@@ -35,15 +38,17 @@ from bacpypes3.ipv4.service import BIPNormal, UDPMultiplexer
 from bacpypes3.netservice import NetworkServiceAccessPoint, NetworkServiceElement
 from bacpypes3.pdu import Address, GlobalBroadcast, IPv4Address
 
-from drivers.bacnet import codec
+from drivers.bacnet import codec, reports
 from drivers.bacnet.codec import AccessError, IAm, Malformed
 from drivers.errors import NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from bacpypes3.apdu import APDU
     from bacpypes3.pdu import PDU
+
+    from drivers.bacnet.reports import CovNotification
 
 APDU_BYTES_MAX = 1476
 """The longest APDU that fits into one UDP datagram of BACnet/IP."""
@@ -55,7 +60,13 @@ _SEGMENTS_MAX = 32
 _CLOSING_TURNS_MAX = 100
 _CONFIRMED, _UNCONFIRMED = ConfirmedRequestPDU.pduType, UnconfirmedRequestPDU.pduType
 
+_SEGMENTED = 0x08
+_UNKNOWN_SUBSCRIPTION = bytes((0x91, int(ErrorClass.services), 0x91, int(ErrorCode.unknownSubscription)))
+
 Path = tuple[str, int]
+
+Noticed = Callable[["CovNotification", Address], bool]
+"""What a device reports and who says so; gives whether it was asked for."""
 
 
 class Refusal(Exception):
@@ -129,15 +140,22 @@ class Stack:
         Raises `Refusal` for an error, reject or abort, `Malformed` for an answer to something else, `NoAnswer` and
         `Unreachable`.
         """
-        async with peer.invoke_id() as number:
-            request = ConfirmedRequestPDU(service, number, destination=peer.address)
-            request.put_data(parameters)
-            apdu = await self._answer(peer, request)
+        apdu = await self._request(peer, service, parameters)
         if isinstance(apdu, ComplexAckPDU):
             if apdu.apduService != service:
                 raise Malformed(f"an acknowledgement of service {apdu.apduService}")
             return bytes(apdu.pduData)
         raise self._refusal(peer, apdu)
+
+    async def subscribe(self, peer: Peer, service: int, parameters: bytes) -> None:
+        """Have the device report by itself; `noticed` is told then. Raises as `ask`."""
+        apdu = await self._request(peer, service, parameters)
+        if not isinstance(apdu, SimpleAckPDU) or apdu.apduService != service:
+            raise self._refusal(peer, apdu)
+
+    def listen(self, noticed: Noticed) -> None:
+        """Tell `noticed` what devices report, and who; it says whether it asked for that."""
+        self._access.noticed = noticed
 
     async def find(self, instance: int) -> Peer:
         """Where a device is, by Who-Is to everybody. Raises `NoAnswer` and `Unreachable`."""
@@ -162,6 +180,12 @@ class Stack:
         """Ends what is pending with `Unreachable`; when it returns, the port is free."""
         self._server.close()
         await self._server.released()
+
+    async def _request(self, peer: Peer, service: int, parameters: bytes) -> APDU:
+        async with peer.invoke_id() as number:
+            request = ConfirmedRequestPDU(service, number, destination=peer.address)
+            request.put_data(parameters)
+            return await self._answer(peer, request)
 
     async def _answer(self, peer: Peer, request: ConfirmedRequestPDU) -> APDU:
         transaction = self._access.transaction(peer.address)
@@ -375,6 +399,7 @@ class _AccessPoint(ApplicationServiceAccessPoint):
         self.segmentationSupported = Segmentation.segmentedReceive
         self.maxSegmentsAccepted = _SEGMENTS_MAX
         self.heard: Callable[[IAm, Address], None] = _nobody
+        self.noticed: Noticed = _unasked
 
     def transaction(self, address: Address) -> _Transaction:
         """A new one; it ends with `end`, whatever happens."""
@@ -392,10 +417,26 @@ class _AccessPoint(ApplicationServiceAccessPoint):
             if pdu.pduData[1] == codec.I_AM:
                 assert pdu.pduSource is not None
                 self.heard(codec.i_am(bytes(pdu.pduData[2:])), pdu.pduSource)
+            elif pdu.pduData[1] == reports.UNCONFIRMED_COV:
+                assert pdu.pduSource is not None
+                self.noticed(reports.cov_notification(bytes(pdu.pduData[2:])), pdu.pduSource)
         elif kind == _CONFIRMED:
-            await self._reject(pdu)
+            whole = not pdu.pduData[0] & _SEGMENTED
+            await (self._confirm(pdu) if whole and pdu.pduData[3] == reports.CONFIRMED_COV else self._reject(pdu))
         else:
             await super().confirmation(pdu)
+
+    async def _confirm(self, pdu: PDU) -> None:
+        """A subscription of an earlier run is refused, so that the device forgets it."""
+        number, service = pdu.pduData[2], pdu.pduData[3]
+        reply: APDU
+        assert pdu.pduSource is not None
+        if self.noticed(reports.cov_notification(bytes(pdu.pduData[4:])), pdu.pduSource):
+            reply = SimpleAckPDU(service, number, destination=pdu.pduSource)
+        else:
+            reply = ErrorPDU(service, number, destination=pdu.pduSource)
+            reply.put_data(_UNKNOWN_SUBSCRIPTION)
+        await self.request(reply)
 
     async def _reject(self, pdu: PDU) -> None:
         """We are a client only, and say so without keeping anything of the request."""
@@ -405,6 +446,11 @@ class _AccessPoint(ApplicationServiceAccessPoint):
 
 def _nobody(_: IAm, __: Address) -> None:
     """Nobody listens yet."""
+
+
+def _unasked(_: CovNotification, __: Address) -> bool:
+    """Nobody has subscribed yet."""
+    return False
 
 
 class _Transaction(ClientSSM):

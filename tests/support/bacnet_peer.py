@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PRESENT_VALUE, STATUS_FLAGS, RELIABILITY, MAX_APDU, OBJECT_IDENTIFIER = 85, 111, 103, 62, 75
 READ_PROPERTY, READ_PROPERTY_MULTIPLE = 12, 14
+SUBSCRIBE_COV, SUBSCRIBE_COV_PROPERTY = 5, 28
 UNKNOWN_OBJECT, UNKNOWN_PROPERTY = (1, 31), (2, 32)
 UNRECOGNIZED_SERVICE, SEGMENTATION_NOT_SUPPORTED = 9, 4
 DEVICE, ANALOG_INPUT = 8, 0
@@ -158,6 +159,19 @@ class RawDevice(asyncio.DatagramProtocol):
         if reliability is not None:
             row[RELIABILITY] = enumerated(reliability)
 
+    def subscriptions(self) -> list[tuple[int, int]]:
+        """Service and process number of each subscription so far; the number stands first."""
+        asked = [one for one in self.requests if one.service in (SUBSCRIBE_COV, SUBSCRIBE_COV_PROPERTY)]
+        return [(one.service, int.from_bytes(one.data[1 : 1 + (one.data[0] & 7)], "big")) for one in asked]
+
+    def notify(self, process: int, number: int, value: bytes, bits: str = "0000", *, confirmed: bool = True) -> None:
+        """Report an analog input to whoever asked last."""
+        data = b"\x0c" + process.to_bytes(4, "big") + b"\x1c" + identifier(DEVICE, self.instance)
+        data += b"\x2c" + identifier(ANALOG_INPUT, number) + b"\x39\x3c\x4e"
+        data += b"\x09\x55\x2e" + value + b"\x2f\x09\x6f\x2e" + flags(bits) + b"\x2f\x4f"
+        head = bytes([0x00, 0x05, 0x77, 1]) if confirmed else bytes([0x10, 2])
+        self.transport.sendto(frame(head + data), self.requests[-1].source)
+
     def multiples(self) -> list[int]:
         """How many objects each ReadPropertyMultiple so far asked for."""
         return [len(one.wanted()) for one in self.requests if one.service == READ_PROPERTY_MULTIPLE]
@@ -187,6 +201,8 @@ class RawDevice(asyncio.DatagramProtocol):
     def _honest(self, request: Request) -> list[bytes]:
         if request.service == READ_PROPERTY_MULTIPLE:
             return [request.ack(self.multiple(request))]
+        if request.service in (SUBSCRIBE_COV, SUBSCRIBE_COV_PROPERTY):
+            return [frame(bytes([0x20, request.invoke_id, request.service]))]
         target, number = request.data[1:5], int.from_bytes(request.data[6:], "big")
         value = self._value(target, number)
         if isinstance(value, tuple):
@@ -278,8 +294,8 @@ NAME = Text("点", "point")
 
 
 def make_point(target: str, kind: PointType = "number", **more: object) -> Point:
-    """A point; `property` and `index` belong to its place, anything else to the point."""
-    place = {name: more.pop(name) for name in ("property", "index") if name in more}
+    """A point; `property`, `index` and `cov` belong to its place, anything else to the point."""
+    place = {name: more.pop(name) for name in ("property", "index", "cov") if name in more}
     spec = BacnetPoint.model_validate({"object": target, **place})
     return Point(target, "d", "sys", NAME, kind, "1", 1.0, spec, **more)  # type: ignore[arg-type] # fields by name
 
