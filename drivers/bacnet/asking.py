@@ -26,13 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Met:
-    """What was learnt of a device. `certain` ends when it falls silent: another may stand there afterwards."""
+    """What was learnt of a device.
+
+    `certain` ends when it falls silent, and when somebody says to be who it is, or where it is: another may stand there
+    afterwards. It is `disputed` in the second case, until a search finds only one.
+    """
 
     peer: Peer
     batch: int
     multiple: bool = True
     increments: bool = True
     certain: bool = True
+    disputed: bool = False
 
 
 async def ask_one(stack: Stack, peer: Peer, key: Key, *, exact: bool = True) -> Raw:

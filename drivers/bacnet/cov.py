@@ -104,7 +104,7 @@ class Cov:
     def take(self, notification: CovNotification, source: Address) -> bool:
         """A device reports; gives whether it was asked to."""
         one = self._by_process.get(notification.process)
-        if one is None or one.met is None or one.plan is None or source != one.met.peer.address:
+        if one is None or one.met is None or one.plan is None or not one.met.certain or source != one.met.peer.address:
             return False
         if (notification.instance, notification.target) != (one.instance, one.key[0]):
             return False

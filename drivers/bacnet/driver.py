@@ -25,7 +25,10 @@ from drivers.errors import NoAnswer, Unreachable
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
+    from bacpypes3.pdu import Address
+
     from config.model import Device, Line
+    from drivers.bacnet.codec import IAm
     from drivers.contract import Clock, Poll
 
 APDU_BYTES_MIN = 50
@@ -46,6 +49,8 @@ class BacnetDriver:
         self._met: dict[Device, Met] = {}
         self._cov: Cov | None = None
         self._counts: Counter[str] = Counter()
+        self._by_instance = {_address(device).instance: device for device in line.devices}
+        self._by_address: dict[Address, Device] = {}
         self._plans: WeakKeyDictionary[Poll, tuple[Met, Plan]] = WeakKeyDictionary()
         _check(line, line.spec)
 
@@ -54,6 +59,7 @@ class BacnetDriver:
         for device in self._met:
             self._lose(device)
         self._stack = await open_stack(self._spec.bind, self._line.timeout_s, self._spec.retries)
+        self._stack.watch(self._announced)
         if self._cov is not None:
             self._stack.listen(self._cov.take)
 
@@ -68,21 +74,27 @@ class BacnetDriver:
         if poll in self._plans:
             self._plans[poll][1].begin()
         stack = self._open_stack()
-        met = await self._meet(stack, poll.device)
-        if isinstance(met, Quality):
-            return self._strange(poll, met)
-        plan = self._plan(poll, met)
+        while True:
+            met = await self._meet(stack, poll.device)
+            if isinstance(met, Quality):
+                return self._strange(poll, met)
+            plan = self._plan(poll, met)
+            reading = await self._ask(stack, met, plan, poll)
+            if met.certain:  # else somebody said meanwhile that this is his number, or his address
+                break
+        if self._cov is not None:
+            self._cov.after_read(stack, met, plan, reading)
+        return reading
+
+    async def _ask(self, stack: Stack, met: Met, plan: Plan, poll: Poll) -> Reading:
         try:
             await refresh(stack, met, plan)
-            reading = Reading(poll, self._clock.wall(), self._clock.mono(), *plan.end())
+            return Reading(poll, self._clock.wall(), self._clock.mono(), *plan.end())
         except (NoAnswer, Unreachable):
             self._lose(poll.device)
             raise
         finally:
             plan.rest()
-        if self._cov is not None:
-            self._cov.after_read(stack, met, plan, reading)
-        return reading
 
     async def notices(self, polls: Sequence[Poll]) -> AsyncGenerator[Reading, None]:
         """As `drivers.contract.Notifying`."""
@@ -100,7 +112,7 @@ class BacnetDriver:
         return self._counts
 
     def _lose(self, device: Device) -> None:
-        """It fell silent: who stands there afterwards, and what it was asked to report, is open again."""
+        """It fell silent, or is in doubt: who stands there, and what it was asked to report, is open again."""
         self._met[device].certain = False
         if self._cov is not None:
             self._cov.forget(device)
@@ -137,15 +149,28 @@ class BacnetDriver:
             return known
         address = _address(device)
         instance, at = address.instance, address.at
-        peer = await stack.find(instance) if at is None else await _visit(stack, instance, at)
+        disputed = known is not None and known.disputed
+        peer = await (_search(stack, instance, all_of_them=disputed) if at is None else _visit(stack, instance, at))
         if isinstance(peer, Quality):
             return peer
         if known is not None and (known.peer.address, known.peer.max_apdu) == (peer.address, peer.max_apdu):
-            known.certain = True
+            known.certain, known.disputed = True, False
             return known
         peer.allow(address.parallel)
         met = self._met[device] = Met(peer, fitting(address.batch, peer.max_apdu))
+        self._by_address[peer.address] = device
         return met
+
+    def _announced(self, i_am: IAm, source: Address) -> None:
+        """Somebody says who he is: one of ours at another address, or a stranger at the address of one of ours."""
+        ours = self._by_instance.get(i_am.instance)
+        met = None if ours is None else self._met.get(ours)
+        if ours is not None and met is not None and met.peer.address != source and _address(ours).at is None:
+            self._lose(ours)
+            met.disputed = True
+        there = self._by_address.get(source)
+        if there is not None and there is not ours and self._met[there].peer.address == source:
+            self._lose(there)
 
     def _plan(self, poll: Poll, met: Met) -> Plan:
         made_for, plan = self._plans.get(poll, (None, None))
@@ -192,6 +217,15 @@ def _check_at(spec: BacnetLine, device: Device, at: str) -> None:
 def _address(device: Device) -> BacnetAddress:
     assert isinstance(device.address, BacnetAddress)
     return device.address
+
+
+async def _search(stack: Stack, instance: int, *, all_of_them: bool) -> Peer | Quality:
+    """Where a device is; that there are several of one number is a flaw."""
+    first, *others = await stack.find(instance, all_of_them=all_of_them)
+    if not others:
+        return first
+    places = ", ".join(str(peer.address) for peer in (first, *others))
+    return Quality(Grade.BAD, "config_error", f"several devices have instance {instance}: {places}")
 
 
 async def _visit(stack: Stack, instance: int, at: str) -> Peer | Quality:

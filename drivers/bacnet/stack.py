@@ -60,10 +60,16 @@ _SEGMENTS_MAX = 32
 _CLOSING_TURNS_MAX = 100
 _CONFIRMED, _UNCONFIRMED = ConfirmedRequestPDU.pduType, UnconfirmedRequestPDU.pduType
 
+_OTHERS_SHARE = 0.25
+"""Of the timeout of a request: how long those are waited for who may have the same number."""
+
+_FOUND_MAX = 16
 _SEGMENTED = 0x08
 _UNKNOWN_SUBSCRIPTION = bytes((0x91, int(ErrorClass.services), 0x91, int(ErrorCode.unknownSubscription)))
 
 Path = tuple[str, int]
+
+Announced = Callable[[IAm, Address], None]
 
 Noticed = Callable[["CovNotification", Address], bool]
 """What a device reports and who says so; gives whether it was asked for."""
@@ -122,6 +128,14 @@ class Peer:
                 self._in_use.discard(number)
 
 
+class _Search:
+    """Who says to be the device that is searched for, with the longest answer that each can take."""
+
+    def __init__(self) -> None:
+        self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.found: dict[Address, int] = {}
+
+
 class Stack:
     """Opened by `open_stack`; after `close`, or when the socket is lost, every request raises `Unreachable`."""
 
@@ -130,7 +144,8 @@ class Stack:
         self._server = server
         self._access = access
         self._timeout_s = timeout_s
-        self._searches: dict[int, asyncio.Future[tuple[IAm, Address]]] = {}
+        self._searches: dict[int, _Search] = {}
+        self._announced: Announced = _unheard
         access.heard = self._heard
         server.lost.add_done_callback(self._fail_pending)
 
@@ -157,10 +172,17 @@ class Stack:
         """Tell `noticed` what devices report, and who; it says whether it asked for that."""
         self._access.noticed = noticed
 
-    async def find(self, instance: int) -> Peer:
-        """Where a device is, by Who-Is to everybody. Raises `NoAnswer` and `Unreachable`."""
+    def watch(self, announced: Announced) -> None:
+        """Tell `announced` of every device that says who it is."""
+        self._announced = announced
+
+    async def find(self, instance: int, *, all_of_them: bool = False) -> list[Peer]:
+        """Where a device is, by Who-Is to everybody: the first to answer, or all who answer within a while.
+
+        Several are several devices with one number. Raises `NoAnswer` and `Unreachable`.
+        """
         endpoint = f"{self._endpoint} device {instance}"
-        search = self._searches[instance] = asyncio.get_running_loop().create_future()
+        search = self._searches[instance] = _Search()
         request = UnconfirmedRequestPDU(codec.WHO_IS, destination=GlobalBroadcast())
         request.put_data(codec.who_is(instance, instance))
         try:
@@ -168,13 +190,18 @@ class Stack:
                 async with asyncio.timeout(self._timeout_s):
                     await self._access.request(request)
                     self._server.raise_send_error()
-                    i_am, address = await search
+                    await search.first
+                    if all_of_them:
+                        await asyncio.sleep(self._timeout_s * _OTHERS_SHARE)
         except TimeoutError:
-            hint = "check its instance number, its power and network; across routers it needs a BBMD, or give it at:"
-            raise NoAnswer(endpoint, f"did not answer Who-Is within {self._timeout_s:g} s", hint) from None
+            if not search.found:
+                hint = (
+                    "check its instance number, its power and network; across routers it needs a BBMD, or give it at:"
+                )
+                raise NoAnswer(endpoint, f"did not answer Who-Is within {self._timeout_s:g} s", hint) from None
         finally:
             del self._searches[instance]
-        return Peer(address, min(i_am.max_apdu, APDU_BYTES_MAX))
+        return [Peer(address, min(max_apdu, APDU_BYTES_MAX)) for address, max_apdu in search.found.items()]
 
     async def close(self) -> None:
         """Ends what is pending with `Unreachable`; when it returns, the port is free."""
@@ -238,14 +265,17 @@ class Stack:
         return Malformed(f"answered with an APDU of type {apdu.apduType}")
 
     def _heard(self, i_am: IAm, source: Address) -> None:
+        self._announced(i_am, source)
         search = self._searches.get(i_am.instance)
-        if search is not None and not search.done():
-            search.set_result((i_am, source))
+        if search is not None and len(search.found) < _FOUND_MAX:
+            search.found[source] = i_am.max_apdu
+            if not search.first.done():
+                search.first.set_result(None)
 
     def _fail_pending(self, _: asyncio.Future[None]) -> None:
         lost = Unreachable(self._endpoint, "the socket was closed")
         answers: list[asyncio.Future[Any]] = [one.answer for one in self._access.pending()]
-        for waiting in [*answers, *self._searches.values()]:
+        for waiting in [*answers, *(search.first for search in self._searches.values())]:
             if not waiting.done():
                 waiting.set_exception(lost)
 
@@ -398,7 +428,7 @@ class _AccessPoint(ApplicationServiceAccessPoint):
         self.maxApduLengthAccepted = APDU_BYTES_MAX
         self.segmentationSupported = Segmentation.segmentedReceive
         self.maxSegmentsAccepted = _SEGMENTS_MAX
-        self.heard: Callable[[IAm, Address], None] = _nobody
+        self.heard: Announced = _unheard
         self.noticed: Noticed = _unasked
 
     def transaction(self, address: Address) -> _Transaction:
@@ -444,7 +474,7 @@ class _AccessPoint(ApplicationServiceAccessPoint):
         await self.request(reject)
 
 
-def _nobody(_: IAm, __: Address) -> None:
+def _unheard(_: IAm, __: Address) -> None:
     """Nobody listens yet."""
 
 

@@ -278,14 +278,15 @@ def free_port(host: str) -> int:
 
 
 @asynccontextmanager
-async def serving(device: RawDevice, host: str = "") -> AsyncIterator[RawDevice]:
+async def serving(device: RawDevice, host: str = "", port: int = 0) -> AsyncIterator[RawDevice]:
     """A device listening on loopback for as long as the block lasts."""
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: device, local_addr=(host or loopback(), 0))
+    transport, _ = await loop.create_datagram_endpoint(lambda: device, local_addr=(host or loopback(), port))
     try:
         yield device
     finally:
         transport.close()
+        await asyncio.sleep(0)  # the socket is closed in the next turn of the loop
 
 
 # --- configuration -------------------------------------------------------------------------------------------------
