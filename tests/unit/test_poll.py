@@ -20,7 +20,7 @@ from drivers.contract import Grade, Identity, Quality, Reading
 from drivers.errors import NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from drivers.contract import Poll
 
@@ -381,3 +381,53 @@ async def test_a_sensor_beyond_its_range_that_gives_no_value_makes_its_device_de
         site.driver.beyond_range = False
         await site.run(1.5)
         assert site.states() == [("a", "online"), ("a", "degraded"), ("a", "online")]
+
+
+class NotifyingDriver(ScriptedDriver):
+    """Its devices also report by themselves, once they were read."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.reported: asyncio.Queue[float] = asyncio.Queue()
+
+    async def notices(self, polls: Sequence[Poll]) -> AsyncGenerator[Reading, None]:
+        while True:
+            value = await self.reported.get()
+            (poll,) = polls
+            yield Reading(poll, self.clock.wall(), self.clock.mono(), (value,), {}, ((0, 1),))
+
+
+async def test_what_a_polled_device_reports_by_itself_is_passed_on_at_once() -> None:
+    """Between two polls a minute apart, without asking; the polls go on as they were."""
+    site = Site(device("m1", 60.0))
+    driver = NotifyingDriver(site.clock)
+    site.worker = LineWorker(site.worker.line, driver, site)
+    async with running(site):
+        await site.run(5)
+        before = driver.reads["m1"]
+        driver.reported.put_nowait(99.0)
+        await settle()
+        told = site.readings("m1")[-1]
+        asked = driver.reads["m1"]
+        await site.run(60)
+    assert (told.values, told.changed) == ((99.0,), ((0, 1),))
+    assert before == asked == 1
+    assert driver.reads["m1"] == 2
+
+
+async def test_a_line_that_is_opened_anew_listens_anew() -> None:
+    """Reports end with the connection, and begin with the next one."""
+    site = Site(device("m1", 1.0))
+    driver = NotifyingDriver(site.clock)
+    site.worker = LineWorker(site.worker.line, driver, site)
+    async with running(site):
+        await site.run(3)
+        driver.line_error = Unreachable("line", "gone")
+        await site.run(3)
+        driver.line_error = None
+        await site.run(10)
+        driver.reported.put_nowait(77.0)
+        await settle()
+        told = [reading.values[0] for reading in site.readings("m1")]
+    assert driver.open == 2
+    assert told[-1] == 77.0
