@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import backtest
+import bacnet
 import disk
 import drain
 import gateway
@@ -68,6 +69,7 @@ ROWS: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
         "Modbus up to the reading, by the lines of the daemon",
         lambda quick: modbus_field.figures(quick=quick),
     ),
+    "bacnet": ("BACnet, values and flags of 100 objects, 20 in a request", lambda quick: bacnet.figures(quick=quick)),
     "opcua": ("OPC UA, 1,000 values that change ten times a second", lambda quick: opcua.figures(quick=quick)),
     "modbus": ("Modbus, 100 registers in one block, beside the bare library", lambda _: modbus_decode.figures()),
 }
