@@ -117,6 +117,8 @@ class BacnetPoint(PointSpec):
 
     `cov` has the device report changes by itself, besides being polled: `true` by the increment that it has for the
     object, a number by that increment, in the unit of the device.
+    `holds` makes a truth value of a list of numbers, such as the fault signals of a lift: whether this one is in it, or
+    with `any` whether there is one.
     """
 
     object_name: Annotated[
@@ -125,6 +127,10 @@ class BacnetPoint(PointSpec):
     property_name: Annotated[str, AfterValidator(_property), Field(alias="property")] = "present-value"
     index: Annotated[int | None, Field(ge=0, le=4_294_967_295)] = None
     cov: Annotated[bool | Increment, Field(description="true, or by how much it must change to be reported")] = False
+    holds: Annotated[
+        Literal["any"] | Annotated[int, Field(ge=0, le=65535)] | None,
+        Field(description="true while the list has this number, or any"),
+    ] = None
 
     @property
     def where(self) -> str:
@@ -139,11 +145,19 @@ class BacnetPoint(PointSpec):
         if not isinstance(written, Mapping) or "value" in written:
             return written
         kind = str(written.get("object", "")).partition(",")[0].strip()
+        if written.get("holds") is not None:
+            return {**written, "value": "bool"}
         if written.get("states"):
             return {**written, "value": "enum"}
         if kind in VALUE_BY_TYPE and written.get("property", "present-value") == "present-value":
             return {**written, "value": VALUE_BY_TYPE[kind]}
         return written
+
+    @model_validator(mode="after")
+    def _check_holds(self) -> BacnetPoint:
+        if self.holds is not None and self.value != "bool":
+            raise ValueError(f"what a list holds is a truth value; leave value: {self.value} out")
+        return self
 
     @model_validator(mode="after")
     def _check_cov(self) -> BacnetPoint:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from drivers.bacnet import names
 from drivers.bacnet.codec import AccessError, Bits, ObjectId, Raw, Unreadable
+from drivers.bacnet.settings import BacnetPoint
 from drivers.contract import Grade, Quality, Reason, Value
 
 if TYPE_CHECKING:
@@ -131,11 +132,21 @@ def _integer(point: Point, raw: Raw) -> Judged:
     return value, _range_flaw(point, value)
 
 
-def _bool(_: Point, raw: Raw) -> Judged:
+def _bool(point: Point, raw: Raw) -> Judged:
+    if isinstance(point.spec, BacnetPoint) and point.spec.holds is not None:
+        return _held(point.spec.holds, raw), None
     number = _numeric(raw)
     if number not in (0, 1):
         raise TypeError
     return bool(number), None
+
+
+def _held(wanted: Literal["any"] | int, raw: Raw) -> bool:
+    """Whether a list of numbers has this one, or any. A list of one is sent as its element. Raises `TypeError`."""
+    several = raw if isinstance(raw, tuple) else (raw,)
+    if not all(type(one) is int for one in several):
+        raise TypeError
+    return bool(several) if wanted == "any" else wanted in several
 
 
 def _enum(point: Point, raw: Raw) -> Judged:

@@ -82,6 +82,7 @@ def test_the_object_type_says_what_its_value_is(written: dict[str, object], valu
         (BacnetPoint, {"object": "analog-input,1", "index": -1}, "greater than or equal to 0"),
         (BacnetPoint, {"object": "analog-input,1", "property": "units", "cov": True}, "only a present-value reports"),
         (BacnetPoint, {"object": "analog-input,1", "index": 1, "cov": 0.5}, "only a present-value reports its changes"),
+        (BacnetPoint, {"object": "lift,1", "holds": 3, "value": "number"}, "leave value: number out"),
         (BacnetPoint, {"object": "analog-input,1", "register": 5}, "Extra inputs are not permitted"),
     ],
 )

@@ -148,3 +148,32 @@ def test_the_worst_finding_wins() -> None:
     suspect = Quality(Grade.UNCERTAIN, "range_suspect", "21.5")
     assert judge(point, 21.5, OVERRIDDEN) == (21.5, suspect)
     assert judge(point, 21.5, FAULT, 1) == (None, Quality(Grade.BAD, "sensor_fault", "reliability no-sensor"))
+
+
+@pytest.mark.parametrize(
+    ("holds", "raw", "value"),
+    [
+        (2, (0, 2, 5), True),
+        (2, (0, 5), False),
+        (2, (), False),
+        (2, 2, True),
+        (2, 5, False),
+        (0, 0, True),
+        ("any", 0, True),
+        ("any", (0, 2), True),
+        ("any", (), False),
+    ],
+)
+def test_a_list_is_a_truth_value_by_what_it_holds(holds: object, raw: Raw, value: bool) -> None:
+    """Each fault signal of a lift is a point; a list of one is sent as its element, and its zero is a fault."""
+    point = make_point("lift,1", "bool", property="fault-signals", holds=holds)
+    assert judge(point, raw, Bits("0000")) == (value, None)
+
+
+@pytest.mark.parametrize("raw", ["text", (1, "text"), 1.5, True, Opaque(b"\x0e\x0f")])
+def test_what_is_no_list_of_numbers_holds_nothing_and_is_no_value(raw: Raw) -> None:
+    """False would be said of something that was never looked at."""
+    value, flaw = judge(make_point("lift,1", "bool", property="fault-signals", holds=1), raw, Bits("0000"))
+    assert value is None
+    assert flaw is not None
+    assert flaw.reason == "decode_error"
