@@ -6,8 +6,21 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from bacpypes3.basetypes import ErrorClass, ErrorCode, Reliability
-from bacpypes3.primitivedata import ObjectType, PropertyIdentifier
+from bacpypes3.basetypes import (
+    ErrorClass,
+    ErrorCode,
+    EscalatorMode,
+    EscalatorOperationDirection,
+    EventState,
+    LifeSafetyMode,
+    LifeSafetyState,
+    LiftCarDirection,
+    LiftCarDriveStatus,
+    LiftCarMode,
+    Reliability,
+    SilencedState,
+)
+from bacpypes3.primitivedata import Enumerated, ObjectType, PropertyIdentifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +43,26 @@ _OBJECT_NAMES: Mapping[int, str] = ObjectType._asn1_map  # noqa: SLF001 - the on
 _PROPERTY_NAMES: Mapping[int, str] = PropertyIdentifier._asn1_map  # noqa: SLF001 - see above
 _OBJECT_TYPES = {name: number for number, name in _OBJECT_NAMES.items()}
 _PROPERTIES = {name: number for number, name in _PROPERTY_NAMES.items()}
+_ENUMERATIONS: Mapping[str, type[Enumerated]] = {
+    "event-state": EventState,
+    "reliability": Reliability,
+    "silenced": SilencedState,
+    "car-mode": LiftCarMode,
+    "car-moving-direction": LiftCarDirection,
+    "car-assigned-direction": LiftCarDirection,
+    "car-drive-status": LiftCarDriveStatus,
+    "escalator-mode": EscalatorMode,
+    "operation-direction": EscalatorOperationDirection,
+}
+"""Properties that are the same enumeration in every object that has them."""
+
+_LIFE_SAFETY_TYPES = frozenset(("life-safety-point", "life-safety-zone"))
+_LIFE_SAFETY_ENUMERATIONS: Mapping[str, type[Enumerated]] = {
+    "present-value": LifeSafetyState,
+    "tracking-value": LifeSafetyState,
+    "mode": LifeSafetyMode,
+}
+
 _OBJECT = re.compile(r"\s*([A-Za-z0-9-]+)\s*[,: ]\s*(\d+)\s*")
 
 
@@ -64,6 +97,14 @@ def parse_property(text: str) -> int:
 def property_name(number: int) -> str:
     """`present-value`; the number as text where the standard has no name for it."""
     return _PROPERTY_NAMES.get(number, str(number))
+
+
+def states_of(object_type: str, property_text: str) -> Mapping[int, str]:
+    """What the standard calls the values of a property (`high-limit`), by number; empty where it has no names."""
+    kind = _ENUMERATIONS.get(property_text)
+    if object_type in _LIFE_SAFETY_TYPES:
+        kind = _LIFE_SAFETY_ENUMERATIONS.get(property_text, kind)
+    return {} if kind is None else kind._asn1_map  # noqa: SLF001 - the only table of them
 
 
 def error_name(error_class: int, code: int) -> str:

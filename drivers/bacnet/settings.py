@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, NetmaskValueError
 from typing import Annotated, ClassVar, Literal
 
@@ -23,6 +23,8 @@ VALUE_BY_TYPE: Mapping[str, Literal["bool", "string"]] = {
     "characterstring-value": "string",
 }
 """What the present value of an object type is, where it is not a number."""
+
+BOOL_PROPERTIES = frozenset(("out-of-service", "passenger-alarm", "car-door-zone", "power-mode"))
 
 
 Increment = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -62,6 +64,14 @@ def _object(text: str) -> str:
 
 def _property(text: str) -> str:
     return names.property_name(names.parse_property(text))
+
+
+def _spelled(correct: Callable[[str], str], text: object) -> str:
+    """As the standard spells it; nothing where it is wrong, which is said where the field itself is checked."""
+    try:
+        return correct(str(text))
+    except ValueError:
+        return ""
 
 
 class BacnetLine(LineSpec):
@@ -112,6 +122,20 @@ class BacnetAddress(AddressSpec):
     parallel: Annotated[int, Field(ge=1, le=4)] = 1
 
 
+def _defaults(written: Mapping[str, object]) -> Mapping[str, object]:
+    """What the standard says of the property of this object."""
+    kind = _spelled(_object, written.get("object", "")).partition(",")[0]
+    name = _spelled(_property, written.get("property", "present-value"))
+    states = names.states_of(kind, name)
+    if states:
+        return {"value": "enum", "states": dict(states)}
+    if name in BOOL_PROPERTIES:
+        return {"value": "bool"}
+    if kind in VALUE_BY_TYPE and name == "present-value":
+        return {"value": VALUE_BY_TYPE[kind]}
+    return {}
+
+
 class BacnetPoint(PointSpec):
     """One property of one object; `index` picks an element of an array (0 is its length).
 
@@ -141,17 +165,14 @@ class BacnetPoint(PointSpec):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, written: object) -> object:
-        """What the object type and the presence of `states` say need not be said again by `value`."""
+        """What object, property and the presence of `states` or `holds` say need not be said again by `value`."""
         if not isinstance(written, Mapping) or "value" in written:
             return written
-        kind = str(written.get("object", "")).partition(",")[0].strip()
         if written.get("holds") is not None:
             return {**written, "value": "bool"}
         if written.get("states"):
             return {**written, "value": "enum"}
-        if kind in VALUE_BY_TYPE and written.get("property", "present-value") == "present-value":
-            return {**written, "value": VALUE_BY_TYPE[kind]}
-        return written
+        return {**written, **_defaults(written)}
 
     @model_validator(mode="after")
     def _check_holds(self) -> BacnetPoint:

@@ -51,11 +51,40 @@ def test_a_point_needs_its_object_only() -> None:
         ({"object": "multi-state-value,1"}, "number"),
         ({"object": "characterstring-value,1"}, "string"),
         ({"object": "analog-value,1"}, "number"),
+        ({"object": "analog-value : 1", "property": "event-state"}, "enum"),
+        ({"object": "analog-value,1", "property": "36"}, "enum"),
+        ({"object": "analog-value,1", "property": "event-state", "value": "integer"}, "integer"),
+        ({"object": "life-safety-point,1"}, "enum"),
+        ({"object": "analog-value,1", "property": "mode"}, "number"),
+        ({"object": "lift,1", "property": "passenger-alarm"}, "bool"),
+        ({"object": "lift,1", "property": "fault-signals", "holds": "any"}, "bool"),
+        ({"object": "binary-value : 1"}, "bool"),
     ],
 )
 def test_the_object_type_says_what_its_value_is(written: dict[str, object], value: str) -> None:
     """A binary object is a truth value and a point with states an enumeration, without saying so."""
     assert BacnetPoint.model_validate(written).value == value
+
+
+@pytest.mark.parametrize(
+    ("written", "number", "name"),
+    [
+        ({"object": "analog-input,1", "property": "event-state"}, 3, "high-limit"),
+        ({"object": "analog-input,1", "property": "reliability"}, 4, "open-loop"),
+        ({"object": "life-safety-zone,1"}, 2, "alarm"),
+        ({"object": "life-safety-point,7", "property": "tracking-value"}, 4, "fault-pre-alarm"),
+        ({"object": "life-safety-point,7", "property": "mode"}, 6, "disarmed"),
+        ({"object": "life-safety-point,7", "property": "silenced"}, 3, "all-silenced"),
+        ({"object": "lift,1", "property": "car-mode"}, 11, "fire-operation"),
+        ({"object": "lift,1", "property": "car-moving-direction"}, 4, "down"),
+        ({"object": "escalator,1", "property": "escalator-mode"}, 5, "out-of-service"),
+        ({"object": "escalator,1", "property": "operation-direction"}, 1, "stopped"),
+        ({"object": "lift,1", "property": "car-mode", "states": {11: "fire"}}, 11, "fire"),
+    ],
+)
+def test_what_the_standard_has_names_for_has_them(written: dict[str, object], number: int, name: str) -> None:
+    """Numbers of ASHRAE 135, written out by hand; the names of the site go before them."""
+    assert BacnetPoint.model_validate(written).states[number] == name
 
 
 @pytest.mark.parametrize(
