@@ -1,0 +1,75 @@
+"""Every row of every shipped BACnet profile against bytes that were written down without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import yaml
+from hardware_mocks.bacnet_objects import OBJECTS
+
+from config.folder import SHIPPED_PROFILES
+from config.load import load
+from drivers.bacnet import codec
+from drivers.bacnet.codec import Bits
+from drivers.bacnet.values import judge
+from drivers.registry import protocols
+
+if TYPE_CHECKING:
+    from config.model import Device
+
+CASES = Path(__file__).parents[1] / "cases" / "bacnet-profiles"
+PROFILES = sorted(
+    path.stem for path in SHIPPED_PROFILES.glob("*.yaml") if "protocol: bacnet" in path.read_text(encoding="utf-8")
+)
+GATEWAY = "site: h01\ngateway: gw-1\nuplinks: {main: {brokers: ['mqtt://127.0.0.1:1883']}}\n"
+LINES = "lines: {l: {protocol: bacnet, bind: '127.0.0.1/32:47900'}}\n"
+SERVED_BY = {"bacnet-chiller": "chiller-1", "bacnet-ahu": "ahu-1", "bacnet-lift": "lift-1"}
+
+
+def rows(profile: str) -> dict[str, dict[str, Any]]:
+    text = (CASES / f"{profile}.yaml").read_text(encoding="utf-8")
+    return cast("dict[str, dict[str, Any]]", yaml.safe_load(text))
+
+
+def device(profile: str, folder: Path) -> Device:
+    """A device of this profile as it is."""
+    (folder / "devices").mkdir()
+    (folder / "gateway.yaml").write_text(GATEWAY, encoding="utf-8")
+    (folder / "lines.yaml").write_text(LINES, encoding="utf-8")
+    written = {"devices": {"d": {"line": "l", "profile": profile, "address": {"instance": 1, "at": "127.0.0.2"}}}}
+    (folder / "devices" / "d.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
+    return load(folder, protocols()).devices[0]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_10_each_row_of_a_profile_makes_of_raw_bytes_what_it_should(profile: str, tmp_path: Path) -> None:
+    """Object, value, unit and pace of every row; a row too many or too few fails as well."""
+    expected = rows(profile)
+    points = {point.id: point for point in device(profile, tmp_path).points}
+    assert set(points) == set(expected)
+    for name, row in expected.items():
+        raw = bytes.fromhex(row["raw"])
+        ((_, sent),) = codec.multiple_results(b"\x0c\x00\x00\x00\x01\x1e\x29\x55\x4e" + raw + b"\x4f\x1f")
+        point = points[name]
+        assert (name, *judge(point, sent, Bits("0000"))) == (name, row["value"], None)
+        assert (name, point.spec.where) == (name, row["object"])
+        assert (name, point.unit, point.poll_s) == (name, row["unit"], row["poll_s"])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_10_each_row_says_where_it_comes_from(profile: str) -> None:
+    """A source, or that it is unverified; and both names."""
+    written = yaml.safe_load((SHIPPED_PROFILES / f"{profile}.yaml").read_text(encoding="utf-8"))
+    for name, row in written["points"].items():
+        assert row["source"], name
+        assert row["name"]["zh"], name
+        assert row["name"]["en"], name
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_10_the_mock_serves_every_row(profile: str) -> None:
+    """The simulated hospital has each object that the profile reads, under the name of its point."""
+    served = {item.point: f"{item.kind},{item.instance}" for item in OBJECTS[SERVED_BY[profile]]}
+    assert {name: row["object"] for name, row in rows(profile).items()} == served
