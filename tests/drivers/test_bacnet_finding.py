@@ -195,3 +195,23 @@ async def test_a_device_that_moves_behind_a_router_is_followed() -> None:
             await net.announce(new)
             given = await net.read()
     assert list(given.values) == [2.5]
+
+
+async def test_nobody_can_dispute_a_device_whose_address_is_given() -> None:
+    """A flood of announcements in its name, and of strangers, costs it no request more than its poll."""
+    device, stranger = measuring(1.5), measuring(66.0)
+    async with serving(device), serving(stranger):
+        made = make_device(device.at, inputs(1))
+        line = make_line(made, timeout_s=TIMEOUT_S)
+        driver = BacnetDriver(line, ManualClock())
+        await driver.connect()
+        poll = Poll(made, made.points, 1.0)
+        await driver.read(poll)
+        seen = len(device.requests)
+        place = str(driver._spec.interface.ip), driver._spec.port
+        for number in range(200):
+            stranger.transport.sendto(i_am(1001 if number % 2 else number, 1476), place)
+        given = await driver.read(poll)
+        asked = len(device.requests) - seen
+        await driver.close()
+    assert (list(given.values), asked, stranger.requests) == ([1.5], 1, [])
