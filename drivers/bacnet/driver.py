@@ -149,12 +149,16 @@ class BacnetDriver:
             return known
         address = _address(device)
         instance, at = address.instance, address.at
-        disputed = known is not None and known.disputed
-        peer = await (_search(stack, instance, all_of_them=disputed) if at is None else _visit(stack, instance, at))
+        if at is None:
+            peer = await _search(stack, instance, all_of_them=known is not None and known.disputed)
+        else:
+            peer = await _visit(stack, instance, at, None if known is None else known.peer)
         if isinstance(peer, Quality):
             return peer
         if known is not None and (known.peer.address, known.peer.max_apdu) == (peer.address, peer.max_apdu):
             known.certain, known.disputed = True, False
+            if at is not None:
+                known.peer.follow(peer)
             return known
         peer.allow(address.parallel)
         met = self._met[device] = Met(peer, fitting(address.batch, peer.max_apdu))
@@ -228,9 +232,11 @@ async def _search(stack: Stack, instance: int, *, all_of_them: bool) -> Peer | Q
     return Quality(Grade.BAD, "config_error", f"several devices have instance {instance}: {places}")
 
 
-async def _visit(stack: Stack, instance: int, at: str) -> Peer | Quality:
+async def _visit(stack: Stack, instance: int, at: str, earlier: Peer | None) -> Peer | Quality:
     """Who is at an address, by one request that every device must answer; a wrong device is a flaw."""
     peer = Peer(IPv4Address(at), _APDU_BYTES_UNKNOWN)
+    if earlier is not None:
+        peer.follow(earlier)
     asked = names.object_id(names.DEVICE, instance), names.MAX_APDU, NO_INDEX
     size = await ask_one(stack, peer, asked)
     if isinstance(size, AccessError) and size.code == _UNKNOWN_OBJECT:

@@ -101,13 +101,17 @@ class Peer:
         self.address = address
         self.max_apdu = max_apdu
         self.allow(1)
-        self._latest = 0
+        self.latest_id = 0
         self._in_use: set[int] = set()
 
     def allow(self, at_once: int) -> None:
         """How many requests it may have to answer from now on; not while some are on their way."""
         self.at_once = at_once
         self._free = asyncio.Semaphore(at_once)
+
+    def follow(self, earlier: Peer) -> None:
+        """Go on numbering where another left off: a late answer to it is then none to this one."""
+        self.latest_id = earlier.latest_id
 
     @asynccontextmanager
     async def invoke_id(self) -> AsyncIterator[int]:
@@ -117,10 +121,10 @@ class Peer:
         while a slower request has it.
         """
         async with self._free:
-            number = (self._latest + 1) % 256
+            number = (self.latest_id + 1) % 256
             while number in self._in_use:
                 number = (number + 1) % 256
-            self._latest = number
+            self.latest_id = number
             self._in_use.add(number)
             try:
                 yield number

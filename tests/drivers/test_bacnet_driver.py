@@ -340,6 +340,21 @@ async def test_identity_is_checked_again_after_a_silence() -> None:
     assert raws(given)[0][0] == "config_error"
 
 
+async def test_numbers_of_requests_go_on_after_a_silence() -> None:
+    """A device that answers at last, while it is visited anew, says nothing that could be taken for the new answer."""
+    device = with_inputs(1)
+    async with reading(device, 1, timeout_s=0.3) as (driver, poll):
+        for _ in range(3):
+            device.answer = lambda _: None
+            await driver.read(poll)
+            device.answer = lambda _: []
+            with pytest.raises(NoAnswer):
+                await driver.read(poll)
+    numbers = [one.invoke_id for one in device.requests]
+    assert numbers == sorted(numbers), "only what is sent again has its number again"
+    assert len(set(numbers)) == 9, "a visit, an answer and a silence, three times"
+
+
 async def test_identity_is_checked_again_after_connecting() -> None:
     """What happened while the line was down is not known."""
     device = with_inputs(1)
