@@ -106,7 +106,7 @@ async def by_library(port: int) -> float:
     for link in app.link_layers.values():
         await link.server._local_transport_ready.wait()  # noqa: SLF001 - the library has no other way to know
     address = Address(f"{HOST}:{port}")
-    requests: list[list[Any]] = []
+    requests: list[Any] = []  # of lists, which the library takes and its annotation does not name
     for start in range(0, OBJECTS, BATCH):
         objects = [ObjectIdentifier(("analog-input", n)) for n in range(start, start + BATCH)]
         requests.append([part for one in objects for part in (one, list(PROPERTIES))])
