@@ -10,6 +10,8 @@ drained, journal closed. If a stage dies the process ends and the service manage
 from __future__ import annotations
 
 import asyncio
+import faulthandler
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -40,6 +42,7 @@ from agent.pipeline import End, Pipeline
 from agent.poll import LineWorker
 from agent.proof import ProofTest, Source
 from agent.rules import Rules
+from agent.service import Keeper, Manager
 from agent.uplink.uplink import Release, Uplink
 from buffer.errors import JournalError
 from buffer.journal import Journal
@@ -61,6 +64,7 @@ EXIT_NOT_WELL = 1
 def main(folder: Path) -> int:
     """Run until a signal. Exit code 0 after an orderly stop, 1 when it cannot start or go on; says why in one line."""
     log.setup()
+    faulthandler.enable()  # a watchdog's SIGABRT then leaves in the log where every thread stood
     clock = SystemClock()
     try:
         config, drivers = accept(folder, clock)
@@ -68,7 +72,7 @@ def main(folder: Path) -> int:
         return _say(str(invalid))
     code = 0
     try:
-        uvloop.run(Daemon(config, drivers, clock).run())
+        uvloop.run(Daemon(config, drivers, clock, Manager(os.environ)).run())
     except* (JournalError, SocketBlocked) as group:
         code = max(_say(f"wardgate: {error}") for error in _leaves(group))
     return code
@@ -77,13 +81,14 @@ def main(folder: Path) -> int:
 class Daemon:
     """Builds the stages of one configuration and runs them; what the lines share of them is here (`poll.Watcher`)."""
 
-    def __init__(self, config: Config, drivers: Sequence[Driver], clock: SystemClock) -> None:
+    def __init__(self, config: Config, drivers: Sequence[Driver], clock: SystemClock, manager: Manager) -> None:
         self.config = config
         self.site = config.site
         self.clock = clock
         self.health = Health()
         self.random = Random()  # noqa: S311  # spreads polls in time, keeps no secret
         self._drivers = drivers
+        self._manager = manager
         self._log = structlog.get_logger()
         self._stop = asyncio.Event()
 
@@ -91,7 +96,8 @@ class Daemon:
         """From the sink to the source, and back at SIGTERM. Raises what a stage raised that died."""
         self._heed_signals()
         self._note_unconfirmed()
-        journal = await self._open_journal()
+        self._manager.tell("STATUS=opening the journal")
+        journal = await self._manager.patiently(self._open_journal())
         try:
             await self._run_stages(journal)
         finally:
@@ -157,8 +163,9 @@ class Daemon:
             origin,
             operations,
         )
+        keeper = Keeper(self._manager, journal, desk.status, self.clock)
         async with serve(desk, config.control_socket):
-            await self._flow(workers, uplinks, desk)
+            await self._flow(workers, uplinks, desk, keeper)
 
     def _build_uplinks(
         self, journal: Journal, origin: Origin, board: AlarmBoard, trail: Trail, opened: Mapping[str, Door]
@@ -204,7 +211,9 @@ class Daemon:
             self._pipeline.listeners.append(notifier.on_stored)
         return built
 
-    async def _flow(self, workers: Sequence[LineWorker], uplinks: Sequence[Uplink], desk: OperatorDesk) -> None:
+    async def _flow(
+        self, workers: Sequence[LineWorker], uplinks: Sequence[Uplink], desk: OperatorDesk, keeper: Keeper
+    ) -> None:
         """The pipeline as it runs. The nesting is the shutdown order."""
         all_stored = asyncio.Event()
         async with asyncio.TaskGroup() as sinks:
@@ -213,6 +222,7 @@ class Daemon:
             beside = [sinks.create_task(desk.look_round(), name="look-round")]
             beside.append(sinks.create_task(self._clock_watch.run(), name="clock-watch"))
             beside += [sinks.create_task(notifier.run(), name="notifier") for notifier in self._notifiers]
+            beside.append(sinks.create_task(keeper.run(), name="keeper"))
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self._pipeline.run(), name="pipeline")
                 async with asyncio.TaskGroup() as sources:
@@ -222,6 +232,7 @@ class Daemon:
                     self._log.info("running", gateway=self.config.gateway, cfg_ver=self.config.version)
                     await self._stop.wait()
                     self._log.info("stopping")
+                    self._manager.tell("STOPPING=1", "STATUS=stopping")
                     for task in polling:
                         task.cancel()
                 await self._pipeline.put(End())  # lines are closed: nothing more will come

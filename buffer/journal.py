@@ -278,6 +278,10 @@ class Journal:
             incident=self._opening.incident,
         )
 
+    def stuck_s(self) -> float:
+        """How long the writer has done nothing although its disk let it, in seconds; ask every few seconds."""
+        return self._writer.stuck_s()
+
     async def failure(self) -> JournalError:
         """Wait until nothing can be written any more, and say why. Closing is no failure: then this never returns."""
         await self._ended.wait()

@@ -25,6 +25,7 @@ from buffer.database import CLOSED
 from buffer.errors import JournalClosed, JournalDamaged, JournalError, JournalUnavailable
 from buffer.patrol import Patrol
 from buffer.retention import Retention
+from buffer.whereabouts import waits_for_device
 
 if TYPE_CHECKING:
     import asyncio
@@ -130,6 +131,7 @@ class Writer:
         self._store: Store | None = None
         self._is_idle = True
         self._armed_mono = 0.0
+        self._seen_mono = time.monotonic()
         self._stopping = False
         self._overtaken = False
         self._more = False
@@ -160,6 +162,15 @@ class Writer:
             return 0.0
         store = self._store
         return time.monotonic() - (self._armed_mono if store is None else store.pulse_mono)
+
+    def stuck_s(self) -> float:
+        """How long the thread has neither gone round nor been seen to wait for the disk; ask every few seconds.
+
+        A disk that is away or silent is no reason to begin anew: that would cost what only memory holds.
+        """
+        if self.report.fault or waits_for_device(self._thread.native_id):
+            self._seen_mono = time.monotonic()
+        return max(0.0, time.monotonic() - max(self._seen_mono, self.report.beat_mono))
 
     def put_job(self, job: Job) -> None:
         """Have it done with the store between two commits; forgotten where the disk goes away before that."""
