@@ -9,11 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 TASKS = Path("/proc/self/task")
-WAITS = "SD"
-"""The states of proc(5) in which a thread waits: it can be woken, or it cannot, as while a disk does not answer."""
+ASLEEP, UNWAKEABLE = "S", "D"
+"""States of proc(5) in which a thread waits; in the second it cannot even be killed, as when a disk is silent."""
 
-IN_HERE = ("futex", "0", "")
-"""`wchan` begins with the first where a thread waits for another one; the others say that the kernel does not tell."""
+FOR_A_THREAD = "futex"
+"""`wchan` begins with this where a thread waits for another one, in every kernel so far."""
+
+UNTOLD = ("0", "")
+"""`wchan` where the kernel does not tell, or where the thread has gone on meanwhile."""
 
 
 def waits_for_device(thread_id: int | None) -> bool:
@@ -22,5 +25,6 @@ def waits_for_device(thread_id: int | None) -> bool:
         task = TASKS / str(thread_id)
         state = (task / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
         place = (task / "wchan").read_text(encoding="ascii").strip()
-        return state == "D" or (state in WAITS and place not in IN_HERE and not place.startswith(IN_HERE[0]))
+        is_known = place not in UNTOLD and not place.startswith(FOR_A_THREAD)
+        return state == UNWAKEABLE or (state == ASLEEP and is_known)
     return False
