@@ -16,7 +16,7 @@ SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "wardgate.service"
 SERIAL = SYSTEMD / "serial.conf"
 EXPOSURE_TENTHS_MAX = 15
-EXPOSURE_TENTHS_MAX_SERIAL = 17
+EXPOSURE_TENTHS_MAX_SERIAL = 18
 ROOM_TO_STOP = 10
 """The service manager waits so many times as long for the end as the uplinks do for their broker."""
 
@@ -87,6 +87,17 @@ def test_the_gateway_may_ask_whether_the_clock_is_synchronized() -> None:
     assert "yes" not in settings("ProtectClock")
     assert settings("SystemCallFilter")[-1] == "adjtimex"
     assert settings("CapabilityBoundingSet") == [""]
+
+
+def test_the_control_socket_may_learn_who_an_operator_is() -> None:
+    """In a user namespace of its own the kernel would call every peer nobody, and so would the audit trail."""
+    assert settings("PrivateUsers") == ["no"]
+
+
+def test_bacnet_may_search_and_private_networks_may_be_reached() -> None:
+    """Devices, brokers and name servers have addresses of these networks; what else there is, the site adds."""
+    (allowed,) = settings("IPAddressAllow")
+    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "localhost", "255.255.255.255"} <= set(allowed.split())
 
 
 def test_it_is_restarted_without_limit() -> None:
