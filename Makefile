@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-acceptance test-matrix test-power test-contracts interop fuzz lint format mosquitto lock screenshot diagram bench clean
+.PHONY: setup demo test test-acceptance test-matrix test-power test-contracts interop fuzz lint format mosquitto lock screenshot diagram bench bundle clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -92,6 +92,22 @@ lock:
 	build/lock/bin/python -m pip install --quiet uv
 	build/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements.lock
 	build/lock/bin/uv pip compile pyproject.toml --extra demo --group dev --universal --python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-dev.lock
+
+# Everything that install.sh needs on a machine without a network: for this Python and this kind of processor. The list of
+# requirements names our own wheel with its hash, too, so it also tells two builds of one version apart.
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' agent/__init__.py)
+BUNDLE = build/bundle/wardgate-$(VERSION)
+
+bundle: setup
+	@rm -rf build/bundle build/lib
+	@mkdir -p $(BUNDLE)/wheels
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(BUNDLE)/wheels .
+	@$(BIN)/python -m pip download --quiet --only-binary=:all: --require-hashes --dest $(BUNDLE)/wheels -r requirements.lock
+	@$(BIN)/python -m pip download --quiet --only-binary=:all: --no-deps --dest $(BUNDLE)/wheels pip
+	@cp systemd/* requirements.lock LICENSE $(BUNDLE)
+	@echo "wardgate==$(VERSION) $$($(BIN)/python -m pip hash $(BUNDLE)/wheels/wardgate-*.whl | tail -n 1)" >>$(BUNDLE)/requirements.lock
+	@tar -C build/bundle -czf $(BUNDLE).tar.gz $(notdir $(BUNDLE))
+	@echo $(BUNDLE).tar.gz
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
