@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hardware_mocks import annex
 from hardware_mocks.building import AirMonitor, ColdStore, GasBox, GasDetector, Pump, Transformer
 from hardware_mocks.climate import AirHandler, Chiller, OperatingRoom
 from hardware_mocks.fire import ZONES, FirePanel
@@ -47,7 +48,7 @@ STORIES: dict[str, Story] = {
 
 
 class Hospital:
-    """Fourteen coupled devices. `points(device)` gives the values as of the last `step`."""
+    """Coupled devices. `points(device)` gives the values as of the last `step`."""
 
     def __init__(self, seed: int, story: str = "quiet") -> None:
         self.noise = Noise(seed)
@@ -136,6 +137,14 @@ DEVICES: dict[str, Callable[[Hospital], Points]] = {
     "ahu-1": lambda h: h.ahu.points(h.noise, h.t, h.chiller.supply_c),
     "lift-1": lambda h: h.lift.points(),
     "or-1": lambda h: h.room.points(h.noise, h.t, h.power.ups.on_battery),
+    **{f"lv-{n}": annex.meter for n in range(2, 6)},
+    "gen-2": annex.genset,
+    "gen-3": annex.genset,
+    "ups-2": annex.ups,
+    "contacts-1": annex.contacts,
+    "contacts-2": annex.contacts,
+    "or-2": annex.room,
+    "lift-2": annex.lift,
 }
 
 

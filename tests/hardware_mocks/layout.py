@@ -15,32 +15,47 @@ PROTOCOLS: tuple[ProtocolName, ...] = ("modbus", "bacnet", "opcua")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`number` is the Modbus unit or the BACnet device instance; OPC UA has none."""
+    """`number` is the Modbus unit or the BACnet device instance; OPC UA has none. `profile` is the one that is shipped
+    for it. What is in the annex is served too, but is no part of the example configuration.
+    """
 
     protocol: ProtocolName
     host: int
     port: int
     number: int = 0
+    profile: str = ""
+    in_annex: bool = False
 
     def address(self, net: str) -> tuple[str, int]:
         return f"{net}.{self.host}", self.port
 
 
 PLACES: dict[str, Place] = {
-    "lv-main": Place("modbus", 11, 1502, 1),
-    "gen-1": Place("modbus", 12, 1502, 10),
-    "ups-1": Place("modbus", 13, 1502, 1),
-    "fire-panel": Place("modbus", 14, 1502, 1),
-    "tx-1": Place("modbus", 15, 1502, 1),
-    "pump-1": Place("modbus", 16, 1502, 1),
-    "medgas-1": Place("modbus", 17, 1502, 1),
-    "gas-1": Place("modbus", 18, 1502, 1),
+    "lv-main": Place("modbus", 11, 1502, 1, "schneider-pm5300"),
+    "gen-1": Place("modbus", 12, 1502, 10, "deepsea-gencomm"),
+    "ups-1": Place("modbus", 13, 1502, 1, "apc-smart-ups"),
+    "fire-panel": Place("modbus", 14, 1502, 1, "fire-panel-gateway"),
+    "tx-1": Place("modbus", 15, 1502, 1, "template-transformer"),
+    "pump-1": Place("modbus", 16, 1502, 1, "grundfos-cim"),
+    "medgas-1": Place("modbus", 17, 1502, 1, "template-medical-gas"),
+    "gas-1": Place("modbus", 18, 1502, 1, "template-gas-detector"),
     "cold-1": Place("modbus", 19, 1502, 1),
-    "air-1": Place("modbus", 20, 1502, 1),
-    "chiller-1": Place("bacnet", 21, 47821, 1001),
-    "ahu-1": Place("bacnet", 22, 47822, 1002),
-    "lift-1": Place("bacnet", 23, 47823, 1003),
-    "or-1": Place("opcua", 31, 4840),
+    "air-1": Place("modbus", 20, 1502, 1, "xy-md02"),
+    "chiller-1": Place("bacnet", 21, 47821, 1001, "bacnet-chiller"),
+    "ahu-1": Place("bacnet", 22, 47822, 1002, "bacnet-ahu"),
+    "lift-1": Place("bacnet", 23, 47823, 1003, "bacnet-lift"),
+    "or-1": Place("opcua", 31, 4840, profile="opcua-operating-room"),
+    "lv-2": Place("modbus", 41, 1502, 1, "eastron-sdm630", in_annex=True),
+    "lv-3": Place("modbus", 42, 1502, 1, "chint-dtsu666", in_annex=True),
+    "lv-4": Place("modbus", 43, 1502, 1, "abb-meter", in_annex=True),
+    "lv-5": Place("modbus", 44, 1502, 1, "acrel-adw300", in_annex=True),
+    "gen-2": Place("modbus", 45, 1502, 1, "comap-intelilite4", in_annex=True),
+    "gen-3": Place("modbus", 46, 1502, 1, "smartgen-hgm4000", in_annex=True),
+    "ups-2": Place("modbus", 47, 1502, 1, "huawei-ups2000", in_annex=True),
+    "contacts-1": Place("modbus", 48, 1502, 1, "moxa-iologik-e1210", in_annex=True),
+    "contacts-2": Place("modbus", 49, 1502, 1, "advantech-adam-6050", in_annex=True),
+    "or-2": Place("modbus", 50, 1502, 1, "template-operating-room", in_annex=True),
+    "lift-2": Place("modbus", 51, 1502, 1, "template-elevator", in_annex=True),
 }
 
 

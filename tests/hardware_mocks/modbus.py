@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from hardware_mocks.faults import SLOW_S, Fault
 from hardware_mocks.layout import PLACES, Place, devices_of
-from hardware_mocks.modbus_maps import MAPS, DeviceMap
+from hardware_mocks.modbus_maps import MAPS
 
 if TYPE_CHECKING:
+    from hardware_mocks.modbus_registers import DeviceMap
     from hardware_mocks.signals import Points
     from hardware_mocks.truth import TruthLog
     from hardware_mocks.world import World
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 HEADER = struct.Struct(">HHHB")
 REQUEST = struct.Struct(">BHH")
 LENGTH_MAX = 254
-LIMITS = {1: 2000, 2: 2000, 3: 125, 4: 125}
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE, NO_TARGET = 1, 2, 3, 4, 0x0B
 
@@ -127,7 +127,7 @@ class ModbusDevice:
         if len(pdu) != REQUEST.size:
             raise ModbusFailure(ILLEGAL_VALUE)
         _, start, count = REQUEST.unpack(pdu)
-        if not 1 <= count <= LIMITS[function]:
+        if not 1 <= count <= table.count_max:
             raise ModbusFailure(ILLEGAL_VALUE)
         if self._fault == "exception":
             raise ModbusFailure(DEVICE_FAILURE)

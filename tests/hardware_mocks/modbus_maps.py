@@ -1,4 +1,4 @@
-"""The register maps of the Modbus devices, as their makers document them or as their site has them. Pure.
+"""The register maps of the example hospital, as the makers document them or as its site has them. Pure.
 
 Written from the makers' lists and not from the gateway's profiles, so that one can find the other's mistakes.
 """
@@ -6,107 +6,25 @@ Written from the makers' lists and not from the gateway's profiles, so that one 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from hardware_mocks.modbus_annex import ANNEX_MAPS
+from hardware_mocks.modbus_registers import (
+    Bits,
+    DeviceMap,
+    Encode,
+    Field,
+    Registers,
+    below_zero,
+    constant,
+    contacts,
+    number,
+    text,
+    words,
+)
 
 if TYPE_CHECKING:
     from hardware_mocks.signals import Points
-
-Encode = Callable[["Points"], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """What stands from `address` on; its length is that of what `encode` gives."""
-
-    address: int
-    encode: Encode
-
-
-@dataclass(frozen=True, slots=True)
-class Registers:
-    """One register space: where it may be read, what stands there, and the word of every address without a field."""
-
-    spans: tuple[range, ...]
-    fields: tuple[Field, ...]
-    gap: Callable[[int], int]
-
-    def read(self, points: Points, start: int, count: int) -> bytes | None:
-        """`count` registers from `start`, or `None` where the device has no such address."""
-        wanted = range(start, start + count)
-        if not all(any(address in span for span in self.spans) for address in wanted):
-            return None
-        image = bytearray().join(struct.pack(">H", self.gap(address)) for address in wanted)
-        for item in self.fields:
-            _overlay(image, (item.address - start) * 2, item.encode(points))
-        return bytes(image)
-
-
-def _overlay(image: bytearray, offset: int, data: bytes) -> None:
-    first, last = max(offset, 0), min(offset + len(data), len(image))
-    if first < last:
-        image[first:last] = data[first - offset : last - offset]
-
-
-@dataclass(frozen=True, slots=True)
-class Bits:
-    """Discrete inputs or coils: the point at each address; others within `span` read as off."""
-
-    span: range
-    points: dict[int, str]
-
-    def read(self, points: Points, start: int, count: int) -> bytes | None:
-        """`count` bits from `start`, packed as on the wire, or `None` where there is no such address."""
-        if start not in self.span or start + count - 1 not in self.span:
-            return None
-        packed = 0
-        for n, address in enumerate(range(start, start + count)):
-            name = self.points.get(address)
-            packed |= bool(name and points[name]) << n
-        return packed.to_bytes((count + 7) // 8, "little")
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceMap:
-    """Register spaces by function code; a function code that is missing is answered with exception 1."""
-
-    tables: dict[int, Registers | Bits] = field(default_factory=dict)
-
-
-def number(layout: str, name: str, scale: float, missing: float) -> Encode:
-    """A scaled number as `layout` of `struct`; `missing` is the raw value where the device cannot measure. What does
-    not fit saturates, as in a converter.
-    """
-    pack = struct.Struct(layout).pack
-    scaled = (lambda value: value * scale) if layout.endswith("f") else _integer(layout, scale)
-
-    def encode(points: Points) -> bytes:
-        value = points[name]
-        return pack(missing if value is None else scaled(float(value)))
-
-    return encode
-
-
-def _integer(layout: str, scale: float) -> Callable[[float], int]:
-    top = (1 << 8 * struct.calcsize(layout)) - 1
-    low, high = (-(top + 1) // 2, top // 2) if layout[-1].islower() else (0, top)
-    return lambda value: min(max(round(value * scale), low), high)
-
-
-def _below_zero(layout: str, amount: int) -> int:
-    """`-amount` as a number that `layout` can pack: for an unsigned one its two's complement."""
-    signed = layout[-1].islower()
-    return -amount if signed else (1 << 8 * struct.calcsize(layout)) - amount
-
-
-def constant(data: bytes) -> Encode:
-    return lambda _: data
-
-
-def text(content: str, registers: int) -> Encode:
-    return constant(content.encode().ljust(registers * 2, b"\0"))
-
 
 # Schneider PM5300: float32, energy as int64 in Wh; not available is NaN, 0x8000… or 0x8000 in a word.
 
@@ -149,7 +67,7 @@ PM5300 = Registers(
 
 
 def _gencomm(layout: str, name: str, scale: float = 1.0) -> Encode:
-    return number(layout, name, scale, _below_zero(layout, 4))
+    return number(layout, name, scale, below_zero(layout, 4))
 
 
 GENCOMM_ALARMS = {"estop": (0, 12), "oil_low": (0, 8), "cool_high": (0, 4), "start_fail": (3, 8)}
@@ -213,7 +131,7 @@ SMART_UPS = Registers(
     fields=(
         Field(0, _apc_status),
         Field(18, _apc_bit("shutdown_imminent", 1)),
-        Field(22, _apc_bit("bat_replace", 1)),
+        Field(22, _apc(">H", "bat_error", 0)),
         Field(128, _apc(">I", "bat_runtime", 0)),
         Field(130, _apc(">H", "bat_soc", 9)),
         Field(131, _apc(">h", "bat_v", 5)),
@@ -246,30 +164,19 @@ FIRE_WORDS = Registers(
 GAS_CHANNELS = range(1, 5)
 
 
-def _words(layout: str, scale: float, *names: str) -> Registers:
-    size = struct.calcsize(layout) // 2
-    missing = 0x7FFF if layout[-1].islower() else 0xFFFF
-    fields = tuple(Field(size * at, number(layout, name, scale, missing)) for at, name in enumerate(names))
-    return Registers(spans=(range(32),), fields=fields, gap=lambda _: 0)
-
-
-def _contacts(*names: str) -> Bits:
-    return Bits(span=range(32), points=dict(enumerate(names)))
-
-
 TRANSFORMER = DeviceMap({
-    2: _contacts("fan_run", "fan_fault", "sensor_fault", "ot_alarm", "ot_trip", "door_open"),
-    3: _words(">h", 10.0, "t_wa", "t_wb", "t_wc", "t_core"),
+    2: contacts("fan_run", "fan_fault", "sensor_fault", "ot_alarm", "ot_trip", "door_open"),
+    3: words(">h", 10.0, "t_wa", "t_wb", "t_wc", "t_core"),
 })  # fmt: skip
 GAS_BOX = DeviceMap({
-    2: _contacts("alarm", "sensor_fault"),
-    3: _words(">H", 1.0, "o2_p", "air_p", "n2o_p", "co2_p", "n2_p", "vac_p"),
+    2: contacts("alarm", "sensor_fault"),
+    3: words(">H", 1.0, "o2_p", "air_p", "n2o_p", "co2_p", "n2_p", "vac_p"),
 })  # fmt: skip
 GAS_DETECTOR = DeviceMap({
-    2: _contacts(*(f"ch_{n}.{kind}" for n in GAS_CHANNELS for kind in ("al", "ah", "fault"))),
-    3: _words(">H", 10.0, *(f"ch_{n}.gas" for n in GAS_CHANNELS)),
+    2: contacts(*(f"ch_{n}.{kind}" for n in GAS_CHANNELS for kind in ("al", "ah", "fault"))),
+    3: words(">H", 10.0, *(f"ch_{n}.gas" for n in GAS_CHANNELS)),
 })  # fmt: skip
-REFRIGERATOR = DeviceMap({2: _contacts("door", "power", "alarm"), 3: _words(">h", 100.0, "t_1", "t_2")})
+REFRIGERATOR = DeviceMap({2: contacts("door", "power", "alarm"), 3: words(">h", 100.0, "t_1", "t_2")})
 
 # Grundfos CIM: input registers, all ones is "not available".
 
@@ -314,7 +221,7 @@ AIR = Registers(
     gap=lambda _: 0,
 )
 
-MAPS: dict[str, DeviceMap] = {
+MAPS: dict[str, DeviceMap] = ANNEX_MAPS | {
     "lv-main": DeviceMap({3: PM5300}),
     "gen-1": DeviceMap({3: GENCOMM}),
     "ups-1": DeviceMap({3: SMART_UPS}),

@@ -176,6 +176,7 @@ class Ups:
             "overload": False,
             "shutdown_imminent": self.runtime_s < 120.0,
             "bat_replace": False,
+            "bat_error": 0,
             "bat_runtime": self.runtime_s,
             "bat_soc": self.soc_pct,
             "bat_v": self.battery_v + 0.03 * noise.at("ups.bat", t),
