@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from drivers.contract import Poll, Value
 
 NOT_SET = Quality(Grade.BAD, "not_connected")
-WORTH = {"bad": Quality(Grade.BAD, "sensor_fault"), "uncertain": Quality(Grade.UNCERTAIN, "range_suspect")}
+WORTH = {
+    "bad": Quality(Grade.BAD, "sensor_fault"),
+    "uncertain": Quality(Grade.UNCERTAIN, "range_suspect"),
+    "over_range": Quality(Grade.UNCERTAIN, "over_range"),
+    "under_range": Quality(Grade.UNCERTAIN, "under_range"),
+}
 ACTOR = "rule test"
 INSTANT_S = 1e-9
 """What is no further apart than this is one moment."""

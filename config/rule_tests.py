@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from config.model import Config, Device, Point
 
 Scalar = float | int | bool | str
-Worth = Literal["good", "uncertain", "bad"]
+Worth = Literal["good", "uncertain", "bad", "over_range", "under_range"]
+BEYOND = ("over_range", "under_range")
 Verb = Literal["ack", "reset"]
 
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
@@ -212,6 +213,11 @@ class _Judge:
     def _fits(self, point: Point, spec: ValueSpec, source: Source) -> bool:
         value = spec.value
         if spec.quality == "bad" and value is None:
+            return True
+        if spec.quality in BEYOND:
+            if value is not None or point.type not in ("number", "integer"):
+                message = f"{spec.quality} is said of a number, in place of it"
+                self._report.refuse(source, ("quality",), message, "leave value out, and name a point with a number")
             return True
         known = tuple(point.states.values())
         fit = {

@@ -28,6 +28,8 @@ Reason = Literal[
     "initial",
     "sensor_uncalibrated",
     "range_suspect",
+    "over_range",
+    "under_range",
     "subnormal",
     "insufficient_data",
     "out_of_service",
@@ -41,7 +43,9 @@ Reason = Literal[
     "decode_error",
     "denied",
 ]
-"""`domain.md` 5.2."""
+"""`domain.md` 5.2. `over_range` and `under_range` are for a sensor that gives no number, and says only on which side of
+its range the value is.
+"""
 
 
 class Grade(IntEnum):

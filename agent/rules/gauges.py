@@ -8,6 +8,7 @@ gauge is fixed by its window, so what is stored of it is bounded too.
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from drivers.contract import Grade, Quality
@@ -15,7 +16,7 @@ from drivers.contract import Grade, Quality
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from drivers.contract import Value
+    from drivers.contract import Reason, Value
 
 SLOTS = 60
 """A window is kept in so many parts: a mean is right to a sixtieth of its window."""
@@ -57,6 +58,15 @@ def usable(value: Value, quality: Quality) -> bool:
     if value is None or quality.grade is Grade.BAD:
         return False
     return quality.reason not in ("last_known", "initial", "insufficient_data")
+
+
+BEYOND: dict[Reason, float] = {"over_range": inf, "under_range": -inf}
+"""What levels are held against where the sensor says only on which side of its range the value is. Never shown."""
+
+
+def is_beyond(value: Value, quality: Quality) -> bool:
+    """There is no number, but it is known to be above, or below, everything that the sensor can say."""
+    return value is None and quality.reason in BEYOND
 
 
 def number(value: Value, quality: Quality) -> float | None:

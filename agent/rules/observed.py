@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.rules.chatter import HOLD_S, Chatter
-from agent.rules.gauges import usable
+from agent.rules.gauges import BEYOND, is_beyond, usable
 from agent.rules.lanes import Lane, lanes, quiet_band
+from config.model import Deviation, Limit
 from drivers.contract import GRADE_NAMES, Grade, Quality
 
 if TYPE_CHECKING:
@@ -26,13 +27,27 @@ class Observed:
     """One alarm's view of its point.
 
     `known`: the present value may be judged; `settled`: and no delay runs; `at_rest`: and nothing is on.
+    `has_sides`: it is about how high or low something is now, so that a sensor beyond its range says enough.
     """
 
-    __slots__ = ("alarm", "at_rest", "band", "known", "lanes", "quality", "settled", "source_time", "value")
+    __slots__ = (
+        "alarm",
+        "at_rest",
+        "band",
+        "has_sides",
+        "known",
+        "lanes",
+        "quality",
+        "settled",
+        "source_time",
+        "value",
+    )
 
     def __init__(self, alarm: Alarm) -> None:
         self.alarm = alarm
         self.band = quiet_band(alarm)
+        limit = alarm.condition
+        self.has_sides = isinstance(limit, Limit) and (limit.measure is None or isinstance(limit.measure, Deviation))
         self.lanes: list[Lane] = lanes(alarm.condition)
         for lane in self.lanes if alarm.may_be_held else ():
             lane.chatter = Chatter()
@@ -46,10 +61,11 @@ class Observed:
     def observe(self, value: Value, quality: Quality, now: Now, known_until: float) -> bool:
         """A value or a quality arrived; true when a lane turned. `known_until` is when the last one was confirmed."""
         self.value, self.quality = value, quality
-        self.known = usable(value, quality)
+        judged = BEYOND[quality.reason] if self.has_sides and is_beyond(value, quality) else value
+        self.known = usable(judged, quality)
         turned = False
         for lane in self.lanes:
-            turned = self._observe_lane(lane, value, now, known_until) or turned
+            turned = self._observe_lane(lane, judged, now, known_until) or turned
         self._settle()
         return turned
 

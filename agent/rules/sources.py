@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from agent.rules.gauges import UNKNOWN, Gauge, RateOfChange, RollingMean, usable
+from agent.rules.gauges import BEYOND, UNKNOWN, Gauge, RateOfChange, RollingMean, usable
 from agent.rules.standstill import CounterCheck, Silence, Standstill
 from config.model import Counter, Limit, Mean, NoUpdate, Rate, Stuck
 from drivers.contract import Grade, Quality
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 GATE_UNKNOWN = Quality(Grade.UNCERTAIN, "subnormal")
 """What a good value is worth while nobody knows whether it counts: it may raise, and not clear."""
+
+
+NO_SIDE = Quality(Grade.UNCERTAIN, "subnormal")
+"""Of a difference of which neither the size nor the side is known."""
 
 
 class Source(Protocol):
@@ -68,10 +72,12 @@ class Present:
     def look(self, _mono: float) -> tuple[Value, Quality]:
         first, *others = self.cells
         quality = max((cell.quality for cell in self.cells), key=lambda one: one.grade)
-        if not all(usable(cell.value, cell.quality) for cell in self.cells):
-            return first.value if not others and not self._offset else None, quality
         if not others and not self._offset:
             return first.value, quality
+        if not all(usable(cell.value, cell.quality) for cell in self.cells):
+            # On which side the difference lies is known only where nothing but the own point is beyond its range.
+            is_own = quality is first.quality and all(usable(cell.value, cell.quality) for cell in others)
+            return None, quality if is_own or quality.reason not in BEYOND else NO_SIDE
         return _as_number(first.value) - self._offset - sum(_as_number(cell.value) for cell in others), quality
 
     def next_due(self) -> None:

@@ -30,7 +30,16 @@ if TYPE_CHECKING:
 Flaws = dict[int, Quality]
 
 _UNCERTAIN: frozenset[Reason] = frozenset(
-    ("last_known", "substituted", "initial", "sensor_uncalibrated", "range_suspect", "subnormal", "insufficient_data"),
+    (
+        "last_known",
+        "substituted",
+        "initial",
+        "sensor_uncalibrated",
+        "over_range",
+        "under_range",
+        "subnormal",
+        "insufficient_data",
+    ),
 )
 DECIMALS = frozenset(("bcd16", "bcd32", "bcd64"))
 _EXACT_MAX = 1 << 53

@@ -163,6 +163,8 @@ class ModbusPoint(PointSpec):
         for raw, reason in self.sentinels.items():
             if reason in GOOD_REASONS:
                 raise ValueError(f"sentinels: {raw} cannot mean {reason}: a sentinel says why there is no value")
+            if reason == "range_suspect":
+                raise ValueError(f"sentinels: {raw} means on one side of the range: write over_range or under_range")
             if self.type not in ("f32", "f64") and not fits(raw, self.width):
                 raise ValueError(f"sentinels: {raw} does not fit into {self.width * WORD_BITS} bits")
         return self

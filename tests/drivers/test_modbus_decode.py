@@ -131,7 +131,7 @@ def test_an_integer_stays_an_integer_and_a_scaled_number_is_a_float() -> None:
         ("ffff", {"sentinels": {-1: "not_available"}}, Quality(Grade.BAD, "not_available", "-1")),
         ("8000", {"type": "i16", "sentinels": {0x8000: "sensor_fault"}}, Quality(Grade.BAD, "sensor_fault", "32768")),
         ("fffc", {"type": "i16", "sentinels": {-4: "sensor_fault"}}, Quality(Grade.BAD, "sensor_fault", "-4")),
-        ("fffe", {"sentinels": {-2: "range_suspect"}}, Quality(Grade.UNCERTAIN, "range_suspect", "-2")),
+        ("fffe", {"sentinels": {-2: "over_range"}}, Quality(Grade.UNCERTAIN, "over_range", "-2")),
         ("ffffffff", {"type": "u32", "sentinels": {-1: "busy"}}, Quality(Grade.BAD, "busy", "-1")),
         (
             "ffff",

@@ -54,6 +54,7 @@ def test_what_goes_without_saying_is_filled_in(written: dict[str, object], codin
         ({"register": 1, "sentinels": {65536: "not_available"}}, "does not fit into 16 bits"),
         ({"register": 1, "sentinels": {-32769: "not_available"}}, "does not fit into 16 bits"),
         ({"register": 1, "sentinels": {1: "ok"}}, "cannot mean ok"),
+        ({"register": 1, "sentinels": {1: "range_suspect"}}, "write over_range or under_range"),
         ({"register": 1, "sentinels": {1: "broken"}}, "Input should be"),
         ({"register": 1, "table": "coil", "sentinels": {1: "busy"}}, "only numbers in registers"),
         ({"register": 1, "scale": 0}, "a scale of 0 makes every value the offset"),

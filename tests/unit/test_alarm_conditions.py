@@ -21,7 +21,9 @@ from config.model import (
     State,
     Stuck,
 )
+from drivers.contract import Grade, Quality
 
+BEYOND = Quality(Grade.UNCERTAIN, "over_range")
 HIGH = (Level("H", 30.0, "yellow"),)
 QUARTER_S = 900.0
 
@@ -212,6 +214,25 @@ def test_2_deviation_from_a_set_point_that_is_lost_is_not_known() -> None:
     found.read(None, LOST, point="sp")
     assert found.read(99.0) == []
     assert told(found.read(0.0, point="sp")) == [("raise", "H")]
+
+
+def test_3_deviation_knows_its_side_only_where_the_own_point_alone_is_beyond_its_range() -> None:
+    """Not where the set point is: then neither the size nor the side of the difference is known."""
+    sides = (Level("L", -3.0, "yellow"), Level("H", 3.0, "yellow"))
+    found = room(Limit(sides, measure=Deviation("or-1", "sp")))
+    found.read(22.0)
+    assert found.read(None, BEYOND, point="sp") == []
+    assert found.read(None, BEYOND) == []
+    assert told(found.read(22.0, point="sp")) == [("raise", "H")]
+
+
+def test_3_what_is_measured_over_time_has_no_side() -> None:
+    """A rate or a mean is not known of a sensor that is beyond its range."""
+    for condition in (rate(), Limit(HIGH, measure=Mean(900.0))):
+        found = room(condition)
+        found.read(20.0)
+        found.hold(1_000.0)
+        assert found.read(None, BEYOND) == []
 
 
 def test_2_deviation_from_a_number() -> None:

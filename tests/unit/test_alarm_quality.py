@@ -17,6 +17,8 @@ GRADES: dict[Reason, Grade] = {
     "initial": Grade.UNCERTAIN,
     "sensor_uncalibrated": Grade.UNCERTAIN,
     "range_suspect": Grade.UNCERTAIN,
+    "over_range": Grade.UNCERTAIN,
+    "under_range": Grade.UNCERTAIN,
     "subnormal": Grade.UNCERTAIN,
     "insufficient_data": Grade.UNCERTAIN,
     "out_of_service": Grade.BAD,
@@ -95,3 +97,32 @@ def test_3_a_bad_value_raises_where_the_alarm_is_fail_safe(quality: Quality) -> 
     assert bench.wait(19.0) == []
     assert [(body.action, body.signal) for body in bench.wait(1.0)] == [("raise", "source_bad")]
     assert [(body.action, body.signal) for body in bench.read(LOW)] == [("cause_changed", "process")]
+
+
+OVER, UNDER = Quality(Grade.UNCERTAIN, "over_range"), Quality(Grade.UNCERTAIN, "under_range")
+
+
+@pytest.mark.parametrize(("quality", "level"), [(OVER, "H"), (UNDER, "LL")])
+def test_3_a_sensor_beyond_its_range_raises_the_worst_level_of_that_side(quality: Quality, level: str) -> None:
+    """Though it gives no number: none is told, and the other side neither comes nor goes because of it."""
+    bench = Bench(ack=False)
+    (told,) = bench.read(None, quality)
+    assert (told.action, told.level, told.value, told.qr) == ("raise", level, None, quality.reason)
+    assert told.condition_known
+    bench.read(LOW)
+    assert bench.run.level is not None
+    assert bench.run.level.name == "L"
+    bench.read(None, OVER)
+    assert bench.run.state == "ACKED"
+    assert [body.action for body in bench.read(NORMAL)][-1:] == ["clear"]
+
+
+def test_3_a_sensor_beyond_its_range_serves_delays_and_survives_a_restart() -> None:
+    """As any value that asks for the alarm does."""
+    bench = Bench(ack=False, on_delay_s=5.0)
+    assert bench.read(None, OVER) == []
+    assert bench.wait(3.0) == []
+    bench.save()
+    after = bench.restarted()
+    assert after.read(None, OVER) == []
+    assert [(body.action, body.level) for body in after.wait(2.0)] == [("raise", "H")]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from drivers.contract import Poll
 
 NAME = Text("设备", "Device")
-BEYOND_RANGE = Quality(Grade.UNCERTAIN, "range_suspect", "0xFFFE")
+BEYOND_RANGE = Quality(Grade.UNCERTAIN, "over_range", "0xFFFE")
 
 
 def device(name: str, *intervals_s: float, life_safety: bool = False, system: str = "pwr.lv") -> Device:
