@@ -1,28 +1,44 @@
-"""The configuration folder: which files there are, read but not understood."""
+"""The configuration folder: which files there are, read but not understood.
+
+Its files are on the disk, or were kept from an earlier time (`config.kept`).
+"""
 
 from __future__ import annotations
 
 import hashlib
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from config.document import Document
 from config.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 SHIPPED_PROFILES = Path(__file__).parent / "profiles"
 SHIPPED_PACKS = Path(__file__).parent / "alarm_packs"
 
 
 class Folder:
-    """Reads each file once and remembers what it read, for the version of the configuration."""
+    """Reads each file once and remembers what it read, for the version of the configuration.
 
-    def __init__(self, root: Path) -> None:
+    With `kept`, nothing is read: these are the files, by name, as they were once read from `root`.
+    """
+
+    def __init__(self, root: Path, kept: Mapping[str, bytes] | None = None) -> None:
         self.root = root
         self.problems: list[Problem] = []
+        self._kept = kept
         self._contents: dict[str, bytes] = {}
 
+    @property
+    def contents(self) -> Mapping[str, bytes]:
+        """Everything that was read, by name, what came with the product included."""
+        return self._contents
+
     def exists(self) -> bool:
-        if self.root.is_dir():
+        if self._kept is not None or self.root.is_dir():
             return True
         self._refuse(str(self.root), "no such folder", "name the folder that holds gateway.yaml")
         return False
@@ -34,15 +50,20 @@ class Folder:
     def read_all(self, part: str) -> dict[str, Document]:
         """The files in a sub-folder, by name without ending; none if there is no such folder."""
         documents: dict[str, Document] = {}
-        paths = sorted(self.root.joinpath(part).glob("*"))
-        for path in paths:
+        for path in self._paths(part):
             name = f"{part}/{path.name}"
             if path.suffix == ".yml":
                 self._refuse(name, "is not read because of its ending", "rename it to .yaml")
-            document = self._document(name, path) if path.suffix == ".yaml" else None
+            document = self._document(name, self.root / path) if path.suffix == ".yaml" else None
             if document is not None:
                 documents[path.stem] = document
         return documents
+
+    def _paths(self, part: str) -> Iterable[PurePosixPath]:
+        """Those of the files in a sub-folder, sorted."""
+        if self._kept is None:
+            return sorted(PurePosixPath(part, path.name) for path in self.root.joinpath(part).glob("*"))
+        return sorted(path for path in map(PurePosixPath, self._kept) if path.parent == PurePosixPath(part))
 
     def read_shipped_profile(self, name: str) -> Document | None:
         """A profile that came with the product."""
@@ -63,8 +84,8 @@ class Folder:
 
     def _document(self, name: str, path: Path) -> Document | None:
         try:
-            content = path.read_bytes()
-        except FileNotFoundError:
+            content = path.read_bytes() if self._kept is None else self._kept[name]
+        except (FileNotFoundError, KeyError):
             self._refuse(name, "no such file", "see the examples for what belongs into it")
             return None
         except OSError as error:

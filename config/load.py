@@ -36,9 +36,12 @@ if TYPE_CHECKING:
     from config.model import Device
 
 
-def load(root: Path, protocols: Mapping[str, Protocol]) -> Config:
-    """Read and judge everything in the folder `root`. Raises `ConfigInvalid` with every problem of every file."""
-    folder = Folder(root)
+def load(root: Path, protocols: Mapping[str, Protocol], kept: Mapping[str, bytes] | None = None) -> Config:
+    """Read and judge everything in the folder `root`, or the `kept` files that were once read from there.
+
+    Raises `ConfigInvalid` with every problem of every file.
+    """
+    folder = Folder(root, kept)
     report = Report()
     config = _config(folder, protocols, report) if folder.exists() else None
     problems = folder.problems + report.problems
@@ -141,5 +144,6 @@ def _assembled(
         maintenance=gateway.maintenance,
         platform_commands=frozenset(gateway.spec.platform_commands),
         notifiers=gateway.notifiers,
+        files=folder.contents,
         warnings=tuple(sorted(set(report.warnings))),
     )

@@ -602,7 +602,8 @@ class Config:
     """One whole, valid configuration. `version` is a short hash over its files; `warnings` do not forbid it.
 
     A topic is `{topic_root}/{site}/{gateway}/…`, an event's type `{type_prefix}alarm.transition.v1`: the prefix ends in
-    its dot. `losses` are the alarms of lost devices and lines, which nobody has to write.
+    its dot. `losses` are the alarms of lost devices and lines, which nobody has to write. `files` is what it was
+    read from.
     """
 
     site: str
@@ -621,6 +622,7 @@ class Config:
     maintenance: tuple[MaintenanceWindow, ...] = ()
     platform_commands: frozenset[str] = frozenset()
     notifiers: tuple[Notifier, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
 
     @property
