@@ -24,7 +24,7 @@ import uvloop
 
 from agent import __version__, log
 from agent.accept import accept
-from agent.audit import Trail
+from agent.audit import GATEWAY, Trail
 from agent.board import AlarmBoard
 from agent.clock import SystemClock
 from agent.clock_watch import ClockWatch
@@ -48,6 +48,7 @@ from buffer.errors import JournalError
 from buffer.journal import Journal
 from buffer.retention import Limits
 from config.errors import ConfigInvalid
+from config.kept import keep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -221,6 +222,7 @@ class Daemon:
                 sinks.create_task(uplink.run(all_stored), name=f"uplink[{uplink.view().id}]")
             beside = [sinks.create_task(desk.look_round(), name="look-round")]
             beside.append(sinks.create_task(self._clock_watch.run(), name="clock-watch"))
+            beside.append(sinks.create_task(self._keep_configuration(), name="keep-configuration"))
             beside += [sinks.create_task(notifier.run(), name="notifier") for notifier in self._notifiers]
             beside.append(sinks.create_task(keeper.run(), name="keeper"))
             async with asyncio.TaskGroup() as stages:
@@ -239,6 +241,16 @@ class Daemon:
             all_stored.set()  # what cannot be sent in time stays in the journal
             for task in beside:
                 task.cancel()
+
+    async def _keep_configuration(self) -> None:
+        """What runs now is the last good one. A disk that cannot keep it stops nothing."""
+        config = self.config
+        try:
+            await asyncio.to_thread(
+                keep, config.home.state, config.files, config.version, self.clock.wall(), GATEWAY.id
+            )
+        except OSError as error:
+            self._log.warning("configuration not kept", error=str(error))
 
     def _retain_devices(self, workers: Sequence[LineWorker], uplinks: Sequence[Uplink]) -> None:
         """Have every broker keep what each device is, and how it is now."""

@@ -292,6 +292,16 @@ class HealthView(View, frozen=True, kw_only=True):
     todo: Names
 
 
+class ConfigView(View, frozen=True, kw_only=True):
+    """A configuration as flat texts: by kind (`gateway`, `line`, `device`, `point`, `alarm`), by id, by dotted field.
+
+    What stands at its default is left out. Secrets are told by their place.
+    """
+
+    version: str
+    outline: dict[str, dict[str, dict[str, str]]]
+
+
 class Status(View, frozen=True, kw_only=True):
     """One screen. `rates` are averages over the last ten seconds."""
 

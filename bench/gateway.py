@@ -77,7 +77,8 @@ class Site:
         self._write("profiles/bench.yaml", f"protocol: modbus\nsource: unverified\nsystem: energy\npoints:\n{rows}")
         self._write(
             "gateway.yaml",
-            f"site: bench\ngateway: gw-b\ntime_zone: UTC\ncontrol_socket: {self.folder}/control.sock\n"
+            f"site: bench\ngateway: gw-b\ntime_zone: UTC\n"
+            f"control_socket: {self.folder}/control.sock\nstate: {self.folder}/state\n"
             f"journal: {{path: {self.folder}/journal, telemetry_window: {self.load.window}, "
             f"size_max: {self.load.size_max}}}\n"
             f'uplinks:\n  platform: {{brokers: ["mqtt://{self.broker}:1883"], backlog_rate: 100000}}',

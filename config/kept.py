@@ -70,7 +70,7 @@ def all_kept(state: Path) -> list[Kept]:
 def keep(state: Path, files: Mapping[str, bytes], version: str, since: float, by: str) -> Kept:
     """Keep one more, unless it is the newest already. Raises `OSError`."""
     folder = state / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     before = all_kept(state)
     if before and before[-1].version == version:
         return before[-1]

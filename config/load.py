@@ -144,6 +144,7 @@ def _assembled(
         maintenance=gateway.maintenance,
         platform_commands=frozenset(gateway.spec.platform_commands),
         notifiers=gateway.notifiers,
+        home=gateway.home,
         files=folder.contents,
         warnings=tuple(sorted(set(report.warnings))),
     )

@@ -622,6 +622,7 @@ class Config:
     maintenance: tuple[MaintenanceWindow, ...] = ()
     platform_commands: frozenset[str] = frozenset()
     notifiers: tuple[Notifier, ...] = ()
+    home: Home = Home()
     files: Mapping[str, bytes] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
 

@@ -1,7 +1,8 @@
 """A configuration as flat texts, so that two of them can be compared, shown and sent without their types.
 
 Everything that makes a difference at run time is in it, and nothing else: what stands at its default is left out, order
-and wording of the files do not matter. Of a secret there is where it is, never what it is.
+and wording of the files do not matter. Paths are told as from the folder of the configuration, so that a copy of it is
+the same. Of a secret there is where it is, never what it is.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Outline = Mapping[Kind, Mapping[str, Fields]]
 """By kind and id (a point's is `device/point`, an alarm's its own), each field by its dotted name, as a text."""
 
 _GATEWAY_PARTS = ("journal", "uplinks", "notifiers", "response", "maintenance")
-_ELSEWHERE = {"version", "warnings", "files", "lines", "losses", *_GATEWAY_PARTS}
+_ELSEWHERE = {"version", "warnings", "files", "home", "lines", "losses", *_GATEWAY_PARTS}
 
 
 def outline(config: Config) -> dict[Kind, dict[str, dict[str, str]]]:
@@ -48,8 +49,13 @@ def outline(config: Config) -> dict[Kind, dict[str, dict[str, str]]]:
 
 
 def _gateway(config: Config) -> Iterator[tuple[str, dict[str, str]]]:
-    home = {"state": str(config.lines[0].home.state)} if config.lines else {}
-    yield "gateway", _without(config, *_ELSEWHERE) | home
+    root = f"{config.home.config}/"
+    for name, part in _gateway_parts(config):
+        yield name, {field: text.replace(root, "") for field, text in part.items()}
+
+
+def _gateway_parts(config: Config) -> Iterator[tuple[str, dict[str, str]]]:
+    yield "gateway", _without(config, *_ELSEWHERE) | {"state": str(config.home.state)}
     yield "journal", _without(config.journal)
     for kind, parts in (("uplink", config.uplinks), ("notify", config.notifiers), ("maintenance", config.maintenance)):
         yield from ((f"{kind} {part.id}", _without(part, "id")) for part in parts)

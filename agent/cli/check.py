@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from agent.cli import show
-from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Language
+from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Language, Socket, client
 
 if TYPE_CHECKING:
     from agent.cli.configured import Unconfirmed, Verdict
+    from agent.control.client import Client
     from config.errors import ConfigInvalid
     from config.model import Config
 
@@ -24,7 +25,7 @@ app = typer.Typer()
 
 @app.command(
     epilog="Example: wardgate check --config ./hospital\n\nExample: wardgate check --rule-tests night.yaml\n\n"
-    "Example: wardgate check --latency",
+    "Example: wardgate check --latency\n\nExample: wardgate check --config ./new --diff",
 )
 def check(
     lang: Lang,
@@ -39,6 +40,10 @@ def check(
     latency: Annotated[
         bool, typer.Option("--latency", help="How long each alarm can take at worst, without its on-delay.")
     ] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="What applying it would change, against what runs or ran last.")
+    ] = False,
+    socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
     """Every mistake in a configuration folder, with file, line, column and what to write instead."""
@@ -49,6 +54,8 @@ def check(
 
     if tests is not None and not rule_tests:
         raise typer.BadParameter("a file goes with --rule-tests")
+    if rule_tests + latency + diff > 1:
+        raise typer.BadParameter("--rule-tests, --latency and --diff are asked one at a time")
     try:
         if latency:
             _time(config, lang, as_json=as_json)
@@ -56,6 +63,9 @@ def check(
         accepted, _ = accept(config, SystemClock())
         if rule_tests:
             _rehearse(tests or config / RULE_TESTS, accepted, lang, as_json=as_json)
+            return
+        if diff:
+            _compare(accepted, client(config, socket), lang, as_json=as_json)
             return
     except ConfigInvalid as invalid:
         _refuse(invalid, as_json=as_json)
@@ -96,6 +106,17 @@ def _tell_waiting(alarms: list[Unconfirmed], lang: Language) -> None:
         print(waiting.format(len(alarms)))
     for alarm in alarms:
         print(f"  {alarm.alarm_id}: {getattr(alarm.depends_on, lang)}")
+
+
+def _compare(config: Config, daemon: Client, lang: Language, *, as_json: bool) -> None:
+    """What would change."""
+    from agent.cli import changes
+
+    view = changes.compare(config, daemon)
+    if as_json:
+        show.json(view)
+    else:
+        changes.tell(view, lang)
 
 
 def _rehearse(path: Path, config: Config, lang: Language, *, as_json: bool) -> None:

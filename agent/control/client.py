@@ -12,7 +12,16 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from agent.status import AlarmView, HistoryView, MaintenanceView, OccurrenceView, PointView, Status, TransitionView
+from agent.status import (
+    AlarmView,
+    ConfigView,
+    HistoryView,
+    MaintenanceView,
+    OccurrenceView,
+    PointView,
+    Status,
+    TransitionView,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -79,6 +88,10 @@ class Client:
 
     def status(self) -> Status:
         return self._ask("GET", "/v1/status", Status)
+
+    def configuration(self) -> ConfigView:
+        """What the daemon runs with, which is not always what its folder holds by now."""
+        return self._ask("GET", "/v1/config", ConfigView)
 
     def points(self, device: str | None = None) -> list[PointView]:
         query = "?" + urlencode({"device": device}) if device is not None else ""

@@ -12,7 +12,16 @@ if TYPE_CHECKING:
 
     from agent.events import Actor
     from agent.rules import AlarmCommand, MaintenanceCommand
-    from agent.status import AlarmView, HistoryView, MaintenanceView, OccurrenceView, PointView, Status, TransitionView
+    from agent.status import (
+        AlarmView,
+        ConfigView,
+        HistoryView,
+        MaintenanceView,
+        OccurrenceView,
+        PointView,
+        Status,
+        TransitionView,
+    )
 
 
 class Refusal(Exception):
@@ -33,6 +42,9 @@ class Desk(Protocol):
 
     def status(self) -> Status:
         """The present, cheap enough to be asked ten times a second."""
+
+    async def configuration(self) -> ConfigView:
+        """What the daemon runs with."""
 
     def points(self, device: str | None) -> list[PointView]:
         """All points of one device, or of all. Raises `LookupError`."""

@@ -1,6 +1,7 @@
 """The control API: the desk as HTTP and JSON on a Unix socket. Who may connect is decided by the file's mode (0660).
 
     GET  /v1/status              Status
+    GET  /v1/config              ConfigView
     GET  /v1/points?device=      [PointView]
     POST /v1/read                {device, points} -> [PointView]
     GET  /v1/watch?point=…       NDJSON, one [PointView] a line
@@ -206,6 +207,7 @@ def _app(desk: Desk) -> web.Application:
     app = web.Application(client_max_size=REQUEST_BYTES_MAX, middlewares=[_explain])
     api = _Api(desk)
     app.router.add_get("/v1/status", api.status)
+    app.router.add_get("/v1/config", api.configuration)
     app.router.add_get("/v1/points", api.points)
     app.router.add_post("/v1/read", api.read)
     app.router.add_get("/v1/watch", api.watch)
@@ -230,6 +232,9 @@ class _Api:
 
     async def status(self, _: web.Request) -> web.Response:
         return _json(self._desk.status())
+
+    async def configuration(self, _: web.Request) -> web.Response:
+        return _json(await self._desk.configuration())
 
     async def points(self, request: web.Request) -> web.Response:
         return _json(self._desk.points(request.query.get("device")))

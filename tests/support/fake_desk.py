@@ -14,6 +14,7 @@ from agent.events import Actor, Evidence, Names
 from agent.status import (
     AlarmLoadView,
     AlarmView,
+    ConfigView,
     DeviceView,
     EvidenceView,
     GapView,
@@ -238,11 +239,15 @@ class FakeDesk:
         self.backups: list[str] = []
         self.open_streams = 0
         self.acknowledged = False
+        self.running = ConfigView(version="c-00000001", outline={})
         self.commands: list[AlarmCommand] = []
         self.maintained: list[MaintenanceCommand] = []
 
     def status(self) -> Status:
         return status()
+
+    async def configuration(self) -> ConfigView:
+        return self.running
 
     def points(self, device: str | None) -> list[PointView]:
         self._known(device or "lv-main")

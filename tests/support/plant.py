@@ -332,6 +332,7 @@ def configure_load(
         "site": "h01",
         "gateway": "gw-1",
         "control_socket": "./control.sock",
+        "state": "./state",
         "journal": {"path": "./journal", "telemetry_window": WINDOW_S},
         "uplinks": uplinks,
     }

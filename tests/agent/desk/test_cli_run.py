@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.cli.app import main
 from agent.control.client import Client
+from config.kept import all_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-GATEWAY = "site: h01\ngateway: gw-1\ncontrol_socket: control.sock\njournal: {path: journal}\n"
+GATEWAY = "site: h01\ngateway: gw-1\ncontrol_socket: control.sock\nstate: state\njournal: {path: journal}\n"
 
 
 @pytest.fixture
@@ -122,3 +125,40 @@ def test_check_says_what_a_good_configuration_holds(folder: Path) -> None:
     assert said.stdout.startswith("fine (c-")
     assert said.stdout.endswith("): 0 lines, 0 devices, 0 points, 0 alarms, 1 warnings\n")
     assert said.stderr.startswith("warning: gateway.yaml")
+
+
+def test_what_it_runs_with_can_be_compared_while_it_runs_and_afterwards(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A change in the folder is told against what the daemon took at its start, also when it has stopped."""
+    with running(folder) as daemon:
+        deadline = time.monotonic() + 20
+        while not all_kept(folder / "state"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        taken = Client(folder / "control.sock").configuration().version
+        (folder / "gateway.yaml").write_text(f"{GATEWAY}time_zone: Asia/Shanghai\n", encoding="utf-8")
+        assert difference(folder, capsys) == ("running", taken, "time_zone")
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(20) == 0
+    assert difference(folder, capsys) == ("kept", taken, "time_zone")
+
+
+def difference(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, str, str]:
+    """Against what, its version, and the one field that is different."""
+    assert main(["check", "--config", str(folder), "--diff", "--json"]) == 0
+    view = json.loads(capsys.readouterr().out)
+    (changed,) = (part for kind in view["changes"] for part in kind["changed"])
+    (field,) = changed["fields"]
+    return view["against"]["source"], view["against"]["version"], field["field"]
+
+
+def test_a_state_folder_that_cannot_be_written_stops_nothing(folder: Path) -> None:
+    """Reading devices matters more than keeping a copy of the configuration; the log says that there is none."""
+    (folder / "state").write_text("a file", encoding="utf-8")
+    with running(folder) as daemon:
+        assert Client(folder / "control.sock").status().site == "h01"
+        daemon.send_signal(signal.SIGTERM)
+        _, said = daemon.communicate(timeout=20)
+    assert daemon.returncode == 0
+    assert "configuration not kept" in said
