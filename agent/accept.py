@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agent.bus import Busy
 from agent.latency import Late, latencies
 from config.errors import ConfigInvalid, ConfigProblem
 from config.load import Places, load
@@ -25,16 +26,17 @@ def accept(folder: Path, clock: Clock) -> tuple[Config, list[Driver]]:
     """The configuration, and a driver for each of its lines. Raises `ConfigInvalid` with everything found."""
     config, drivers = plan(folder, clock)
     places = Places(folder)
-    late = Late(config, latencies(config, drivers))
-    warnings = {*config.warnings, *(places.locate(line, problem) for line, problem in late.warnings())}
-    problems = [places.locate(line, problem) for line, problem in late.problems()]
+    judges = (Busy(config, drivers), Late(config, latencies(config, drivers)))
+    warnings = {places.locate(line, problem) for judge in judges for line, problem in judge.warnings()}
+    problems = [places.locate(line, problem) for judge in judges for line, problem in judge.problems()]
+    warnings |= {*config.warnings}
     if problems:
         raise ConfigInvalid(problems, warnings)
     return replace(config, warnings=tuple(sorted(warnings))), drivers
 
 
 def plan(folder: Path, clock: Clock) -> tuple[Config, list[Driver]]:
-    """The same before it is asked whether alarms are in time."""
+    """The same before it is asked whether lines have the time for it, and whether alarms are in time."""
     config = load(folder, registry.protocols())
     places = Places(folder)
     drivers, problems = [], []
