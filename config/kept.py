@@ -13,6 +13,7 @@ import json
 import os
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ class Kept:
                 if sum(each.file_size for each in archive.infolist()) > SIZE_BYTES_MAX:
                     raise KeptUnreadable(f"{self.path} is too large to be a configuration")
                 return {name: archive.read(name) for name in archive.namelist()}
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
             raise KeptUnreadable(f"cannot read {self.path}: {error}") from error
 
 

@@ -105,6 +105,23 @@ def test_a_damaged_file_is_left_out(tmp_path: Path) -> None:
     assert keep(tmp_path, {}, version(3), 0.0, "root").number == 3
 
 
+def test_a_file_with_a_rotten_byte_says_so(tmp_path: Path) -> None:
+    """Wherever it is, what was kept comes back as it was, or not at all."""
+    files = {"gateway.yaml": b"site: h01\ngateway: gw-1\n" * 20}
+    one = keep(tmp_path, files, version(1), 0.0, "root")
+    whole = one.path.read_bytes()
+    wrong = 0
+    for at in range(len(whole)):
+        one.path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:
+            found = one.files()
+        except KeptUnreadable:
+            wrong += 1
+        else:
+            assert found == files
+    assert wrong > len(whole) / 4
+
+
 def test_a_file_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before it is unpacked."""
     monkeypatch.setattr(kept, "SIZE_BYTES_MAX", 1000)
