@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from agent.cli.config_history import entries
 from agent.cli.words import Words
 from agent.control.client import DaemonAbsent, NotDone
 from agent.events import rfc3339
 from config.difference import differences
 from config.errors import ConfigInvalid
-from config.kept import KeptUnreadable, all_kept
+from config.kept import KeptUnreadable
 from config.load import load
 from config.outline import Kind, outline
 from drivers import registry
@@ -97,11 +98,7 @@ def _kept(config: Config) -> tuple[Outline, Compared]:
 
 
 def _newest(state: Path) -> Kept:
-    try:
-        found = all_kept(state)
-    except OSError as error:
-        what = f"cannot read the configurations that ran ({error.filename}: {error.strerror})"
-        raise NotDone(what, "use sudo, or start the daemon to compare with what it runs") from error
+    found = entries(state)
     if not found:
         raise NotDone(
             f"there is nothing to compare with: no daemon runs, and {state} has no configuration that ran",

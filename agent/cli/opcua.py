@@ -5,17 +5,15 @@ daemon: a running one sees at its next connection what was trusted.
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from agent.cli import show
-from agent.cli.options import ETC, AsJson, ConfigDir, Lang
+from agent.cli.options import ETC, AsJson, ConfigDir, Lang, gateway_home
 from agent.cli.words import Words
 from agent.control.client import NotDone, UnknownName
-from config.document import Document
-from config.files import GatewaySpec
 
 if TYPE_CHECKING:
     from drivers.opcua.trust import Entry, TrustList
@@ -46,7 +44,7 @@ def certificate(lang: Lang, config: ConfigDir = ETC, as_json: AsJson = False) ->
     """The gateway's own certificate, which a server has to trust; made now if there is none yet."""
     from drivers.opcua import identity
 
-    gateway, state = _gateway(config)
+    gateway, state = gateway_home(config)
     where = identity.folder(state)
     try:
         found = identity.own(where, gateway, time.time())
@@ -103,21 +101,10 @@ def remove(
     _show([_view(entry)], lang, as_json)
 
 
-def _gateway(config: Path) -> tuple[str, Path]:
-    """Name and folder for certificates. Read alone, so that a mistake elsewhere in the files does not matter."""
-    file = config / "gateway.yaml"
-    try:
-        written: dict[str, Any] = dict(Document("gateway.yaml", file.read_bytes()).data or {})
-    except OSError as error:
-        raise NotDone(f"cannot read {file} ({error.strerror})", "name its folder with --config") from error
-    state = written.get("state", GatewaySpec.model_fields["state"].default)
-    return f"{written.get('site', '')}-{written.get('gateway', '')}", (config / str(state)).absolute()
-
-
 def _trust_list(config: Path) -> "TrustList":
     from drivers.opcua.trust import TrustList
 
-    return TrustList(_gateway(config)[1])
+    return TrustList(gateway_home(config)[1])
 
 
 def _entry(known: "TrustList", thumb: str) -> "Entry":

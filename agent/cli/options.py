@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from agent.cli.run import CONFIG_VARIABLE, ETC
-from agent.control.client import Client, ControlError
+from agent.control.client import Client, ControlError, NotDone
 from config.document import Document
+from config.files import GatewaySpec
 
 DEFAULT_SOCKET = Path("/run/wardgate/control.sock")
 SOCKET_VARIABLE = "WARDGATE_SOCKET"
@@ -41,7 +42,7 @@ Lang = Annotated[
     Language, typer.Option("--lang", default_factory=locale_language, show_default="by locale", help="zh or en.")
 ]
 
-__all__ = ["ETC", "AsJson", "ConfigDir", "Lang", "Language", "Socket", "client", "locale_language"]
+__all__ = ["ETC", "AsJson", "ConfigDir", "Lang", "Language", "Socket", "client", "gateway_home", "locale_language"]
 
 
 def client(config: Path, chosen: Path | None) -> Client:
@@ -62,3 +63,14 @@ def _configured(config: Path) -> Path | None:
         ) from error
     path = document.data.get("control_socket") if document.data else None
     return config / path if isinstance(path, str) else None
+
+
+def gateway_home(config: Path) -> tuple[str, Path]:
+    """The gateway's name and its state folder. Read alone, so that a mistake elsewhere in the files does not matter."""
+    file = config / "gateway.yaml"
+    try:
+        written: dict[str, Any] = dict(Document("gateway.yaml", file.read_bytes()).data or {})
+    except OSError as error:
+        raise NotDone(f"cannot read {file} ({error.strerror})", "name its folder with --config") from error
+    state = written.get("state", GatewaySpec.model_fields["state"].default)
+    return f"{written.get('site', '')}-{written.get('gateway', '')}", (config / str(state)).absolute()

@@ -60,6 +60,7 @@ CHINESE = {
     "removed": "删除",
     "the last configuration that ran": "上次运行的配置",
     "the running configuration": "正在运行的配置",
+    "number": "序号",
     "ack": "确认",
     "ack all": "全部确认",
     "ack_overdue": "确认超时",

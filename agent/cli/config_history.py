@@ -1,0 +1,104 @@
+"""`wardgate config`: the configurations that this gateway has run with. Works on files, with or without a daemon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from agent.cli import show
+from agent.cli.options import ETC, AsJson, ConfigDir, Lang, gateway_home
+from agent.cli.words import Words
+from agent.control.client import NotDone, UnknownName
+from agent.events import rfc3339
+from config.kept import KeptUnreadable, all_kept
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from config.kept import Kept
+
+SHIPPED = "(shipped) "
+"""Names of files that came with the product begin with this."""
+
+app = typer.Typer(help="The configurations that this gateway has run with.", epilog="Example: wardgate config history")
+
+
+class KeptView(msgspec.Struct, frozen=True, kw_only=True):
+    """One of them as `--json` shows it: `since` is when it began to run, `by` who wanted it."""
+
+    number: int
+    version: str
+    since: str
+    by: str
+
+
+class FilesView(KeptView, frozen=True, kw_only=True):
+    """The same with its files, by name; those that came with the product are left out."""
+
+    files: dict[str, str]
+
+
+@app.command(epilog="Example: wardgate config history --lang zh")
+def history(lang: Lang, config: ConfigDir = ETC, as_json: AsJson = False) -> None:
+    """Every configuration that ran: since when, and who wanted it; the newest last."""
+    views = [_view(one) for one in entries(gateway_home(config)[1])]
+    if as_json:
+        show.json(views)
+        return
+    say = Words(lang)
+    rows: list[show.Row] = [[str(one.number), one.version, show.local_time(one.since), one.by] for one in views]
+    show.table([say(heading) for heading in ("number", "version", "began", "by")], rows)
+
+
+@app.command("show", epilog="Example: wardgate config show 12 lines.yaml")
+def show_files(
+    which: Annotated[str, typer.Argument(metavar="NUMBER|VERSION", help="As `wardgate config history` tells it.")],
+    file: Annotated[
+        str | None, typer.Argument(show_default=False, help="One file; without it all of your own.")
+    ] = None,
+    config: ConfigDir = ETC,
+    as_json: AsJson = False,
+) -> None:
+    """The files of a configuration that ran, as they were; a single one can be put back by `>`."""
+    kept = _find(which, entries(gateway_home(config)[1]))
+    files = _files(kept, file)
+    if as_json:
+        view = _view(kept)
+        show.json(FilesView(number=view.number, version=view.version, since=view.since, by=view.by, files=files))
+        return
+    for name, text in files.items():
+        print("" if file is not None else f"# {name}\n", text, sep="", end="" if text.endswith("\n") else "\n")
+
+
+def entries(state: Path) -> list[Kept]:
+    """What is kept below the gateway's state, the newest last. Raises `NotDone` where this user may not see it."""
+    try:
+        return all_kept(state)
+    except OSError as error:
+        what = f"cannot read the configurations that ran ({error.filename}: {error.strerror})"
+        raise NotDone(what, "use sudo") from error
+
+
+def _find(which: str, among: list[Kept]) -> Kept:
+    """The newest that is meant."""
+    found = [one for one in among if which in (str(one.number), one.version)]
+    if not found:
+        raise UnknownName(f"no configuration {which!r} is kept", "see `wardgate config history`")
+    return found[-1]
+
+
+def _files(kept: Kept, file: str | None) -> dict[str, str]:
+    try:
+        found = kept.files()
+    except KeptUnreadable as error:
+        raise NotDone(str(error), "take another one, see `wardgate config history`") from error
+    if file is not None and file not in found:
+        raise UnknownName(f"{kept.version} has no file {file!r}", f"it has {', '.join(sorted(found))}")
+    names = [name for name in sorted(found) if not name.startswith(SHIPPED)] if file is None else [file]
+    return {name: found[name].decode("utf-8-sig", errors="replace") for name in names}
+
+
+def _view(kept: Kept) -> KeptView:
+    return KeptView(number=kept.number, version=kept.version, since=rfc3339(kept.since), by=kept.by)
