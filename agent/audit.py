@@ -29,6 +29,10 @@ GENESIS = "0" * 64
 GATEWAY = Actor(type="system", id="wardgate", role="system")
 """The gateway itself, where nobody asked for what happened."""
 
+MINUTE_S = 60.0
+ACCESS_PER_MIN = 30
+"""Entries about who came in or was turned away. What is beyond is counted: nobody may fill the journal from outside."""
+
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -44,6 +48,7 @@ class Trail:
         self._journal = journal
         self._clock = clock
         self._last = journal.state.get(STATE_KEY, GENESIS.encode()).decode()
+        self._access = Quota()
 
     def append(
         self,
@@ -74,3 +79,35 @@ class Trail:
         self._last = entry.hash
         event = Event(AUDIT, "audit", self._clock.wall(), target, entry)
         return self._journal.append([draft(event, self._clock.state())], {STATE_KEY: self._last.encode()})
+
+    def let_in(self, actor: Actor, where: str) -> None:
+        """Somebody has proved who they are."""
+        if (left_out := self._access.take(self._clock.mono())) is not None:
+            self.append(actor, "login", where, reason=left_out)
+
+    def turned_away(self, actor: Actor, asked: str, why: str) -> None:
+        """Somebody may not do what they asked for, or could not prove who they are."""
+        if (left_out := self._access.take(self._clock.mono())) is not None:
+            reason = f"{why}; {left_out}" if left_out else why
+            self.append(actor, "access", asked, reason=reason, result="refused", code="forbidden")
+
+
+class Quota:
+    """So many a minute."""
+
+    def __init__(self, per_min: int = ACCESS_PER_MIN) -> None:
+        self._per_min = per_min
+        self._since = float("-inf")
+        self._taken = 0
+        self._left_out = 0
+
+    def take(self, mono: float) -> str | None:
+        """None where it is used up; otherwise what there is to say about those that were left out before."""
+        if mono - self._since >= MINUTE_S:
+            self._since, self._taken = mono, 0
+        if self._taken >= self._per_min:
+            self._left_out += 1
+            return None
+        self._taken += 1
+        left_out, self._left_out = self._left_out, 0
+        return f"{left_out} more were not written down" if left_out else ""

@@ -28,7 +28,8 @@ from agent.audit import GATEWAY, Trail
 from agent.board import AlarmBoard
 from agent.clock import SystemClock
 from agent.clock_watch import ClockWatch
-from agent.control.server import SocketBlocked, serve
+from agent.control.server import serve
+from agent.control.socket_file import SocketBlocked
 from agent.doors import doors
 from agent.envelope import Origin
 from agent.epoch import JournalWatch, first_records
@@ -165,7 +166,7 @@ class Daemon:
             operations,
         )
         keeper = Keeper(self._manager, journal, desk.status, self.clock)
-        async with serve(desk, config.control_socket):
+        async with serve(desk, config.control_socket, config.roles):
             await self._flow(workers, uplinks, desk, keeper)
 
     def _build_uplinks(

@@ -308,6 +308,12 @@ class OperatorDesk:
         except Refused as refused:
             raise Refusal(str(refused), "see wardgate maintenance list") from refused
 
+    def let_in(self, actor: Actor, where: str) -> None:
+        self._operations.let_in(actor, where)
+
+    def turned_away(self, actor: Actor, asked: str, why: str) -> None:
+        self._operations.turned_away(actor, asked, why)
+
 
 class Rates:
     """Counters to rates: the mean over the last ten seconds."""

@@ -64,6 +64,12 @@ class Operations:
         self._audit(command, actor, step.maintenance.source, command.reason, after=_meaning(found))
         return found
 
+    def let_in(self, actor: Actor, where: str) -> None:
+        self._trail.let_in(actor, where)
+
+    def turned_away(self, actor: Actor, asked: str, why: str) -> None:
+        self._trail.turned_away(actor, asked, why)
+
     def maintenance(self) -> list[MaintenanceView]:
         """All that is on, the one that ends first before the others."""
         entries = sorted(self._rules.maintenance.entries.values(), key=lambda entry: entry.until)

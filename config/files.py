@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from config.access_files import RolesSpec
 from config.alarm_files import AlarmsSpec, BasisSpec, Confirmation
 from config.condition_fields import Bits, CounterSpec, Expression, Rate  # noqa: TC001 (pydantic reads these at run time)
 from config.fields import (
@@ -329,6 +330,7 @@ class GatewaySpec(Spec):
     platform_commands: list[PlatformVerb] = Field(default_factory=list)
     maintenance: dict[Id, MaintenanceSpec] = Field(default_factory=dict)
     notify: dict[Id, NotifySpec] = Field(default_factory=dict)
+    roles: RolesSpec = RolesSpec()
 
 
 class LinesFile(Spec):

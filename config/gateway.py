@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from config.access import read_roles
 from config.files import GatewaySpec
 from config.layers import Layer, Source
 from config.model import Home, Journal
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from config.document import Document
     from config.files import JournalSpec, PollSpec
-    from config.model import Colour, MaintenanceWindow, Notifier, Response, Uplink
+    from config.model import Colour, MaintenanceWindow, Notifier, Response, Role, Uplink
     from config.validate import Report
 
 SOCKET_PATH_BYTES_MAX = 107
@@ -41,6 +42,7 @@ class Gateway:
     notifiers: tuple[Notifier, ...]
     response: Mapping[Colour, Response]
     maintenance: tuple[MaintenanceWindow, ...]
+    roles: Mapping[Role, tuple[str, ...]]
     source: Source
 
 
@@ -60,8 +62,9 @@ def read_gateway(document: Document, root: Path, report: Report) -> Gateway | No
     home = Home(f"{spec.site}-{spec.gateway}", root.absolute(), _absolute(root, spec.state))
     response = read_responses(spec.response, source, report)
     windows = read_windows(spec.maintenance)
+    roles = read_roles(spec.roles, source, report)
     return Gateway(
-        spec, _journal(spec.journal, root), control_socket, home, uplinks, notifiers, response, windows, source
+        spec, _journal(spec.journal, root), control_socket, home, uplinks, notifiers, response, windows, roles, source
     )
 
 

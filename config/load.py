@@ -146,5 +146,6 @@ def _assembled(
         notifiers=gateway.notifiers,
         home=gateway.home,
         files=folder.contents,
+        roles=gateway.roles,
         warnings=tuple(sorted(set(report.warnings))),
     )

@@ -32,6 +32,10 @@ FireSignal = Literal["fire", "supervisory", "trouble", "disabled", "started", "f
 
 Stream = Literal["critical", "alarm", "state", "audit", "telemetry"]
 
+Role = Literal["view", "acknowledge", "configure"]
+ROLES: tuple[Role, ...] = ("view", "acknowledge", "configure")
+"""Each may do what those before it may."""
+
 BasisStatus = Literal["verified", "secondary", "unverified", "experience"]
 
 STREAMS: tuple[Stream, ...] = ("critical", "alarm", "state", "audit", "telemetry")
@@ -624,6 +628,7 @@ class Config:
     notifiers: tuple[Notifier, ...] = ()
     home: Home = Home()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    roles: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
 
     @property

@@ -79,5 +79,11 @@ class Desk(Protocol):
         means nothing now, or must not be.
         """
 
+    def let_in(self, actor: Actor, where: str) -> None:
+        """Somebody proved who they are: for the records."""
+
+    def turned_away(self, actor: Actor, asked: str, why: str) -> None:
+        """Somebody asked for what they may not, or could not prove who they are: for the records."""
+
     async def maintain(self, command: MaintenanceCommand, actor: Actor) -> MaintenanceView:
         """Begin or end maintenance; raises `Refusal`."""

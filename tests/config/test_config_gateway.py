@@ -224,3 +224,12 @@ def test_what_may_be_missing_for_tls_is_a_warning(tmp_path: Path) -> None:
         "uplinks.red.filter.systems: found 'pwr.lw', which no alarm pack knows; did you mean pwr.lv?",
         "uplinks.red.password: it crosses the network readable; write mqtts:// in brokers",
     ]
+
+
+def test_roles_are_groups_and_one_that_is_missing_is_said(tmp_path: Path) -> None:
+    """A role without groups is left out; a group that this machine has not is a warning, for it may come later."""
+    config = accepted(tmp_path, DEVICE, gateway=f"{GATEWAY}roles: {{view: [daemon], configure: [no-such-group]}}\n")
+    assert config.roles == {"view": ("daemon",), "configure": ("no-such-group",)}
+    assert [(warning.field, warning.message) for warning in config.warnings] == [
+        ("roles.configure.0", "this machine has no group no-such-group")
+    ]

@@ -36,11 +36,12 @@ from agent.status import (
 from drivers.errors import NoAnswer, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from agent.events import Action, AlarmState, Overlay, QualityName, Value
     from agent.rules import AlarmCommand, MaintenanceCommand
+    from config.model import Role
 
 NOW = "2026-11-21T03:15:07.412Z"
 
@@ -232,7 +233,9 @@ def transition(action: Action, state: AlarmState) -> TransitionView:
 
 
 class FakeDesk:
-    """Keeps the promises of `Desk`; `actors` remembers who acknowledged, `open_streams` how many are being read."""
+    """Keeps the promises of `Desk`; `actors` remembers who acknowledged, `came` and `went` who was let in or turned
+    away, `open_streams` how many are being read.
+    """
 
     def __init__(self) -> None:
         self.actors: list[Actor] = []
@@ -242,6 +245,8 @@ class FakeDesk:
         self.running = ConfigView(version="c-00000001", outline={})
         self.commands: list[AlarmCommand] = []
         self.maintained: list[MaintenanceCommand] = []
+        self.came: list[tuple[str, str]] = []
+        self.went: list[tuple[str, str, str]] = []
 
     def status(self) -> Status:
         return status()
@@ -342,6 +347,12 @@ class FakeDesk:
         overlay = hidden.get(command.verb, [])
         return msgspec.structs.replace(alarm(), overlay=overlay, hidden=bool(overlay))
 
+    def let_in(self, actor: Actor, where: str) -> None:
+        self.came.append((actor.id, where))
+
+    def turned_away(self, actor: Actor, asked: str, why: str) -> None:
+        self.went.append((actor.id, asked, why))
+
     async def maintain(self, command: MaintenanceCommand, actor: Actor) -> MaintenanceView:
         self.maintained.append(command)
         self.actors.append(actor)
@@ -353,8 +364,9 @@ class FakeDesk:
 class Served:
     """A fake desk behind the real server, in a thread of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, roles: Mapping[Role, Iterable[str]] | None = None) -> None:
         self.path = path
+        self._roles = roles
         self.desk = FakeDesk()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -367,7 +379,7 @@ class Served:
         self._loop.close()
 
     async def _serve(self) -> None:
-        async with serve(self.desk, self.path):
+        async with serve(self.desk, self.path, self._roles):
             self._ready.set()
             await self._stop.wait()
 

@@ -73,6 +73,22 @@ async def test_the_chain_goes_on_after_a_restart(tmp_path: Path) -> None:
     await journal.close()
 
 
+async def test_nobody_fills_the_journal_by_knocking(tmp_path: Path) -> None:
+    """Thirty entries a minute about who was let in or turned away; how many are missing is said by the next one."""
+    journal, clock = await opened(tmp_path), ManualClock()
+    trail = Trail(journal, clock)
+    for _ in range(40):
+        trail.turned_away(ANNA, "GET /v1/status", "anna has no role here")
+    clock.advance(60)
+    trail.let_in(ANNA, "page from 10.0.0.5")
+    await trail.append(GATEWAY, "end", "x")
+    found = await entries(journal)
+    assert [entry["verb"] for entry in found] == ["access"] * 30 + ["login", "end"]
+    assert found[0]["result"] == "refused"
+    assert found[30]["reason"] == "10 more were not written down"
+    await journal.close()
+
+
 def test_the_hash_covers_everything_but_itself() -> None:
     """Another value in any field is another hash."""
     entry = Audit(

@@ -11,7 +11,8 @@ import pytest
 
 from agent.cli import run
 from agent.cli.app import VERBS, main
-from agent.control import server
+from agent.control.peer import Groups
+from agent.control.server import application
 
 if TYPE_CHECKING:
     from fake_desk import FakeDesk
@@ -47,7 +48,7 @@ def test_every_command_in_the_docs_is_understood(command: str, capsys: pytest.Ca
 
 def test_every_route_is_in_the_docs(desk: FakeDesk) -> None:
     """The table of requests is the table of routes."""
-    app = server._app(desk)
+    app = application(desk, Groups({}))
     routes = {
         (route.method, route.resource.canonical)
         for route in app.router.routes()

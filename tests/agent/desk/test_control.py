@@ -15,7 +15,8 @@ import pytest
 import uvloop
 
 from agent.control.client import Client, DaemonUnreachable, NotDone, UnknownName
-from agent.control.server import SocketBlocked, serve
+from agent.control.server import serve
+from agent.control.socket_file import SocketBlocked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
