@@ -22,13 +22,17 @@ class Sent:
 
 
 class Flight:
-    """At most `limit` messages. The last place is kept for alarms, unless it is the only one."""
+    """At most `limit` messages. The last place is kept for alarms, unless it is the only one.
+
+    `answered_bytes_max` is the size of the largest that was answered.
+    """
 
     def __init__(self, limit: int, now: float) -> None:
         self._limit = limit
         self._sent: dict[int, Sent] = {}
         self._bytes = 0
         self._stalled_since = now
+        self.answered_bytes_max = 0
 
     def __len__(self) -> int:
         return len(self._sent)
@@ -51,9 +55,15 @@ class Flight:
         """The message with this packet id is answered; None if there is none."""
         sent = self._sent.pop(mid, None)
         if sent is not None:
-            self._bytes -= len(sent.message.payload)
+            size = len(sent.message.payload)
+            self._bytes -= size
+            self.answered_bytes_max = max(self.answered_bytes_max, size)
             self._stalled_since = now
         return sent
+
+    def largest(self) -> Message | None:
+        """Of what is not answered yet."""
+        return max((sent.message for sent in self._sent.values()), key=lambda one: len(one.payload), default=None)
 
     def stalled_s(self, now: float) -> float:
         """How long nothing was answered although something waits for an answer."""

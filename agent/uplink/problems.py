@@ -2,7 +2,9 @@
 
 Problem
 ├── Unreachable   try again soon: the network, the broker or the session is gone
-│   └── Ended     the broker closed a session that it had accepted, without a word
+│   ├── Broken    the connection was cut, by the broker or on the way
+│   │   └── Ended the broker closed a session that it had accepted, without a word
+│   └── TooLarge  the broker ended the session because of one message
 └── Refused       a person must act: credentials, rights, protocol, certificate
     └── Taken     somebody else uses our client id: coming back at once would throw him out, and him us
 """
@@ -26,8 +28,16 @@ class Unreachable(Problem):
     """Trying again is all that can be done from here."""
 
 
-class Ended(Unreachable):
+class Broken(Unreachable):
+    """Somebody cut it: a message that is too large for the broker is one reason."""
+
+
+class Ended(Broken):
     """Once is nothing; again and again it is somebody with our client id, where the broker has no word for that."""
+
+
+class TooLarge(Unreachable):
+    """The session is possible, one of its messages is not."""
 
 
 class Refused(Problem):
@@ -155,6 +165,19 @@ def lost(what: str) -> Problem:
     return Unreachable(what, _AGAIN)
 
 
+def broken(what: str) -> Problem:
+    return Broken(what, _AGAIN)
+
+
+def too_large(size: int | None = None) -> Problem:
+    """`size` in bytes, where it was found out which message it was."""
+    what = "a message" if size is None else f"messages of {size:,} bytes"
+    return TooLarge(
+        f"the broker ends the session at {what}, as too large",
+        "raise the broker's maximum packet size; such messages are set aside until the next start",
+    )
+
+
 def ended() -> Problem:
     return Ended("the broker ended the connection", _AGAIN)
 
@@ -171,6 +194,7 @@ def taken_silently(client_id: str) -> Problem:
 _CREDENTIALS = "check the uplink's user and password and the broker's accounts"
 _CLIENT_ID = "give every gateway a client id of its own"
 _TAKEN_OVER = 0x8E
+_TOO_LARGE = 0x95
 _REFUSALS: dict[int, tuple[str, str]] = {
     0x84: ("does not speak this MQTT version", "set the uplink's `mqtt` to the version that the broker speaks"),
     0x85: ("does not accept the client id", "change the uplink's `client_id`"),
@@ -190,6 +214,8 @@ def from_reason(code: int, name: str) -> Problem:
     """What a reason code of CONNACK or DISCONNECT (MQTT 5 numbers) means for us."""
     if code == _TAKEN_OVER:
         return Taken(f"somebody else connects with our client id ({name.lower()})", _CLIENT_ID)
+    if code == _TOO_LARGE:
+        return too_large()
     if code in _REFUSALS:
         what, todo = _REFUSALS[code]
         return Refused(f"the broker {what} ({name.lower()})", todo)

@@ -23,7 +23,17 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.uplink.certificates import load, peer_validity
 from agent.uplink.client import NotMqtt, PahoClient
-from agent.uplink.problems import Problem, ended, from_dialling, from_reason, lost, no_answer, no_mqtt, not_accepted
+from agent.uplink.problems import (
+    Problem,
+    broken,
+    ended,
+    from_dialling,
+    from_reason,
+    lost,
+    no_answer,
+    no_mqtt,
+    not_accepted,
+)
 
 if TYPE_CHECKING:
     from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage, SocketLike
@@ -336,7 +346,7 @@ class Session:
         elif not self._open:
             self._fail(not_accepted(with_tls=self._broker.tls, with_cert=self._login.tls.cert is not None))
         else:
-            self._fail(ended() if error is None else lost(f"the connection broke ({error.strerror or error})"))
+            self._fail(ended() if error is None else broken(f"the connection broke ({error.strerror or error})"))
 
     def _on_socket_close(self, _: Any, __: Any, sock: SocketLike) -> None:
         self._loop.remove_reader(sock.fileno())

@@ -24,6 +24,7 @@ from agent.uplink.dialogue import Dialogue
 from agent.uplink.errands import NO_DOORS
 from agent.uplink.feed import Feed
 from agent.uplink.moving import Mover
+from agent.uplink.oversize import Oversize
 from agent.uplink.patience import Patience
 from agent.uplink.problems import Problem, Refused, Taken, lost
 from agent.uplink.projections import Retained, Speaker
@@ -103,6 +104,7 @@ class Uplink:
         self._account = Account()
         self._patience = Patience(settings.client_id)
         self._mover = Mover()
+        self._oversize = Oversize()
         self._validities: dict[str, Validity] = {}
         self._opening: asyncio.Timeout | None = None
         self._news = False
@@ -229,7 +231,7 @@ class Uplink:
                 await self._serve(session, login, stop)
                 session.close(politely=True)
         except Problem as problem:
-            return None if self._mover.asking else self._failed(problem)
+            return None if self._mover.asking else self._failed(self._understood(problem))
         finally:
             self._mover.rest()
             self._audit_discards(everything=True)
@@ -270,6 +272,7 @@ class Uplink:
             self._log,
             now,
         )
+        session.packet_bytes_max = self._oversize.packet_bytes_max(self._broker, session.packet_bytes_max)
         session.subscribe(self._commands + "#")
         delivery.publish(self._status("online", self._connection, feed.live_from), now)
         self._session_began = now
@@ -439,6 +442,12 @@ class Uplink:
     def _lasted_s(self) -> float | None:
         """How long the session has lasted so far; None where there is none."""
         return self._clock.mono() - self._connected_at if self._state == "connected" else None
+
+    def _understood(self, problem: Problem) -> Problem:
+        """The same, or that one of our messages is the reason."""
+        if self._delivery is None:
+            return problem
+        return self._oversize.judge(self._broker, self._delivery.flight, problem)
 
     def _failed(self, problem: Problem) -> Problem:
         """Say it once for each broker and reason, until there is a session again; what it really is comes back."""
