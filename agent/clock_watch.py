@@ -34,6 +34,7 @@ class ClockWatch:
         self._clock = clock
         self._log = structlog.get_logger()
         self._last = clock.now()
+        self.steps = 0
 
     async def run(self) -> None:
         while True:
@@ -45,6 +46,7 @@ class ClockWatch:
         expected = self._last.wall + now.mono - self._last.mono
         self._last = now
         if abs(now.wall - expected) > STEP_S:
+            self.steps += 1
             step_s = round(now.wall - expected, 3)
             self._log.warning("clock was set", step_s=step_s)
             reason = f"the clock of this machine was set by {step_s:+} s"

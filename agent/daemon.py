@@ -164,6 +164,7 @@ class Daemon:
             self.clock,
             origin,
             operations,
+            self._clock_watch,
         )
         keeper = Keeper(self._manager, journal, desk.status, self.clock)
         async with serve(desk, config.control_socket, config.roles):

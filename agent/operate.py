@@ -16,10 +16,12 @@ from agent import __version__
 from agent.control.desk import Refusal
 from agent.envelope import splice
 from agent.events import Names, rfc3339
+from agent.histogram import Histogram
 from agent.load import load_view, note_flood
+from agent.metrics.scrape import Scrape
 from agent.presence import point_view, views_of
 from agent.rules import Refused
-from agent.status import ConfigView, JournalView, PointView, Status, StreamView
+from agent.status import ConfigView, JournalView, PointView, ProbeView, Status, StreamView
 from buffer.errors import JournalError, JournalUnavailable
 from buffer.ledger import BEFORE
 from config.model import STREAMS
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from agent.board import AlarmBoard
     from agent.clock import Clock
+    from agent.clock_watch import ClockWatch
     from agent.envelope import Origin
     from agent.epoch import JournalWatch
     from agent.events import Actor
@@ -48,6 +51,15 @@ if TYPE_CHECKING:
 WATCH_S = 0.2
 RATE_WINDOW_S = 10
 TAIL_BATCH = 200
+
+WELL = "ok"
+
+LAG_BOUNDS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+"""The classes into which the event loop's lag is counted."""
+
+STUCK_S_MAX = 30.0
+"""A writer that has done nothing for so long, although its disk let it, is not alive."""
+
 SESSION_CODES: frozenset[Code] = frozenset(
     {
         "uplink_substitute",
@@ -80,6 +92,7 @@ class OperatorDesk:
         clock: Clock,
         origin: Origin,
         operations: Operations,
+        clock_watch: ClockWatch,
     ) -> None:
         self._config = config
         self._workers = workers
@@ -97,6 +110,9 @@ class OperatorDesk:
         self._board = board
         self._past = past
         self._operations = operations
+        self._clock_watch = clock_watch
+        self._loop_lag = Histogram(LAG_BOUNDS_S)
+        self._stuck_s = 0.0
 
     # --- the present ----------------------------------------------------------------------------------------------
 
@@ -124,7 +140,10 @@ class OperatorDesk:
 
     async def look_round(self) -> None:
         """Once a second, for ever: count for the rates, and note how the uplinks are."""
+        due = self._clock.mono()
         while True:
+            self._loop_lag.observe(max(0.0, self._clock.mono() - due))
+            self._stuck_s = self._journal.stuck_s()
             self._note_uplinks()
             note_flood(self._rules.load, self._health, self._config.gateway, self._clock.now())
             self._watch_journal()
@@ -137,7 +156,35 @@ class OperatorDesk:
                 records=sum(kept.next - 1 for lane, kept in stats.lanes.items() if lane.epoch == stats.epoch),
                 acknowledged=sum(uplink.view().acknowledged for uplink in self._uplinks),
             )
-            await self._clock.sleep_until(self._clock.mono() + 1.0)
+            due = self._clock.mono() + 1.0
+            await self._clock.sleep_until(due)
+
+    # --- for machines ---------------------------------------------------------------------------------------------
+
+    def scrape(self) -> Scrape:
+        return Scrape(
+            status=self.status(),
+            journal=self._journal.stats(),
+            loop_lag=self._loop_lag,
+            alarm_stored=self._pipeline.alarm_times,
+            alarm_acknowledged={uplink.id: uplink.alarm_times for uplink in self._uplinks},
+            polls={worker.line.id: worker.poll_times for worker in self._workers},
+            readings=self._pipeline.readings,
+            values=self._pipeline.values_changed,
+            inbox=self._pipeline.waiting,
+            clock_steps=self._clock_watch.steps,
+        )
+
+    def alive(self) -> ProbeView:
+        checks = {"loop": WELL, "writer": WELL}  # whoever is answered has seen that the event loop lives
+        if self._stuck_s > STUCK_S_MAX:
+            checks["writer"] = f"has done nothing for {self._stuck_s:.0f} s although its disk let it"
+        return _probe(checks)
+
+    def ready(self) -> ProbeView:
+        stats = self._journal.stats()
+        journal = stats.error or stats.away
+        return _probe({"configuration": WELL, "journal": journal or WELL, **self.alive().checks})
 
     def _note_uplinks(self) -> None:
         for uplink in self._uplinks:
@@ -313,6 +360,10 @@ class OperatorDesk:
 
     def turned_away(self, actor: Actor, asked: str, why: str) -> None:
         self._operations.turned_away(actor, asked, why)
+
+
+def _probe(checks: dict[str, str]) -> ProbeView:
+    return ProbeView(ok=all(check == WELL for check in checks.values()), checks=checks)
 
 
 class Rates:

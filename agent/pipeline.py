@@ -19,6 +19,7 @@ import msgspec
 from agent.envelope import draft, volatile
 from agent.events import AlarmTransition, DeviceState, Event
 from agent.evidence import Evidence
+from agent.histogram import Histogram
 from agent.rules import AlarmCommand, DeviceChange, MaintenanceCommand, Refused, Tick, step
 from agent.telemetry import Telemetry
 from drivers.contract import Reading
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 INBOX_MAX = 2_000
 """Readings that may wait: at 100 devices a second, twenty seconds of a disk that does not answer."""
+
+
+ALARM_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+"""The classes into which alarms are counted, by how long they took to be stored."""
 
 
 class End:
@@ -77,16 +82,22 @@ class Pipeline:
         self.listeners: list[Callable[[Iterable[Event]], None]] = []
         self.readings = 0
         self.values_changed = 0
+        self.alarm_times = Histogram(ALARM_BOUNDS_S)
 
     async def put(self, item: Item) -> None:
         """Hand over one item; waits while the inbox is full."""
         await self._inbox.put(item)
 
+    @property
+    def waiting(self) -> int:
+        """Items that are not looked at yet."""
+        return self._inbox.qsize()
+
     async def run(self) -> None:
         """Until `End`; then everything gathered is appended and on disk. Raises what the journal could not do."""
         for run in self._rules.runs.values():
             self._evidence.resume(run.alarm.id, run.changed, self._clock.now())
-        self._act(step(self._rules, Tick(), self._clock.now()))
+        self._act(step(self._rules, Tick(), self._clock.now()), self._clock.mono())
         self._set_ticker()
         while not isinstance(item := await self._inbox.get(), End):
             if self._failure is not None:
@@ -110,7 +121,7 @@ class Pipeline:
             self._take_order(item)
         now = self._clock.now()
         if self._alarm_due is not None and now.mono >= self._alarm_due:
-            self._act(step(self._rules, Tick(), now))
+            self._act(step(self._rules, Tick(), now), self._alarm_due)
         if self._flush_due is not None and now.mono >= self._flush_due:
             self._flush()
 
@@ -119,7 +130,7 @@ class Pipeline:
         for start, stop in reading.changed:
             self.values_changed += stop - start
         outcome = step(self._rules, reading, self._clock.now())
-        self._act(outcome)
+        self._act(outcome, reading.mono)
         for each in (reading, *outcome.derived):
             self._evidence.take(each, self._telemetry.take(each))
         if self._flush_due is None and self._has_more():
@@ -133,29 +144,32 @@ class Pipeline:
         """What happened to a device, and what follows from it, are one transaction."""
         body = event.body
         if not isinstance(body, DeviceState):
-            self._append([event], {})
+            self._append([event], {}, self._clock.mono())
             return
-        outcome = step(self._rules, DeviceChange(body.device, body.state), self._clock.now())
+        now = self._clock.now()
+        outcome = step(self._rules, DeviceChange(body.device, body.state), now)
         self._alarm_due = outcome.next_due
-        self._append([event, *self._referring(outcome.events)], outcome.states)
+        self._append([event, *self._referring(outcome.events)], outcome.states, now.mono)
 
     def _take_order(self, order: Order) -> None:
+        now = self._clock.now()
         try:
-            outcome = step(self._rules, order.command, self._clock.now())
+            outcome = step(self._rules, order.command, now)
         except Refused as refused:
             order.done.set_exception(refused)
             return
-        stored = self._act(outcome)
+        stored = self._act(outcome, now.mono)
         if stored is None:
             _answer(order, outcome)
         else:
             stored.add_done_callback(lambda _: _answer(order, outcome))
 
-    def _act(self, outcome: Step) -> asyncio.Future[bool] | None:
+    def _act(self, outcome: Step, since: float) -> asyncio.Future[bool] | None:
+        """`since` is when it could have been known at the earliest, monotonic seconds."""
         self._alarm_due = outcome.next_due
         if not outcome.events and not outcome.states:
             return None
-        return self._append(self._referring(outcome.events), outcome.states)
+        return self._append(self._referring(outcome.events), outcome.states, since)
 
     def _referring(self, events: Iterable[Event]) -> list[Event]:
         """With what the beginning or the end of an alarm says of the samples around it."""
@@ -169,8 +183,16 @@ class Pipeline:
 
     # --- the journal ----------------------------------------------------------------------------------------------
 
-    def _append(self, events: list[Event], states: Mapping[str, bytes]) -> asyncio.Future[bool]:
-        return self._store(self._drafts(events), states, events)
+    def _append(self, events: list[Event], states: Mapping[str, bytes], since: float) -> asyncio.Future[bool]:
+        stored = self._store(self._drafts(events), states, events)
+        alarms = sum(isinstance(event.body, AlarmTransition) for event in events)
+        if alarms:
+            stored.add_done_callback(lambda _: self._count(alarms, since))
+        return stored
+
+    def _count(self, alarms: int, since: float) -> None:
+        for _ in range(alarms):
+            self.alarm_times.observe(self._clock.mono() - since)
 
     def _store(self, drafts: list[Draft], states: Mapping[str, bytes], events: Iterable[Event]) -> asyncio.Future[bool]:
         """One transaction; when it is stored the listeners hear of `events`."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import structlog
 
 from agent.events import Event, Names, rfc3339
+from agent.histogram import Histogram
 from agent.presence import Presence
 from agent.status import LineView
 from drivers.contract import Counting, Notifying, Poll, Reading, Subscribing
@@ -53,6 +54,9 @@ DEADLINE_FACTOR = 6
 
 SILENCE_S_MAX = 30.0
 """A connection on which nobody has answered for so long is opened anew: it may be half-open."""
+
+POLL_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""The classes into which polls that were answered are counted, by how long that took."""
 
 State = Literal["up", "connecting", "down", "refused", "fault"]
 
@@ -111,6 +115,7 @@ class LineWorker:
         self._todo: str | None = None
         self._attempts = 0
         self._heard_mono = daemon.clock.mono()
+        self.poll_times = Histogram(POLL_BOUNDS_S)
 
     # --- the life of the line -------------------------------------------------------------------------------------
 
@@ -284,7 +289,9 @@ class LineWorker:
                     if not presence.takes_retry():
                         await self._pass_on(presence.missed(poll, error.what, self._clock.now()), presence)
                         return False
-            await self._heard(presence, reading, self._clock.mono() - started)
+            took_s = self._clock.mono() - started
+            self.poll_times.observe(took_s)
+            await self._heard(presence, reading, took_s)
             return True
 
     async def _read(self, poll: Poll) -> Reading:

@@ -302,6 +302,13 @@ class ConfigView(View, frozen=True, kw_only=True):
     outline: dict[str, dict[str, dict[str, str]]]
 
 
+class ProbeView(View, frozen=True, kw_only=True):
+    """An answer to a machine that asks whether all is well: each check is `ok`, or says what is wrong."""
+
+    ok: bool
+    checks: dict[str, str]
+
+
 class Status(View, frozen=True, kw_only=True):
     """One screen. `rates` are averages over the last ten seconds."""
 

@@ -9,6 +9,7 @@
     POST /v1/alarms/order        {verb, alarm_id, comment, …} -> AlarmView
     POST /v1/maintenance/start   {system, until_s, reason, …} -> MaintenanceView
     POST /v1/maintenance/end     {id, reason} -> MaintenanceView
+    GET  /metrics, /healthz, /readyz     see `agent.control.probes`
 
 An error is `{"error": what happened, "hint": what to do}` with a fitting status code. Who the caller is, is found out
 by who serves this application; what they may do is in `agent.control.roles`.
@@ -24,6 +25,7 @@ import msgspec
 from aiohttp import web
 
 from agent.control.desk import Refusal
+from agent.control.probes import Probes
 from agent.control.requests import (
     AlarmHistoryRequest,
     AlarmRequest,
@@ -90,6 +92,7 @@ class _Api:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._probes = Probes(desk)
         self._streams: set[asyncio.Task[object]] = set()
 
     def routes(self) -> dict[str, Handler]:
@@ -107,6 +110,7 @@ class _Api:
             "POST /v1/alarms/order": self.order,
             "POST /v1/maintenance/start": self.start_maintenance,
             "POST /v1/maintenance/end": self.end_maintenance,
+            **self._probes.routes(),
         }
 
     async def status(self, _: web.Request) -> web.Response:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from agent.events import Actor
+    from agent.metrics.scrape import Scrape
     from agent.rules import AlarmCommand, MaintenanceCommand
     from agent.status import (
         AlarmView,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         MaintenanceView,
         OccurrenceView,
         PointView,
+        ProbeView,
         Status,
         TransitionView,
     )
@@ -45,6 +47,15 @@ class Desk(Protocol):
 
     async def configuration(self) -> ConfigView:
         """What the daemon runs with."""
+
+    def scrape(self) -> Scrape:
+        """The present in numbers, for `agent.metrics`."""
+
+    def alive(self) -> ProbeView:
+        """Whether the parts live without which nothing goes on; asked from the event loop, which lives then."""
+
+    def ready(self) -> ProbeView:
+        """Whether everything has been started that this gateway needs of itself; devices and brokers have no say."""
 
     def points(self, device: str | None) -> list[PointView]:
         """All points of one device, or of all. Raises `LookupError`."""

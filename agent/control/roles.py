@@ -27,6 +27,9 @@ NEEDED: Mapping[str, Role] = {
     "GET /v1/history": "view",
     "GET /v1/alarms/history": "view",
     "GET /v1/alarms/occurrence": "view",
+    "GET /metrics": "view",
+    "GET /healthz": "view",
+    "GET /readyz": "view",
     "POST /v1/read": "acknowledge",  # it loads the line of the device
     "POST /v1/alarms/order": "acknowledge",  # and `ORDERS`, by verb
     "POST /v1/maintenance/start": "acknowledge",

@@ -15,6 +15,7 @@ from agent.uplink.settlement import (
     NOBODY_LISTENS,
     SET_ASIDE,
     TOO_LARGE,
+    URGENT,
     Account,
     Batch,
     Hold,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from buffer.record import Record
     from config import model
 
-URGENT = frozenset({"critical", "alarm"})
 BULK = frozenset({"state", "audit", "telemetry"})
 
 HEAD_BYTES_MAX = 64

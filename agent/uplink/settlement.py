@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agent.histogram import Histogram
 from agent.uplink.discards import Discards
 from buffer.ledger import Lane
 
@@ -28,6 +29,11 @@ SET_ASIDE: dict[int, str] = {
     TOO_LARGE: "packet_too_large",
     0x99: "payload_format_invalid",
 }
+
+URGENT = frozenset({"critical", "alarm"})
+
+ALARM_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0, 600.0)
+"""The classes into which alarms are counted, by how long after they were stored a broker had them."""
 
 HOLD_S_MIN = 0.5
 HOLD_S_MAX = 60.0
@@ -66,6 +72,12 @@ class Account:
     unheard: int = 0
     rejected: int = 0
     discards: Discards = field(default_factory=Discards)
+    alarm_times: Histogram = field(default_factory=lambda: Histogram(ALARM_BOUNDS_S))
+
+    def note_alarms(self, batch: Batch, wall: float) -> None:
+        """How long those took that a broker has now. A clock that was set back makes none shorter than no time."""
+        for stored_ms in batch.alarms_stored_ms:
+            self.alarm_times.observe(max(0.0, wall - stored_ms / 1000))
 
 
 @dataclass(slots=True)
@@ -74,8 +86,11 @@ class Batch:
 
     accepted: dict[Lane, list[Span]] = field(default_factory=dict)
     rejected: dict[Lane, dict[int, str]] = field(default_factory=dict)
+    alarms_stored_ms: list[int] = field(default_factory=list)
 
     def accept(self, record: Record) -> None:
+        if record.stream in URGENT:
+            self.alarms_stored_ms.append(record.recorded_ms)
         spans = self.accepted.setdefault(Lane(record.epoch, record.stream), [])
         if spans and spans[-1][1] == record.sequence - 1:
             spans[-1] = (spans[-1][0], record.sequence)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from agent.envelope import Origin
     from agent.events import ClockState, Event
     from agent.health import Code
+    from agent.histogram import Histogram
     from agent.uplink.certificates import Validity
     from agent.uplink.errands import Door
     from agent.uplink.session import Message
@@ -129,6 +130,11 @@ class Uplink:
     @property
     def id(self) -> str:
         return self._settings.id
+
+    @property
+    def alarm_times(self) -> Histogram:
+        """How long alarms took from the journal to the broker's acknowledgement."""
+        return self._account.alarm_times
 
     def wants(self, event: Event) -> bool:
         """Whether an event is one for this platform."""
@@ -298,6 +304,7 @@ class Uplink:
         acks = session.step()
         batch = delivery.answered(acks, loop.time())
         self._audit_discards()
+        self._account.note_alarms(batch, self._clock.wall())
         batch.settle(self._journal, self._settings.id, self._dialogue.handover, loop.time())
         if delivery.flight.stalled_s(loop.time()) > self._settings.keep_alive_s:
             raise lost(f"the broker has acknowledged nothing for {self._settings.keep_alive_s} s")

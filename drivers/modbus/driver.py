@@ -143,6 +143,10 @@ class ModbusDriver:
             return self._link.request(station.unit, pdu, size_bytes)
         return _politely(self._link, station.limits, station.unit, pdu, size_bytes)
 
+    def counts(self) -> Mapping[str, int]:
+        """As `drivers.contract.Counting`: replies that were not believed."""
+        return {"late answers": self.tally.late, "refused answers": self.tally.refused}
+
     async def _open(self) -> Link:
         if not self._spec.has_rtu_frames:
             return await open_tcp(

@@ -11,6 +11,8 @@ import msgspec
 from agent.control.desk import Refusal
 from agent.control.server import serve
 from agent.events import Actor, Evidence, Names
+from agent.histogram import Histogram
+from agent.metrics.scrape import Scrape
 from agent.status import (
     AlarmLoadView,
     AlarmView,
@@ -26,6 +28,7 @@ from agent.status import (
     MaintenanceView,
     OccurrenceView,
     PointView,
+    ProbeView,
     SampleView,
     Status,
     StreamView,
@@ -33,6 +36,8 @@ from agent.status import (
     UplinkView,
     WorstAlarm,
 )
+from buffer.journal import CursorStats, Stats
+from buffer.writer import Report
 from drivers.errors import NoAnswer, Refused
 
 if TYPE_CHECKING:
@@ -232,6 +237,40 @@ def transition(action: Action, state: AlarmState) -> TransitionView:
     )
 
 
+def histogram(*lengths_s: float) -> Histogram:
+    found = Histogram((0.01, 1.0))
+    for length_s in lengths_s:
+        found.observe(length_s)
+    return found
+
+
+def scrape() -> Scrape:
+    stats = Stats(
+        epoch="7f3a9c20",
+        lanes={},
+        cursors=(CursorStats("platform", (), 3, 1_795_229_400_000),),
+        losses=(),
+        size_max_bytes=2_000_000_000,
+        pending_bytes=0,
+        report=Report(commits=7, commit_s=0.0012),
+        error="",
+        away="no space",
+        memory_records=5,
+    )
+    return Scrape(
+        status=status(),
+        journal=stats,
+        loop_lag=histogram(0.001, 0.01, 0.5, 3.0),
+        alarm_stored=histogram(0.004),
+        alarm_acknowledged={"platform": histogram(0.02)},
+        polls={"lv": histogram(0.002, 0.003)},
+        readings=1200,
+        values=90,
+        inbox=2,
+        clock_steps=1,
+    )
+
+
 class FakeDesk:
     """Keeps the promises of `Desk`; `actors` remembers who acknowledged, `came` and `went` who was let in or turned
     away, `open_streams` how many are being read.
@@ -253,6 +292,15 @@ class FakeDesk:
 
     async def configuration(self) -> ConfigView:
         return self.running
+
+    def scrape(self) -> Scrape:
+        return scrape()
+
+    def alive(self) -> ProbeView:
+        return ProbeView(ok=True, checks={"loop": "ok", "writer": "ok"})
+
+    def ready(self) -> ProbeView:
+        return ProbeView(ok=False, checks={"configuration": "ok", "journal": "no space"})
 
     def points(self, device: str | None) -> list[PointView]:
         self._known(device or "lv-main")

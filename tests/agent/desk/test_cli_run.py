@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from probing import ask
 
 from agent.cli.app import main
 from agent.control.client import Client
+from agent.metrics.table import TABLE
 from config.kept import all_kept
 
 if TYPE_CHECKING:
@@ -74,6 +76,24 @@ def test_the_daemon_answers_and_stops_with_0(folder: Path) -> None:
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait(15) == 0
     assert not (folder / "control.sock").exists()
+
+
+def test_6_metrics_and_probes_of_a_gateway_that_reaches_nobody(folder: Path) -> None:
+    """With a dead line and a dead broker it is alive and ready, and every metric but those of answers is told."""
+    (folder / "lines.yaml").write_text("lines: {one: {protocol: modbus, host: 127.0.0.1, port: 1}}\n", encoding="utf-8")
+    device = "devices:\n  lv-1: {line: one, profile: schneider-pm5300}\n"
+    (folder / "devices" / "lv.yaml").write_text(device, encoding="utf-8")
+    uplinks = 'uplinks: {platform: {brokers: ["mqtt://127.0.0.1:1"]}}\n'
+    (folder / "gateway.yaml").write_text(GATEWAY + uplinks, encoding="utf-8")
+    with running(folder):
+        asked = [ask(folder / "control.sock", target) for target in ("/healthz", "/readyz", "/metrics")]
+    assert [code for code, _, _ in asked] == [200, 200, 200]
+    text = asked[-1][-1]
+    silent = {metric.name for metric in TABLE if f"\n{metric.name}" not in text}
+    confirming = {"wardgate_uplink_unconfirmed_records", "wardgate_uplink_confirmed_total"}
+    assert silent == {"wardgate_device_round_trip_seconds", *confirming}
+    assert 'wardgate_line_up{line="one",protocol="modbus"} 0.0' in text
+    assert 'wardgate_uplink_connected{uplink="platform"} 0.0' in text
 
 
 def test_9_alarms_that_wait_for_a_name_are_a_health_condition(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""What Prometheus is told; see `table` for the metrics and `exposition` for the text."""
