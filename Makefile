@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-acceptance test-matrix test-power test-contracts interop fuzz lint format mosquitto lock screenshot diagram bench bundle clean
+.PHONY: setup demo test test-acceptance test-matrix test-power test-systemd test-contracts interop fuzz lint format mosquitto lock screenshot diagram bench bundle clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -33,6 +33,11 @@ test-matrix: setup mosquitto
 test-power: setup
 	@sh .ci/power
 	$(BIN)/pytest tests/power $(ARGS)
+
+# The service under a real systemd, in a small Debian that is booted for it: some minutes. Needs root.
+test-systemd: bundle
+	@sh .ci/systemd
+	$(BIN)/pytest tests/booted $(ARGS)
 
 # The contract with the platform, judged by programs that are not ours. Needs node and npm.
 CONTRACT_JUDGES := @asyncapi/parser@3.6.3 ajv@8.20.0

@@ -74,7 +74,7 @@ build_release() {
     mkdir -p "$release"
     # pip comes from the bundle, so neither Debian's pip nor its python3-venv is needed, and none stays behind.
     python3 -m venv --without-pip "$release"
-    "$release/bin/python" "$pip/pip" install --quiet --no-compile --disable-pip-version-check --root-user-action ignore \
+    "$release/bin/python" "$pip/pip" --isolated install --quiet --no-compile --disable-pip-version-check --root-user-action ignore \
         --no-index --find-links "$wheels" --no-deps --require-hashes --requirement "$here/requirements.lock"
     if [ -n "$root" ]; then # what names the folder must name it as the machine will see it
         grep -rlI --null "$root/" "$release/bin" "$release/pyvenv.cfg" | xargs -0 -r sed -i "s|$root/|/|g"
