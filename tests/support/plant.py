@@ -135,9 +135,14 @@ class Gateway:
     # The gateway's own account, from its journal, while it is not running.
 
     def last(self) -> dict[str, int]:
-        """The last sequence of each stream."""
+        """The last sequence of each stream, in the newest epoch."""
         rows = self._ask_journal("SELECT stream, next_seq - 1 FROM lane WHERE epoch = (SELECT max(id) FROM epoch)")
         return dict(rows)
+
+    def lanes(self) -> dict[tuple[str, str], int]:
+        """The last sequence of each epoch and stream: a disk that stood still for long has begun another epoch."""
+        rows = self._ask_journal("SELECT name, stream, next_seq - 1 FROM lane JOIN epoch ON epoch.id = lane.epoch")
+        return {(epoch, stream): last for epoch, stream, last in rows}
 
     def unacknowledged(self) -> int:
         """How many records still wait for their PUBACK."""

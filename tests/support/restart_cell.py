@@ -219,12 +219,11 @@ async def judge(made: Site, marks: list[float], over: float) -> Outcome:
     stored = sum(stream.next_seq - 1 for stream in status.journal.streams.values())
     standing = {alarm.alarm_id: alarm.occurrence_id for alarm in status.alarms}
     assert (await made.gateway.stop())[0] == 0
-    last = {(status.journal.epoch, stream): sequence for stream, sequence in made.gateway.last().items()}
     await until(made.consumer.has_farewell)
     code = await made.consumer.stop()
     assert made.consumer.report, f"it ended with {code}: {made.consumer.log.read_text()}"
-    found = account(made.consumer.arrivals(), made.gateway.last())
-    own = GatewaysOwn(last, made.gateway.unacknowledged(), stored if made.ways.confirm else 0, standing)
+    found = account(made.consumer.arrivals(), {})
+    own = GatewaysOwn(made.gateway.lanes(), made.gateway.unacknowledged(), stored if made.ways.confirm else 0, standing)
     faults = [*disagreements(made.consumer.report, own, found, made.consumer.standing()), *found.faults]
     faults += compare(samples(found), served).excuse(marks, LOSS_S_MAX).faults
     raised = [alarm["alarm_id"] for alarm in found.alarms() if alarm["action"] == "raise"]
