@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import atheris
 
 with atheris.instrument_imports(include=["drivers.bacnet"]):
     from config.model import Device, Place, Point, Text
-    from drivers.bacnet import codec, reports
+    from drivers.bacnet import codec, events, reports
+    from drivers.bacnet.encoding import Malformed
     from drivers.bacnet.plan import Plan
     from drivers.bacnet.settings import BacnetAddress, BacnetPoint
     from drivers.contract import Poll
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = Text("", "")
 ROWS: tuple[dict[str, object], ...] = (
@@ -30,28 +36,36 @@ ROWS: tuple[dict[str, object], ...] = (
 )
 
 
-def _poll() -> Poll:
-    specs = [BacnetPoint.model_validate(row) for row in ROWS]
+ALARM_ROWS: tuple[dict[str, object], ...] = (
+    {"object": "analog-input,1", "event": "active"},
+    {"object": "analog-input,1", "event": "state"},
+    {"object": "device,1", "event": "acked"},
+)
+
+
+def _poll(rows: Sequence[dict[str, object]]) -> Poll:
+    specs = [BacnetPoint.model_validate(row) for row in rows]
     points = tuple(
         Point(str(at), "d", "s", NAME, spec.value, "1", 1.0, spec, states=spec.states) for at, spec in enumerate(specs)
     )
     return Poll(Device("d", NAME, "s", "line", BacnetAddress(instance=1), Place(), points, ()), points, 1.0)
 
 
-POLL = _poll()
+POLL = _poll(ROWS)
+ALARM_POLL = _poll(ALARM_ROWS)
 
 
 def one(data: bytes) -> None:
     """Decode one input in every way in which an answer may be decoded."""
-    for decoding in (_batch, _single, _notification, codec.access_error, codec.i_am):
+    for decoding in (_batch, _single, _notification, _alarms, codec.access_error, codec.i_am):
         try:
             decoding(data)
-        except codec.Malformed:
+        except Malformed:
             continue
 
 
 def _batch(data: bytes) -> None:
-    plan = Plan(POLL, len(ROWS), multiple=True)
+    plan = Plan(POLL, len(ROWS))
     (batch,) = plan.batches
     judged = batch.read((data,)) or batch.read((data,))
     assert judged is not None, "the reliability is asked for once"
@@ -66,11 +80,19 @@ def _single(data: bytes) -> None:
 
 def _notification(data: bytes) -> None:
     notification = reports.cov_notification(data)
-    plan = Plan(POLL, len(ROWS), multiple=True)
+    plan = Plan(POLL, len(ROWS))
     plan.begin()
     plan.end()
     told = plan.notice(0, notification.values)
     assert told is None or len(told[0]) == len(ROWS)
+
+
+def _alarms(data: bytes) -> None:
+    (batch,) = Plan(ALARM_POLL, 1).batches
+    with suppress(Malformed):
+        batch.event(events.event_notification(data))
+    judged = batch.read((data,))
+    assert judged is None or len(judged) == len(ALARM_ROWS)
 
 
 def _corpus(folder: Path) -> None:

@@ -7,26 +7,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from drivers.bacnet import codec, values
-from drivers.bacnet.codec import READ_PROPERTY, AccessError, Malformed
-from drivers.bacnet.stack import Refusal, UnknownService
+from drivers.bacnet.alarms import AlarmBatch
+from drivers.bacnet.codec import READ_PROPERTY
+from drivers.bacnet.encoding import AccessError, Malformed
+from drivers.bacnet.refusals import Refusal, UnknownService
 from drivers.contract import Grade, Quality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drivers.bacnet.codec import Key, Raw
-    from drivers.bacnet.plan import Answer, Batch, Plan
-    from drivers.bacnet.stack import Peer, Stack
+    from drivers.bacnet.batches import Answer, Batch
+    from drivers.bacnet.codec import Key
+    from drivers.bacnet.encoding import Raw
+    from drivers.bacnet.peer import Peer
+    from drivers.bacnet.plan import AnyBatch, Plan
+    from drivers.bacnet.stack import Stack
     from drivers.bacnet.values import Judged
 
 
 @dataclass(slots=True, eq=False)
 class Met:
-    """What was learnt of a device.
+    """What was learnt of a device: `batch` is how many objects it bears in a request, `lacks` what services it has not.
 
     `certain` ends when it falls silent, and when somebody says to be who it is, or where it is: another may stand there
     afterwards. It is `disputed` in the second case, until a search finds only one.
@@ -34,8 +39,7 @@ class Met:
 
     peer: Peer
     batch: int
-    multiple: bool = True
-    increments: bool = True
+    lacks: set[int] = field(default_factory=set)
     certain: bool = True
     disputed: bool = False
 
@@ -76,7 +80,7 @@ async def refresh(stack: Stack, met: Met, plan: Plan) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _work_off(stack: Stack, met: Met, plan: Plan, todo: deque[Batch]) -> None:
+async def _work_off(stack: Stack, met: Met, plan: Plan, todo: deque[AnyBatch]) -> None:
     while todo:
         batch = todo.popleft()
         smaller = _known_too_much(met, batch) or await _ask(stack, met, plan, batch)
@@ -85,16 +89,16 @@ async def _work_off(stack: Stack, met: Met, plan: Plan, todo: deque[Batch]) -> N
             todo.extendleft(reversed(smaller))
 
 
-def _known_too_much(met: Met, batch: Batch) -> list[Batch]:
+def _known_too_much(met: Met, batch: AnyBatch) -> list[Batch]:
     """What to ask instead of a batch that the device would refuse, as it refused others before."""
-    if not batch.multiple:
-        return []
-    if not met.multiple:
+    if batch.service in met.lacks:
         return batch.singles()
+    if isinstance(batch, AlarmBatch) or not batch.multiple:
+        return []
     return batch.halves() if len(batch) > met.batch else []
 
 
-async def _ask(stack: Stack, met: Met, plan: Plan, batch: Batch) -> list[Batch]:
+async def _ask(stack: Stack, met: Met, plan: Plan, batch: AnyBatch) -> list[Batch]:
     """Ask for a batch and store what came; gives what to ask instead where it was refused."""
     try:
         judged = await _read(stack, met.peer, batch)
@@ -110,21 +114,19 @@ async def _ask(stack: Stack, met: Met, plan: Plan, batch: Batch) -> list[Batch]:
     return []
 
 
-async def _read(stack: Stack, peer: Peer, batch: Batch) -> list[Judged] | None:
+async def _read(stack: Stack, peer: Peer, batch: AnyBatch) -> list[Judged] | None:
     """Values and flaws, or `None` where the device said byte for byte what it said last."""
     before, batch.last = batch.last, None
+    batch.begin()
     while True:
         answer = await _answer(stack, peer, batch)
-        if answer == before:
-            batch.last = answer
-            return None
-        judged = batch.read(answer)
-        if judged is not None:
-            batch.last = answer
+        judged = None if answer == before else batch.read(answer)
+        if judged is not None or answer == before:
+            batch.last = None if batch.overtaken or not batch.whole else answer
             return judged
 
 
-async def _answer(stack: Stack, peer: Peer, batch: Batch) -> Answer:
+async def _answer(stack: Stack, peer: Peer, batch: AnyBatch) -> Answer:
     parts: list[bytes | AccessError] = []
     for service, parameters in batch.requests:
         try:
@@ -136,15 +138,17 @@ async def _answer(stack: Stack, peer: Peer, batch: Batch) -> Answer:
     return tuple(parts)
 
 
-def _smaller(met: Met, batch: Batch, refusal: Refusal) -> list[Batch]:
+def _smaller(met: Met, batch: AnyBatch, refusal: Refusal) -> list[Batch]:
     """What to ask instead of a refused batch; nothing where asking for less would not help."""
     if not batch.multiple:
         return []
     if isinstance(refusal, UnknownService):
-        met.multiple = False
+        met.lacks.add(batch.service)
         return batch.singles()
     if not refusal.divide:
         return []
+    if isinstance(batch, AlarmBatch):
+        return batch.singles()
     if refusal.too_long:
         met.batch = min(met.batch, max(1, len(batch) // 2))
     return batch.halves() if len(batch) > 1 else batch.singles()

@@ -11,17 +11,15 @@ reported is never worth more than a read; a point whose subscription is refused 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
 from drivers.bacnet import reports
-from drivers.bacnet.codec import Malformed
-from drivers.bacnet.plan import key_of
+from drivers.bacnet.batches import key_of
+from drivers.bacnet.encoding import Malformed
+from drivers.bacnet.refusals import Refusal, UnknownService
 from drivers.bacnet.settings import BacnetAddress, BacnetPoint
-from drivers.bacnet.stack import Refusal, UnknownService
-from drivers.contract import Reading
 from drivers.errors import NoAnswer, Unreachable
 
 if TYPE_CHECKING:
@@ -36,14 +34,12 @@ if TYPE_CHECKING:
     from drivers.bacnet.plan import Plan
     from drivers.bacnet.reports import CovNotification
     from drivers.bacnet.stack import Stack
-    from drivers.contract import Clock, Poll, Value
+    from drivers.bacnet.waiting import Waiting
+    from drivers.contract import Clock, Poll, Reading, Value
 
 LIFETIME_S_MIN = 120.0
 LIFETIME_POLLS = 4
 """A subscription lasts so many polls: it is renewed by the first poll after half of it, with one to spare."""
-
-WAITING_MAX = 1000
-"""Readings that nobody has taken yet; what is beyond is found by the next poll, and counted."""
 
 
 @dataclass(slots=True, eq=False)
@@ -80,26 +76,16 @@ class Subscription:
 
 
 class Cov:
-    """The subscriptions of one line. `readings` is what was reported and not taken yet."""
+    """The subscriptions of one line; what is reported goes to `waiting`."""
 
-    def __init__(self, polls: Iterable[Poll], clock: Clock, counts: Counter[str]) -> None:
+    def __init__(self, polls: Iterable[Poll], clock: Clock, counts: Counter[str], waiting: Waiting) -> None:
         self._counts = counts
         self._clock = clock
-        self._readings: deque[Reading] = deque()
-        self._arrived = asyncio.Event()
+        self._waiting = waiting
         self._renewals: dict[Device, asyncio.Task[None]] = {}
         numbers = count(int(clock.wall()) % 0x4000_0000)  # so that those of an earlier run are told apart
         self._by_poll = {poll: list(_subscriptions(poll, numbers)) for poll in polls}
         self._by_process = {one.process: one for subscribed in self._by_poll.values() for one in subscribed}
-
-    async def next(self) -> Reading:
-        """The oldest that was not taken yet. Raises what went wrong in a renewal, which is a fault of ours."""
-        while not self._readings:
-            self._arrived.clear()
-            for device in [device for device, task in self._renewals.items() if task.done()]:
-                self._renewals.pop(device).result()
-            await self._arrived.wait()
-        return self._readings.popleft()
 
     def take(self, notification: CovNotification, source: Address) -> bool:
         """A device reports; gives whether it was asked to."""
@@ -112,7 +98,7 @@ class Cov:
         if told is not None:
             self._counts["notifications"] += 1
             one.known = told[0][one.at]
-            self._put(Reading(one.poll, self._clock.wall(), self._clock.mono(), *told), one.plan)
+            self._waiting.put(one.poll, one.plan, told)
         return True
 
     def after_read(self, stack: Stack, met: Met, plan: Plan, reading: Reading) -> None:
@@ -125,7 +111,7 @@ class Cov:
         due = [one for one in subscribed if one.is_due(self._clock.mono())]
         if due and reading.poll.device not in self._renewals:
             task = asyncio.create_task(self._renew(stack, met, due), name=f"subscribe[{reading.poll.device.id}]")
-            task.add_done_callback(lambda _: self._arrived.set())
+            task.add_done_callback(lambda _: self._ended(reading.poll.device))
             self._renewals[reading.poll.device] = task
 
     def forget(self, device: Device) -> None:
@@ -153,24 +139,22 @@ class Cov:
                 one.since_mono = None
                 return
 
-    def _put(self, reading: Reading, plan: Plan) -> None:
-        if len(self._readings) < WAITING_MAX:
-            self._readings.append(reading)
-            self._arrived.set()
-        else:
-            plan.doubt()
-            self._counts["notifications lost"] += 1
+    def _ended(self, device: Device) -> None:
+        """What goes wrong in a renewal, beyond what a device may do, is a fault of ours."""
+        task = self._renewals.pop(device, None)
+        if task is not None and not task.cancelled():
+            self._waiting.fail(task.exception())
 
 
 async def _subscribe(stack: Stack, met: Met, one: Subscription) -> None:
     """With our increment where the device can, else with its own. Raises as `Stack.subscribe`."""
     lifetime_s = int(one.lifetime_s)
-    if one.increment is not None and met.increments:
+    if one.increment is not None and reports.SUBSCRIBE_COV_PROPERTY not in met.lacks:
         request = reports.subscribe_cov_property(one.process, one.key, one.increment, lifetime_s)
         try:
             await stack.subscribe(met.peer, reports.SUBSCRIBE_COV_PROPERTY, request)
         except UnknownService:
-            met.increments = False
+            met.lacks.add(reports.SUBSCRIBE_COV_PROPERTY)
         else:
             return
     await stack.subscribe(met.peer, reports.SUBSCRIBE_COV, reports.subscribe_cov(one.process, one.key[0], lifetime_s))

@@ -14,11 +14,18 @@ from bacpypes3.pdu import IPv4Address
 from config.errors import ConfigProblem
 from drivers.bacnet import names
 from drivers.bacnet.asking import Met, ask_all, ask_one, refresh
-from drivers.bacnet.codec import NO_INDEX, AccessError, ObjectId
+from drivers.bacnet.batches import fitting
+from drivers.bacnet.codec import NO_INDEX
 from drivers.bacnet.cov import Cov
-from drivers.bacnet.plan import Plan, fitting
+from drivers.bacnet.encoding import AccessError, ObjectId
+from drivers.bacnet.following import Following
+from drivers.bacnet.peer import Peer
+from drivers.bacnet.plan import Plan
+from drivers.bacnet.reports import CovNotification
 from drivers.bacnet.settings import BacnetAddress, BacnetLine
-from drivers.bacnet.stack import APDU_BYTES_MAX, Peer, Stack, open_stack
+from drivers.bacnet.stack import Stack, open_stack
+from drivers.bacnet.transactions import APDU_BYTES_MAX
+from drivers.bacnet.waiting import Waiting
 from drivers.contract import Grade, Identity, Quality, Reading, Request
 from drivers.errors import NoAnswer, Unreachable
 
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
 
     from config.model import Device, Line
     from drivers.bacnet.codec import IAm
+    from drivers.bacnet.transactions import Report
     from drivers.contract import Clock, Poll
 
 APDU_BYTES_MIN = 50
@@ -48,6 +56,7 @@ class BacnetDriver:
         self._stack: Stack | None = None
         self._met: dict[Device, Met] = {}
         self._cov: Cov | None = None
+        self._following: Following | None = None
         self._counts: Counter[str] = Counter()
         self._by_instance = {_address(device).instance: device for device in line.devices}
         self._by_address: dict[Address, Device] = {}
@@ -60,8 +69,7 @@ class BacnetDriver:
             self._lose(device)
         self._stack = await open_stack(self._spec.bind, self._line.timeout_s, self._spec.retries)
         self._stack.watch(self._announced)
-        if self._cov is not None:
-            self._stack.listen(self._cov.take)
+        self._stack.listen(self._noticed)
 
     async def close(self) -> None:
         if self._cov is not None:
@@ -98,14 +106,25 @@ class BacnetDriver:
 
     async def notices(self, polls: Sequence[Poll]) -> AsyncGenerator[Reading, None]:
         """As `drivers.contract.Notifying`."""
-        cov = self._cov = Cov(polls, self._clock, self._counts)
-        self._open_stack().listen(cov.take)
+        waiting = Waiting(self._clock, self._counts)
+        cov = self._cov = Cov(polls, self._clock, self._counts, waiting)
+        self._following = Following(polls, waiting, self._counts)
         try:
             while True:
-                yield await cov.next()
+                yield await waiting.next()
         finally:
-            self._cov = None
+            self._cov = self._following = None
             await cov.close()
+
+    def _noticed(self, report: Report, source: Address) -> bool:
+        """A device reports by itself; gives whether anybody here listens to it."""
+        if isinstance(report, CovNotification):
+            return self._cov is not None and self._cov.take(report, source)
+        device = self._by_instance.get(report.instance)
+        met = None if device is None else self._met.get(device)
+        if self._following is None or device is None or met is None:
+            return False
+        return self._following.take(report, source, device, met, self._plans)
 
     def counts(self) -> Mapping[str, int]:
         """As `drivers.contract.Counting`."""
@@ -119,12 +138,8 @@ class BacnetDriver:
 
     def requests(self, poll: Poll) -> Sequence[Request]:
         """As `drivers.contract.Planning`, for a device that answers as much at once as its address allows."""
-        batch = _address(poll.device).batch
-        batches = [poll.points[start : start + batch] for start in range(0, len(poll.points), batch)]
-        return [
-            Request(f"ReadPropertyMultiple of {len(points)} objects", tuple(point.id for point in points))
-            for points in batches
-        ]
+        plan = Plan(poll, _address(poll.device).batch)
+        return [Request(batch.what, tuple(poll.points[at].id for at in batch.at)) for batch in plan.batches]
 
     async def identify(self, device: Device) -> Identity:
         stack = self._open_stack()
@@ -179,7 +194,7 @@ class BacnetDriver:
     def _plan(self, poll: Poll, met: Met) -> Plan:
         made_for, plan = self._plans.get(poll, (None, None))
         if plan is None or made_for is not met:
-            plan = Plan(poll, met.batch, multiple=met.multiple)
+            plan = Plan(poll, met.batch)
             self._plans[poll] = met, plan
         return plan
 

@@ -37,6 +37,8 @@ PRESENT_VALUE: int = int(PropertyIdentifier.presentValue)
 STATUS_FLAGS: int = int(PropertyIdentifier.statusFlags)
 RELIABILITY: int = int(PropertyIdentifier.reliability)
 OBJECT_IDENTIFIER: int = int(PropertyIdentifier.objectIdentifier)
+EVENT_STATE: int = int(PropertyIdentifier.eventState)
+ACKED_TRANSITIONS: int = int(PropertyIdentifier.ackedTransitions)
 MAX_APDU: int = int(PropertyIdentifier.maxApduLengthAccepted)
 
 _OBJECT_NAMES: Mapping[int, str] = ObjectType._asn1_map  # noqa: SLF001 - the only table of all of them
@@ -69,6 +71,11 @@ _OBJECT = re.compile(r"\s*([A-Za-z0-9-]+)\s*[,: ]\s*(\d+)\s*")
 def object_id(type_number: int, instance: int) -> int:
     """The 32 bits that stand for an object on the wire."""
     return type_number << 22 | instance
+
+
+def is_device(identifier: int) -> bool:
+    """Whether these 32 bits are a device object."""
+    return identifier >> 22 == DEVICE
 
 
 def parse_object(text: str) -> int:

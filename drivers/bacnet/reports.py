@@ -10,12 +10,14 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drivers.bacnet.codec import NO_INDEX, Malformed, context, context_number, property_reference, values_until
+from drivers.bacnet.codec import NO_INDEX, property_reference
+from drivers.bacnet.encoding import Malformed, context, context_number, values_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drivers.bacnet.codec import Key, Raw
+    from drivers.bacnet.codec import Key
+    from drivers.bacnet.encoding import Raw
 
 CONFIRMED_COV = 1
 UNCONFIRMED_COV = 2

@@ -136,6 +136,10 @@ def _defaults(written: Mapping[str, object]) -> Mapping[str, object]:
     return {}
 
 
+Facet = Literal["active", "acked", "state"]
+"""What a point shows of the device's own alarms."""
+
+
 class BacnetPoint(PointSpec):
     """One property of one object; `index` picks an element of an array (0 is its length).
 
@@ -143,6 +147,8 @@ class BacnetPoint(PointSpec):
     object, a number by that increment, in the unit of the device.
     `holds` makes a truth value of a list of numbers, such as the fault signals of a lift: whether this one is in it, or
     with `any` whether there is one.
+    `event` follows the alarms that the device itself makes of the object, or with the device object of all its objects:
+    whether one is active, whether all are acknowledged, or of one object the state.
     """
 
     object_name: Annotated[
@@ -155,10 +161,15 @@ class BacnetPoint(PointSpec):
         Literal["any"] | Annotated[int, Field(ge=0, le=65535)] | None,
         Field(description="true while the list has this number, or any"),
     ] = None
+    event: Annotated[
+        Facet | None, Field(description="follow the device's own alarms of the object instead of a property")
+    ] = None
 
     @property
     def where(self) -> str:
         """The object, the property where it is not the present value, and the element."""
+        if self.event is not None:
+            return f"{self.object_name} event {self.event}"
         name = "" if self.property_name == "present-value" else f" {self.property_name}"
         return f"{self.object_name}{name}" + ("" if self.index is None else f"[{self.index}]")
 
@@ -168,7 +179,9 @@ class BacnetPoint(PointSpec):
         """What object, property and the presence of `states` or `holds` say need not be said again by `value`."""
         if not isinstance(written, Mapping) or "value" in written:
             return written
-        if written.get("holds") is not None:
+        if written.get("event") == "state":
+            return {"states": dict(names.states_of("", "event-state")), **written, "value": "enum"}
+        if written.get("holds") is not None or written.get("event") is not None:
             return {**written, "value": "bool"}
         if written.get("states"):
             return {**written, "value": "enum"}
@@ -178,6 +191,19 @@ class BacnetPoint(PointSpec):
     def _check_holds(self) -> BacnetPoint:
         if self.holds is not None and self.value != "bool":
             raise ValueError(f"what a list holds is a truth value; leave value: {self.value} out")
+        return self
+
+    @model_validator(mode="after")
+    def _check_event(self) -> BacnetPoint:
+        if self.event is None:
+            return self
+        fitting = "enum" if self.event == "state" else "bool"
+        if self.value != fitting:
+            raise ValueError(f"event: {self.event} is not of this type; leave value: {self.value} out")
+        if (self.property_name, self.index, self.holds, self.cov) != ("present-value", None, None, False):
+            raise ValueError("an alarm of the device is no property; leave property, index, holds and cov out")
+        if self.event == "state" and names.is_device(names.parse_object(self.object_name)):
+            raise ValueError("all objects together have no state; write event: active, or name one object")
         return self
 
     @model_validator(mode="after")

@@ -11,125 +11,37 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import socket
-from collections.abc import Callable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bacpypes3.apdu import (
-    AbortPDU,
-    AbortReason,
-    ComplexAckPDU,
-    ConfirmedRequestPDU,
-    ErrorPDU,
-    RejectPDU,
-    RejectReason,
-    SimpleAckPDU,
-    UnconfirmedRequestPDU,
-)
-from bacpypes3.appservice import ABORTED, COMPLETED, ApplicationServiceAccessPoint, ClientSSM
-from bacpypes3.basetypes import ErrorClass, ErrorCode, Segmentation
+from bacpypes3.apdu import ComplexAckPDU, ConfirmedRequestPDU, SimpleAckPDU, UnconfirmedRequestPDU
 from bacpypes3.comm import ApplicationServiceElement, bind
-from bacpypes3.ipv4 import IPv4DatagramProtocol, IPv4DatagramServer
 from bacpypes3.ipv4.bvll import BVLLCodec
 from bacpypes3.ipv4.service import BIPNormal, UDPMultiplexer
 from bacpypes3.netservice import NetworkServiceAccessPoint, NetworkServiceElement
-from bacpypes3.pdu import Address, GlobalBroadcast, IPv4Address
+from bacpypes3.pdu import GlobalBroadcast, IPv4Address
 
-from drivers.bacnet import codec, reports
-from drivers.bacnet.codec import AccessError, IAm, Malformed
-from drivers.errors import NoAnswer, Refused, Unreachable
+from drivers.bacnet import codec, refusals
+from drivers.bacnet.encoding import Malformed
+from drivers.bacnet.peer import Peer
+from drivers.bacnet.sockets import Server, bound_sockets
+from drivers.bacnet.transactions import APDU_BYTES_MAX, AccessPoint, unheard
+from drivers.errors import NoAnswer, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
     from bacpypes3.apdu import APDU
-    from bacpypes3.pdu import PDU
+    from bacpypes3.pdu import Address
 
-    from drivers.bacnet.reports import CovNotification
-
-APDU_BYTES_MAX = 1476
-"""The longest APDU that fits into one UDP datagram of BACnet/IP."""
-
-ANSWER_BYTES_MAX = 65536
-"""A longer segmented answer is not what we asked for."""
-
-_SEGMENTS_MAX = 32
-_CLOSING_TURNS_MAX = 100
-_CONFIRMED, _UNCONFIRMED = ConfirmedRequestPDU.pduType, UnconfirmedRequestPDU.pduType
+    from drivers.bacnet.codec import IAm
+    from drivers.bacnet.transactions import Announced, Noticed
 
 _OTHERS_SHARE = 0.25
 """Of the timeout of a request: how long those are waited for who may have the same number."""
 
 _FOUND_MAX = 16
-_SEGMENTED = 0x08
-_UNKNOWN_SUBSCRIPTION = bytes((0x91, int(ErrorClass.services), 0x91, int(ErrorCode.unknownSubscription)))
-
-Path = tuple[str, int]
-
-Announced = Callable[[IAm, Address], None]
-
-Noticed = Callable[["CovNotification", Address], bool]
-"""What a device reports and who says so; gives whether it was asked for."""
-
-
-class Refusal(Exception):
-    """The device answered, but not with an acknowledgement.
-
-    `divide` says that a smaller request may be granted: a part of this one is wrong, or the answer would be `too_long`.
-    """
-
-    def __init__(
-        self, text: str, error: AccessError | None = None, *, divide: bool = False, too_long: bool = False
-    ) -> None:
-        super().__init__(text)
-        self.error = error
-        self.divide = divide or too_long
-        self.too_long = too_long
-
-
-class UnknownService(Refusal):
-    """The device does not know this kind of request."""
-
-
-class Peer:
-    """A device as the stack talks to it: where it is, how much it can take, and how many requests at once."""
-
-    def __init__(self, address: Address, max_apdu: int) -> None:
-        self.address = address
-        self.max_apdu = max_apdu
-        self.allow(1)
-        self.latest_id = 0
-        self._in_use: set[int] = set()
-
-    def allow(self, at_once: int) -> None:
-        """How many requests it may have to answer from now on; not while some are on their way."""
-        self.at_once = at_once
-        self._free = asyncio.Semaphore(at_once)
-
-    def follow(self, earlier: Peer) -> None:
-        """Go on numbering where another left off: a late answer to it is then none to this one."""
-        self.latest_id = earlier.latest_id
-
-    @asynccontextmanager
-    async def invoke_id(self) -> AsyncIterator[int]:
-        """A number for one request, as soon as the device may have one more to answer.
-
-        Counted for each device, so that a late answer meets its number again only after 250 other requests, and never
-        while a slower request has it.
-        """
-        async with self._free:
-            number = (self.latest_id + 1) % 256
-            while number in self._in_use:
-                number = (number + 1) % 256
-            self.latest_id = number
-            self._in_use.add(number)
-            try:
-                yield number
-            finally:
-                self._in_use.discard(number)
 
 
 class _Search:
@@ -143,13 +55,13 @@ class _Search:
 class Stack:
     """Opened by `open_stack`; after `close`, or when the socket is lost, every request raises `Unreachable`."""
 
-    def __init__(self, address: IPv4Address, server: _Server, access: _AccessPoint, timeout_s: float) -> None:
+    def __init__(self, address: IPv4Address, server: Server, access: AccessPoint, timeout_s: float) -> None:
         self._endpoint = f"{address.addrTuple[0]}:{address.addrTuple[1]}"
         self._server = server
         self._access = access
         self._timeout_s = timeout_s
         self._searches: dict[int, _Search] = {}
-        self._announced: Announced = _unheard
+        self._announced: Announced = unheard
         access.heard = self._heard
         server.lost.add_done_callback(self._fail_pending)
 
@@ -164,13 +76,13 @@ class Stack:
             if apdu.apduService != service:
                 raise Malformed(f"an acknowledgement of service {apdu.apduService}")
             return bytes(apdu.pduData)
-        raise self._refusal(peer, apdu)
+        raise refusals.of(apdu) or self._silence(peer)
 
     async def subscribe(self, peer: Peer, service: int, parameters: bytes) -> None:
         """Have the device report by itself; `noticed` is told then. Raises as `ask`."""
         apdu = await self._request(peer, service, parameters)
         if not isinstance(apdu, SimpleAckPDU) or apdu.apduService != service:
-            raise self._refusal(peer, apdu)
+            raise refusals.of(apdu) or self._silence(peer)
 
     def listen(self, noticed: Noticed) -> None:
         """Tell `noticed` what devices report, and who; it says whether it asked for that."""
@@ -251,23 +163,6 @@ class Stack:
     def _silence(self, peer: Peer) -> NoAnswer:
         return NoAnswer(str(peer.address), f"no answer within {self._timeout_s:g} s", "check its power and network")
 
-    def _refusal(self, peer: Peer, apdu: APDU) -> Exception:
-        if isinstance(apdu, ErrorPDU):
-            error = codec.access_error(bytes(apdu.pduData))
-            return Refusal(
-                f"error {error.error_class}/{error.code}", error, divide=error.error_class in _ERRORS_OF_PARTS
-            )
-        if isinstance(apdu, RejectPDU):
-            reason = apdu.apduAbortRejectReason
-            kind = UnknownService if reason == RejectReason.unrecognizedService else Refusal
-            return kind(f"reject {RejectReason(reason)}", divide=True, too_long=reason in _REJECTS_TOO_LONG)
-        if isinstance(apdu, AbortPDU):
-            reason = apdu.apduAbortRejectReason
-            if reason == AbortReason.noResponse:
-                return self._silence(peer)
-            return Refusal(f"abort {AbortReason(reason)}", too_long=reason in _ABORTS_TOO_LONG)
-        return Malformed(f"answered with an APDU of type {apdu.apduType}")
-
     def _heard(self, i_am: IAm, source: Address) -> None:
         self._announced(i_am, source)
         search = self._searches.get(i_am.instance)
@@ -284,18 +179,6 @@ class Stack:
                 waiting.set_exception(lost)
 
 
-_ERRORS_OF_PARTS = frozenset((int(ErrorClass.object), int(ErrorClass.property)))
-_ABORTS_TOO_LONG = frozenset(
-    (
-        AbortReason.bufferOverflow,
-        AbortReason.segmentationNotSupported,
-        AbortReason.outOfResources,
-        AbortReason.apduTooLong,
-    )
-)
-_REJECTS_TOO_LONG = frozenset((RejectReason.bufferOverflow, RejectReason.tooManyArguments))
-
-
 async def open_stack(bind_to: str, timeout_s: float, retries: int) -> Stack:
     """Open the socket `ADDRESS/PREFIX:PORT`. Raises `Refused` where it is taken, `Unreachable` where it is not there.
 
@@ -304,8 +187,8 @@ async def open_stack(bind_to: str, timeout_s: float, retries: int) -> Stack:
     # The library logs a trace for each datagram that it cannot read: anybody on the network could fill the disk.
     logging.getLogger("bacpypes3").setLevel(logging.CRITICAL)
     address = IPv4Address(bind_to)
-    server = _Server(address, _bound_sockets(address))
-    access = _AccessPoint(round(timeout_s * 1000 / (1 + retries)), retries)
+    server = Server(address, bound_sockets(address))
+    access = AccessPoint(round(timeout_s * 1000 / (1 + retries)), retries)
     network, routing, link = NetworkServiceAccessPoint(), NetworkServiceElement(), BIPNormal()
     multiplexer = UDPMultiplexer()
     bind(routing, network)
@@ -315,198 +198,3 @@ async def open_stack(bind_to: str, timeout_s: float, retries: int) -> Stack:
     network.bind(link, address=address)
     await server.ready()
     return Stack(address, server, access, timeout_s)
-
-
-def _bound_sockets(address: IPv4Address) -> dict[Path, socket.socket]:
-    """Our own socket, which nobody may share, and on a real network the one that hears broadcasts, which all share."""
-    sockets = {address.addrTuple: _bound_socket(address.addrTuple, shared=False)}
-    if address.addrBroadcastTuple != address.addrTuple:
-        try:
-            sockets[address.addrBroadcastTuple] = _bound_socket(address.addrBroadcastTuple, shared=True)
-        except (Refused, Unreachable):
-            sockets[address.addrTuple].close()
-            raise
-    return sockets
-
-
-def _bound_socket(path: Path, *, shared: bool) -> socket.socket:
-    endpoint = f"{path[0]}:{path[1]}"
-    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        opened.setblocking(False)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        if shared:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        opened.bind(path)
-    except OSError as error:
-        opened.close()
-        if error.errno == errno.EADDRINUSE:
-            hint = f"stop the other BACnet program (ss -lunp 'sport = :{path[1]}' names it) or bind another port"
-            raise Refused(endpoint, "another program has this address and port", hint) from error
-        if error.errno == errno.EADDRNOTAVAIL:
-            hint = "is the interface up, and is this its address?"
-            raise Unreachable(endpoint, "this machine does not have this address", hint) from error
-        raise Refused(endpoint, f"cannot be bound: {error.strerror}", "check bind: of the line") from error
-    return opened
-
-
-class _Protocol(IPv4DatagramProtocol):
-    server: _Server
-
-    def error_received(self, exc: Exception) -> None:
-        if isinstance(exc, OSError):
-            self.server.send_error = exc
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self.server.lose()
-
-
-class _Server(IPv4DatagramServer):
-    """The library's end of the sockets, given sockets that are bound already."""
-
-    def __init__(self, address: IPv4Address, sockets: dict[Path, socket.socket]) -> None:
-        self.send_error: OSError | None = None
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sockets = sockets
-        super().__init__(address)
-
-    async def retrying_create_datagram_endpoint(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        addrTuple: Path,  # noqa: N803 - the library's name
-        bind_socket: socket.socket | None = None,  # noqa: ARG002 - the library's signature
-    ) -> tuple[asyncio.DatagramTransport, _Protocol]:
-        def protocol() -> _Protocol:
-            made = _Protocol()
-            made.server = self
-            return made
-
-        return await loop.create_datagram_endpoint(protocol, sock=self._sockets[addrTuple])
-
-    async def ready(self) -> None:
-        """The sockets are in use. A cancellation is obeyed when they can be closed, which is a few turns later."""
-        opening = asyncio.gather(*self._transport_tasks)
-        try:
-            await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            await opening
-            self.close()
-            await self.released()
-            raise
-
-    def lose(self) -> None:
-        if not self.lost.done():
-            self.lost.set_result(None)
-
-    def raise_send_error(self) -> None:
-        """An error of sending is told to the protocol, not to the sender: here the sender asks."""
-        error, self.send_error = self.send_error, None
-        if error is not None:
-            raise error
-
-    async def released(self) -> None:
-        """The transports close their sockets in a later turn of the loop."""
-        for _ in range(_CLOSING_TURNS_MAX):
-            if all(one.fileno() < 0 for one in self._sockets.values()):
-                return
-            await asyncio.sleep(0)
-
-
-class _NoDevices:
-    """What the library knows of devices: nothing. Ours are kept in `Peer`, requests are never segmented."""
-
-    async def get_device_info(self, _: Address) -> None:
-        return None
-
-
-class _AccessPoint(ApplicationServiceAccessPoint):
-    """Transactions with raw answers: what is in them is decoded once, by `codec`, and not by the library."""
-
-    def __init__(self, apdu_timeout_ms: int, retries: int) -> None:
-        super().__init__(None, _NoDevices())
-        self.apduTimeout = apdu_timeout_ms
-        self.numberOfApduRetries = retries
-        self.segmentTimeout = apdu_timeout_ms
-        self.maxApduLengthAccepted = APDU_BYTES_MAX
-        self.segmentationSupported = Segmentation.segmentedReceive
-        self.maxSegmentsAccepted = _SEGMENTS_MAX
-        self.heard: Announced = _unheard
-        self.noticed: Noticed = _unasked
-
-    def transaction(self, address: Address) -> _Transaction:
-        """A new one; it ends with `end`, whatever happens."""
-        made = _Transaction(self, address)
-        self.clientTransactions.append(made)
-        return made
-
-    def pending(self) -> list[_Transaction]:
-        return [one for one in self.clientTransactions if isinstance(one, _Transaction)]
-
-    async def confirmation(self, pdu: PDU) -> None:
-        """What comes in. Broadcasts of others are the most frequent thing on a network and cost next to nothing."""
-        kind = pdu.pduData[0] >> 4
-        if kind == _UNCONFIRMED:
-            if pdu.pduData[1] == codec.I_AM:
-                assert pdu.pduSource is not None
-                self.heard(codec.i_am(bytes(pdu.pduData[2:])), pdu.pduSource)
-            elif pdu.pduData[1] == reports.UNCONFIRMED_COV:
-                assert pdu.pduSource is not None
-                self.noticed(reports.cov_notification(bytes(pdu.pduData[2:])), pdu.pduSource)
-        elif kind == _CONFIRMED:
-            whole = not pdu.pduData[0] & _SEGMENTED
-            await (self._confirm(pdu) if whole and pdu.pduData[3] == reports.CONFIRMED_COV else self._reject(pdu))
-        else:
-            await super().confirmation(pdu)
-
-    async def _confirm(self, pdu: PDU) -> None:
-        """A subscription of an earlier run is refused, so that the device forgets it."""
-        number, service = pdu.pduData[2], pdu.pduData[3]
-        reply: APDU
-        assert pdu.pduSource is not None
-        if self.noticed(reports.cov_notification(bytes(pdu.pduData[4:])), pdu.pduSource):
-            reply = SimpleAckPDU(service, number, destination=pdu.pduSource)
-        else:
-            reply = ErrorPDU(service, number, destination=pdu.pduSource)
-            reply.put_data(_UNKNOWN_SUBSCRIPTION)
-        await self.request(reply)
-
-    async def _reject(self, pdu: PDU) -> None:
-        """We are a client only, and say so without keeping anything of the request."""
-        reject = RejectPDU(pdu.pduData[2], RejectReason.unrecognizedService, destination=pdu.pduSource)
-        await self.request(reject)
-
-
-def _unheard(_: IAm, __: Address) -> None:
-    """Nobody listens yet."""
-
-
-def _unasked(_: CovNotification, __: Address) -> bool:
-    """Nobody has subscribed yet."""
-    return False
-
-
-class _Transaction(ClientSSM):
-    """The library's state machine of one request, which gives its outcome, undecoded, to whoever awaits `answer`."""
-
-    def __init__(self, access: _AccessPoint, address: Address) -> None:
-        super().__init__(access, address)
-        self.answer: asyncio.Future[APDU] = asyncio.get_running_loop().create_future()
-
-    async def response(self, apdu: APDU) -> None:
-        if not self.answer.done():
-            self.answer.set_result(apdu)
-
-    def append_segment(self, apdu: APDU) -> None:
-        super().append_segment(apdu)
-        if self.segmentAPDU is None or len(self.segmentAPDU.pduData) <= ANSWER_BYTES_MAX:
-            return
-        if not self.answer.done():
-            self.answer.set_exception(Malformed("an answer without end"))
-        self.end()
-
-    def end(self) -> None:
-        """Stop its timers and forget it; the library would go on sending for a request that was cancelled."""
-        if self.state not in (COMPLETED, ABORTED):
-            self.set_state(ABORTED)

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 from drivers.bacnet import names
-from drivers.bacnet.codec import AccessError, Bits, ObjectId, Raw, Unreadable
+from drivers.bacnet.encoding import AccessError, Bits, ObjectId, Raw, Unreadable
 from drivers.bacnet.settings import BacnetPoint
 from drivers.contract import Grade, Quality, Reason, Value
 

@@ -46,7 +46,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from drivers.bacnet import codec
-from drivers.bacnet.codec import NO_INDEX, AccessError, Bits, Malformed, ObjectId, Opaque, Unreadable
+from drivers.bacnet.codec import NO_INDEX
+from drivers.bacnet.encoding import AccessError, Bits, Malformed, ObjectId, Opaque, Raw, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -204,7 +205,7 @@ def test_an_answer_cut_anywhere_is_malformed_or_has_only_whole_objects(end: int)
     assert read == whole[: len(read)]
 
 
-def value_of(encoded: bytes) -> codec.Raw:
+def value_of(encoded: bytes) -> Raw:
     ((_, value),) = codec.multiple_results(b"\x0c\x00\x00\x00\x01\x1e\x29\x55\x4e" + encoded + b"\x4f\x1f")
     return value
 
@@ -240,7 +241,7 @@ def value_of(encoded: bytes) -> codec.Raw:
         ("81 09", Unreadable("a bit string with an impossible length")),
     ],
 )
-def test_values_by_their_bytes(encoded: str, value: codec.Raw) -> None:
+def test_values_by_their_bytes(encoded: str, value: Raw) -> None:
     """What stands on the wire, written out by hand from the standard."""
     assert value_of(bytes.fromhex(encoded)) == value
 

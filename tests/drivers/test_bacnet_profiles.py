@@ -12,7 +12,7 @@ from hardware_mocks.bacnet_objects import OBJECTS
 from config.folder import SHIPPED_PROFILES
 from config.load import load
 from drivers.bacnet import codec
-from drivers.bacnet.codec import Bits
+from drivers.bacnet.encoding import Bits
 from drivers.bacnet.values import judge
 from drivers.registry import protocols
 

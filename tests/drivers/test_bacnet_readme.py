@@ -15,11 +15,11 @@ README = Path(drivers.bacnet.__file__).with_name("README.md").read_text(encoding
 
 def test_the_example_is_a_configuration(tmp_path: Path) -> None:
     """Copied from the page, the line, its device and its points load."""
-    lines, devices = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    lines, devices, alarms = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "gateway.yaml").write_text("site: h01\ngateway: gw-1\nuplinks: {}\n", encoding="utf-8")
     (tmp_path / "lines.yaml").write_text(lines, encoding="utf-8")
     (tmp_path / "devices").mkdir()
-    (tmp_path / "devices" / "bas.yaml").write_text(devices, encoding="utf-8")
+    (tmp_path / "devices" / "bas.yaml").write_text(devices + alarms, encoding="utf-8")
     (line,) = load(tmp_path, protocols()).lines
     (device,) = line.devices
     assert device.address == BacnetAddress(instance=1001)
@@ -28,6 +28,9 @@ def test_the_example_is_a_configuration(tmp_path: Path) -> None:
         "run": "bool",
         "mode": "enum",
         "note": "string",
+        "smoke": "bool",
+        "smoke_state": "enum",
+        "any_alarm": "bool",
     }
 
 

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.bacnet import reports
-from drivers.bacnet.codec import NO_INDEX, Bits, Malformed
+from drivers.bacnet.codec import NO_INDEX
+from drivers.bacnet.encoding import Bits, Malformed
 
 SLOW_MACHINE = settings(deadline=None, max_examples=150)
 numbers = st.integers(0, 0xFFFFFFFF)

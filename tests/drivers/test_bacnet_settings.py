@@ -59,6 +59,9 @@ def test_a_point_needs_its_object_only() -> None:
         ({"object": "lift,1", "property": "passenger-alarm"}, "bool"),
         ({"object": "lift,1", "property": "fault-signals", "holds": "any"}, "bool"),
         ({"object": "binary-value : 1"}, "bool"),
+        ({"object": "analog-input,1", "event": "active"}, "bool"),
+        ({"object": "lift,1", "event": "acked"}, "bool"),
+        ({"object": "lift,1", "event": "state"}, "enum"),
     ],
 )
 def test_the_object_type_says_what_its_value_is(written: dict[str, object], value: str) -> None:
@@ -108,6 +111,9 @@ def test_what_the_standard_has_names_for_has_them(written: dict[str, object], nu
         (BacnetPoint, {"object": "analog-input,4194303"}, "instance 4194303 is above 4194302"),
         (BacnetPoint, {"object": "1024,1"}, "object type 1024 is above 1023"),
         (BacnetPoint, {"object": "analog-input,1", "property": "present-valu"}, "did you mean 'present-value'?"),
+        (BacnetPoint, {"object": "lift,1", "event": "active", "value": "number"}, "leave value: number out"),
+        (BacnetPoint, {"object": "lift,1", "event": "active", "property": "car-mode"}, "leave property, index, holds"),
+        (BacnetPoint, {"object": "device,1", "event": "state"}, "write event: active, or name one object"),
         (BacnetPoint, {"object": "analog-input,1", "index": -1}, "greater than or equal to 0"),
         (BacnetPoint, {"object": "analog-input,1", "property": "units", "cov": True}, "only a present-value reports"),
         (BacnetPoint, {"object": "analog-input,1", "index": 1, "cov": 0.5}, "only a present-value reports its changes"),

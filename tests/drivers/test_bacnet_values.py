@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from bacnet_peer import make_point
 
-from drivers.bacnet.codec import AccessError, Bits, ObjectId, Opaque, Raw
+from drivers.bacnet.encoding import AccessError, Bits, ObjectId, Opaque, Raw
 from drivers.bacnet.values import faulty, judge
 from drivers.contract import Grade, Quality, Value
 

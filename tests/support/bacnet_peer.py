@@ -295,8 +295,8 @@ NAME = Text("点", "point")
 
 
 def make_point(target: str, kind: PointType = "number", **more: object) -> Point:
-    """A point; `property`, `index`, `cov` and `holds` belong to its place, anything else to the point."""
-    place = {name: more.pop(name) for name in ("property", "index", "cov", "holds") if name in more}
+    """A point; `property`, `index`, `cov`, `holds` and `event` belong to its place, anything else to the point."""
+    place = {name: more.pop(name) for name in ("property", "index", "cov", "holds", "event") if name in more}
     spec = BacnetPoint.model_validate({"object": target, **place})
     return Point(target, "d", "sys", NAME, kind, "1", 1.0, spec, **more)  # type: ignore[arg-type] # fields by name
 
