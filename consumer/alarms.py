@@ -22,7 +22,10 @@ PARTS_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class AlarmState:
-    """One alarm by the newest event of it. `as_of` is that event's place, or that of the snapshot that said it."""
+    """One alarm by the newest event of it. `as_of` is that event's place, or that of the snapshot that said it.
+
+    `n` is 0 where the snapshot of a later epoch ended it: that epoch may count its occurrences anew.
+    """
 
     gateway: str
     alarm_id: str
@@ -40,7 +43,7 @@ class AlarmState:
     @property
     def age(self) -> tuple[int, int]:
         """Grows from event to event of one alarm within an epoch: which occurrence, which event of it."""
-        raised = self.occurrence_id.rpartition("/")[2]
+        raised = self.occurrence_id.rpartition("/")[2] if self.n else ""
         return (int(raised) if raised.isascii() and raised.isdigit() else 0, self.n)
 
 
@@ -96,7 +99,7 @@ class Alarms:
         self.snapshot_as_of = place
         standing = {alarm.alarm_id for alarm in alarms}
         gone = [
-            replace(alarm, state="NORM", ended=True, as_of=place)
+            replace(alarm, state="NORM", ended=True, as_of=place, n=alarm.n if place.epoch == alarm.as_of.epoch else 0)
             for alarm in self.known.values()
             if not alarm.ended and alarm.alarm_id not in standing and self._covers(place, alarm.as_of)
         ]

@@ -106,6 +106,19 @@ def test_a_later_epoch_wins_though_its_numbers_are_smaller() -> None:
     assert known(account)[A].ended
 
 
+def test_what_a_snapshot_of_a_later_epoch_ended_can_come_again_under_any_number() -> None:
+    """A gateway out of a backup counts on from there, so an alarm may have a number that was used before."""
+    account = Account()
+    account.take(read(transition(2, alarm(A, 3, 1))))
+    account.take(read(begin("critical", "e2", "e1", 2)))
+    account.take(read(snapshot(as_of={"critical": 1}, epoch="e2")))
+    assert known(account)[A].ended
+    account.take(read(transition(3, alarm(A, 3, 2))))
+    assert known(account)[A].ended
+    account.take(read(transition(2, alarm(A, 1, 1), "e2")))
+    assert not known(account)[A].ended
+
+
 def test_ended_alarms_are_forgotten_before_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Standing ones never are."""
     monkeypatch.setattr(alarms_module, "ALARMS_MAX", 2)
