@@ -50,6 +50,13 @@ CHINESE = {
     "fine ({}): {} lines, {} devices, {} points, {} alarms, {} warnings": (
         "配置无误 ({})：{}条线路，{}台设备，{}个点，{}条报警，{}条警告"
     ),
+    "{}: gateway {} of {}, {} files, {} secrets, journal of {}": "{}：网关{}（{}），{}个文件，{}项密钥，日志库{}",
+    "not in it, because it may be secret:": "可能涉密，未备份：",
+    "not in it, set it up by hand after a restore:": "无法备份，恢复后需手工设置：",
+    "gateway {} of {} as it was at {}: {} files in {}": "已恢复网关{}（{}，备份于{}）：{}个文件，位于{}",
+    "what was there is now in": "原有内容现位于",
+    "stays as it is here, and differs from the backup:": "保持本机原样（与备份不同）：",
+    "was not in the backup, set it up by hand:": "备份中没有，需手工设置：",
     "now": "当前",
     "added": "新增",
     "against": "对比",

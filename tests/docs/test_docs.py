@@ -53,7 +53,7 @@ def commands() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         shown = "\n".join(block for kind in ("sh run", "sh", "console") for block in blocks(page, kind))
         for line in shown.splitlines():
-            said = line.removeprefix(".venv/bin/")
+            said = line.removeprefix("sudo ").removeprefix(".venv/bin/")
             if said.startswith(("wardgate ", "make ")):
                 yield page, said
 
