@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent import __version__
+from agent import __version__, log
 from agent.control.desk import Refusal
 from agent.envelope import splice
 from agent.events import Names, rfc3339
@@ -144,6 +144,7 @@ class OperatorDesk:
         while True:
             self._loop_lag.observe(max(0.0, self._clock.mono() - due))
             self._stuck_s = self._journal.stuck_s()
+            log.tell_held_back()
             self._note_uplinks()
             note_flood(self._rules.load, self._health, self._config.gateway, self._clock.now())
             self._watch_journal()

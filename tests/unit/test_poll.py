@@ -9,10 +9,12 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from agent.clock import ManualClock
 from agent.events import DeviceState, Event
 from agent.health import Health
+from agent.log.limit import BURST, Limiter
 from agent.poll import PROBE_S_MAX, PROBE_URGENT_S_MAX, RECONNECT_S_MAX, LineWorker
 from config.files import AddressSpec, LineSpec, PointSpec
 from config.model import Alarm, Device, Line, Place, Point, State, Text
@@ -192,6 +194,27 @@ async def test_a_silent_device_goes_last_known_then_lost_and_its_neighbour_keeps
             ("m1", "offline"),
         ]
         assert site.codes() == [("device_offline", "m1")]
+
+
+async def test_6_a_device_that_flaps_does_not_flood_the_log() -> None:
+    """Each change is an event; in the log there are some of the first ones, then one a minute each way."""
+    logged = structlog.testing.LogCapture()
+    config = structlog.get_config()
+    limiter = Limiter(lambda: site.clock.mono(), lambda: site.clock.wall())  # noqa: PLW0108  # there is no site yet
+    structlog.configure(processors=[limiter, logged], cache_logger_on_first_use=False)
+    try:
+        site = Site(device("m1", 1.0))
+        async with running(site):
+            for _ in range(4 * BURST):
+                await site.run(10, 1.0)
+                site.driver.silent ^= {"m1"}
+                await site.run(30, 1.0)
+                site.driver.silent ^= {"m1"}
+    finally:
+        structlog.configure(**config)
+    minutes = 4 * BURST * 40 / 60
+    assert sum(state == "offline" for _, state in site.states()) >= 2 * BURST
+    assert BURST <= sum(line["event"] == "device offline" for line in logged.entries) <= BURST + minutes
 
 
 async def test_a_device_that_never_answered_is_bad_at_once_and_offline_after_ten_seconds() -> None:
