@@ -96,11 +96,13 @@ class RollingMean:
         self._slot_end = mono + self._slot_s
 
     def take(self, value: Value, quality: Quality, mono: float, known_until: float) -> None:
+        found = number(value, quality)
         if self._value is not None:
-            self._advance(min(known_until, mono))
+            # Between two good values the first one held; before a loss it held for as long as it was confirmed.
+            self._advance(mono if found is not None else min(known_until, mono))
             self._value = None
         self._advance(mono)
-        self._value = number(value, quality)
+        self._value = found
 
     def look(self, mono: float, confirmed: float) -> tuple[Value, Quality]:
         now = self._advance(mono if self._value is None else confirmed)

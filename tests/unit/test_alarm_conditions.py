@@ -71,6 +71,13 @@ def test_2_rolling_mean_raises_on_the_mean_not_on_the_value() -> None:
     assert seen[0].value == pytest.approx(30.0, abs=0.6)
 
 
+def test_2_rolling_mean_of_a_value_that_never_rests() -> None:
+    """Each reading is another one, as with every real sensor: each holds until the next."""
+    found = Room(alarm(mean()))
+    seen = [event for at in range(900) for event in found.read(35.0 + at % 2, after_s=1.0)]
+    assert told(seen) == [("raise", "H")]
+
+
 def test_2_rolling_mean_needs_three_quarters_of_its_window() -> None:
     """With less it is not known; the value alone, however high, raises nothing."""
     found = room(mean())
