@@ -39,7 +39,10 @@ class AlarmBoard:
         """What is on disk may be shown."""
         for event in events:
             body = event.body
-            if not isinstance(body, AlarmTransition) or body.alarm_id not in self._rules.runs:
+            if (
+                not isinstance(body, AlarmTransition)
+                or body.alarm_id not in self._events.keys() | self._rules.runs.keys()
+            ):
                 continue  # a proof test is no alarm of this house
             is_over = body.ended and not body.hidden
             self._events[body.alarm_id] = event
@@ -62,12 +65,16 @@ class AlarmBoard:
         return [self._refreshed(view) for view in sorted(newest_first, key=_rank)]
 
     def _present(self, event: Event) -> Event:
-        run = self._rules.runs[event.subject]
+        run = self._rules.runs.get(event.subject)
+        if run is None:
+            return event  # the configuration has it no more, and its end is not on disk yet
         now = {"value": run.value, "q": run.quality_name, "qr": run.quality.reason, "condition_known": run.known}
         return replace(event, body=msgspec.structs.replace(event.body, **now))
 
     def _refreshed(self, view: AlarmView) -> AlarmView:
-        run = self._rules.runs[view.alarm_id]
+        run = self._rules.runs.get(view.alarm_id)
+        if run is None:
+            return view
         return msgspec.structs.replace(view, value=run.value, q=run.quality_name, condition_known=run.known)
 
 

@@ -41,6 +41,7 @@ Action = Literal[
     "unhide_latched",
     "cause_changed",
     "source_fault",
+    "removed",
 ]
 
 

@@ -22,7 +22,7 @@ from agent.events import Sample, rfc3339
 from drivers.contract import GRADE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from agent.clock import Now
     from agent.events import AlarmTransition
@@ -143,6 +143,13 @@ class Evidence:
     def __init__(self, alarms: Iterable[Alarm], window_s: float) -> None:
         """`window_s` is how long may pass from one `due` to the next."""
         self._slack_s = window_s + SLACK_S
+        self._look_at(alarms)
+        self._rings: dict[Poll, _Ring | None] = {}
+        self._places: dict[PointKey, list[tuple[_Ring, int]]] = {}
+        self._open: dict[_Ring, None] = {}
+        self._early: dict[PointKey, tuple[float, float]] = {}
+
+    def _look_at(self, alarms: Iterable[Alarm]) -> None:
         self._alarms: dict[str, Alarm] = {}
         self._back_s: dict[PointKey, float] = {}
         for alarm in alarms:
@@ -151,10 +158,26 @@ class Evidence:
                 self._alarms[alarm.id] = alarm
                 for key in alarm.points:
                     self._back_s[key] = max(self._back_s.get(key, 0.0), wanted.pre_s)
-        self._rings: dict[Poll, _Ring | None] = {}
-        self._places: dict[PointKey, list[tuple[_Ring, int]]] = {}
-        self._open: dict[_Ring, None] = {}
-        self._early: dict[PointKey, tuple[float, float]] = {}
+
+    def renew(self, alarms: Iterable[Alarm], kept: Container[Poll], mono: float) -> list[Batch]:
+        """Other alarms from now on. Gives what is due: of polls that are not `kept`, the rest comes with the next ones.
+
+        What was remembered of a poll goes on to be, unless other points of it are looked at now.
+        """
+        batches = list(self.due(mono))
+        self._look_at(alarms)
+        rings, self._rings, self._places = self._rings, {}, {}
+        still_open, self._open = self._open, {}
+        for poll, ring in rings.items():
+            made = self._ring(poll) if poll in kept else None
+            if ring is None:
+                continue
+            if made is not None and made.indexes == ring.indexes:
+                made.entries, made.done = ring.entries, ring.done
+            for place, window in ring.open.items() if ring in still_open else ():
+                point = poll.points[ring.indexes[place]]
+                self._widen((point.device, point.id), window.done, window.until)
+        return batches
 
     @property
     def is_open(self) -> bool:

@@ -34,7 +34,7 @@ def note_flood(load: AlarmLoad, health: Health, gateway: str, now: Now) -> None:
 def load_view(rules: Rules, board: Iterable[AlarmView], now: Now, started: float) -> AlarmLoadView:
     """`board` is what is stored of the alarms that stand; `started` the wall time since which is counted."""
     load, mono = rules.load, now.mono
-    standing = [view.alarm_id for view in board if view.state in ACTIVE and not view.hidden]
+    standing = [view.alarm_id for view in board if view.state in ACTIVE and not view.hidden and view.alarm_id in rules]
     ten_minutes, hour, day = (load.per(span_s, mono) for span_s in (TEN_MINUTES_S, HOUR_S, DAY_S))
     colours = load.colours(mono)
     return AlarmLoadView(

@@ -20,7 +20,7 @@ from agent.envelope import draft, volatile
 from agent.events import AlarmTransition, DeviceState, Event
 from agent.evidence import Evidence
 from agent.histogram import Histogram
-from agent.rules import AlarmCommand, DeviceChange, MaintenanceCommand, Refused, Tick, step
+from agent.rules import AlarmCommand, DeviceChange, MaintenanceCommand, NewConfiguration, Refused, Tick, step
 from agent.telemetry import Telemetry
 from drivers.contract import Reading
 
@@ -52,7 +52,15 @@ class Order:
     done: asyncio.Future[Step]
 
 
-Item = Reading | Event | Order | Tick | End
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Another configuration, between two readings, and the one who waits until that is on disk."""
+
+    configuration: NewConfiguration
+    done: asyncio.Future[Step]
+
+
+Item = Reading | Event | Order | Renewal | Tick | End
 
 
 class Pipeline:
@@ -119,6 +127,8 @@ class Pipeline:
             self._take_event(item)
         elif isinstance(item, Order):
             self._take_order(item)
+        elif isinstance(item, Renewal):
+            self._take_renewal(item)
         now = self._clock.now()
         if self._alarm_due is not None and now.mono >= self._alarm_due:
             self._act(step(self._rules, Tick(), now), self._alarm_due)
@@ -158,11 +168,26 @@ class Pipeline:
         except Refused as refused:
             order.done.set_exception(refused)
             return
-        stored = self._act(outcome, now.mono)
+        self._act_and_answer(outcome, now.mono, order.done)
+
+    def _take_renewal(self, renewal: Renewal) -> None:
+        """What was gathered under the old configuration goes out under it."""
+        self._flush()
+        new, now = renewal.configuration, self._clock.now()
+        outcome = step(self._rules, new, now)
+        alarms = [run.alarm for run in self._rules.runs.values()]
+        rest = (self._telemetry.batches(*batch) for batch in self._evidence.renew(alarms, new.kept, now.mono))
+        self._store(self._drafts(chain(*rest)), {}, ())
+        self._telemetry.renew(new.config.version, new.kept)
+        self._act_and_answer(outcome, now.mono, renewal.done)
+
+    def _act_and_answer(self, outcome: Step, since: float, done: asyncio.Future[Step]) -> None:
+        """Whoever waits hears of it once it is stored."""
+        stored = self._act(outcome, since)
         if stored is None:
-            _answer(order, outcome)
+            _answer(done, outcome)
         else:
-            stored.add_done_callback(lambda _: _answer(order, outcome))
+            stored.add_done_callback(lambda _: _answer(done, outcome))
 
     def _act(self, outcome: Step, since: float) -> asyncio.Future[bool] | None:
         """`since` is when it could have been known at the earliest, monotonic seconds."""
@@ -245,7 +270,7 @@ class Pipeline:
             self._inbox.put_nowait(Tick())
 
 
-def _answer(order: Order, outcome: Step) -> None:
+def _answer(done: asyncio.Future[Step], outcome: Step) -> None:
     """Whoever gave the order may have stopped waiting."""
-    if not order.done.done():
-        order.done.set_result(outcome)
+    if not done.done():
+        done.set_result(outcome)

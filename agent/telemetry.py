@@ -15,7 +15,7 @@ from agent.events import Event, Sample, TelemetryBatch, Value, Why, rfc3339
 from drivers.contract import GRADE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from config.model import Device
     from drivers.contract import Poll, Quality, Reading
@@ -62,6 +62,12 @@ class Telemetry:
         self._plans: dict[Poll, _Plan] = {}
         self._pending: dict[Device, _Pending] = {}
         self._texts: dict[Device, bool] = {}
+
+    def renew(self, meta_ver: str, kept: Iterable[Poll]) -> None:
+        """Another configuration, after a flush: of the polls that go on, what went out last is still known."""
+        self._meta_ver = meta_ver
+        self._plans = {poll: self._plans[poll] for poll in kept if poll in self._plans}
+        self._texts.clear()
 
     @property
     def is_pending(self) -> bool:

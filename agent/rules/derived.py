@@ -217,6 +217,26 @@ class DerivedPoints:
         board = self._boards.get(device)
         return None if board is None else (board.poll, self._latest.get(board.poll))
 
+    def present(self, now: Now) -> dict[str, bytes]:
+        """What all of them have added up."""
+        return {
+            _state_key(node.point): msgspec.msgpack.encode(node.figure.keep(now))
+            for node in self._nodes.values()
+            if isinstance(node.figure, (Sum, Starts))
+        }
+
+    def go_on(self, before: DerivedPoints) -> None:
+        """Add up on where those of another configuration were, for points that are computed the same."""
+        for key, node in self._nodes.items():
+            other = before.node(key)
+            if other is None or node.point.derived != other.point.derived:
+                continue
+            if isinstance(node.figure, Sum) and isinstance(other.figure, Sum):
+                node.figure.go_on(other.figure)
+
+    def node(self, key: Key) -> _Node | None:
+        return self._nodes.get(key)
+
     @property
     def is_dirty(self) -> bool:
         """Something has been adding up for so long that it should be stored."""

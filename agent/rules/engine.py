@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +27,7 @@ from agent.rules.maintenance import Maintenance
 from agent.rules.observed import GOOD
 from agent.rules.occurrence import Context, Run
 from agent.rules.orders import end_shelving, obey
+from agent.rules.succession import NewConfiguration, latest, successor
 from agent.rules.windows import NEVER
 from drivers.contract import Poll, Reading
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NOT_HEARD = float("-inf")
+NOT_HEARD = NOT_SET = float("-inf")
 
 EARLY_S = 1e-3
 """A tick that comes so much too early, because two clocks are added up in between, is in time."""
@@ -83,13 +84,17 @@ class Step:
 
 @dataclass(slots=True)
 class _Watch:
-    """The alarms on the points of one poll, and the cells, by ascending index into it; when it was last heard of."""
+    """The alarms on the points of one poll, and the cells, by ascending index into it.
+
+    `heard` is when it was last heard of, `latest` the last reading that changed anything.
+    """
 
     indexes: list[int]
     runs: list[Run]
     cell_indexes: list[int]
     cells: list[Cell]
     heard: float = NOT_HEARD
+    latest: Reading | None = None
 
 
 @dataclass(slots=True)
@@ -97,7 +102,8 @@ class Rules:
     """The state that `step` is given: every configured alarm, and the delays and timers that run.
 
     `dues` are monotonic times, `wall_due` is the wall time at which the next thing ends by the clock on the wall.
-    `offset` is how far that clock was ahead of the monotonic one; None before the first step.
+    `offset` is how far that clock was ahead of the monotonic one; None before the first step. `conditions` is what was
+    told of devices. The object stays the same while the gateway runs, whatever its configuration becomes.
     """
 
     site: str
@@ -118,8 +124,9 @@ class Rules:
     out_of_service: dict[str, Run] = field(default_factory=dict)
     maintenance: Maintenance = field(default_factory=Maintenance)
     load: AlarmLoad = field(default_factory=AlarmLoad)
-    wall_due: float = float("-inf")
+    wall_due: float = NOT_SET
     offset: float | None = None
+    conditions: dict[str, DeviceCondition] = field(default_factory=dict)
 
     @classmethod
     def build(cls, config: Config, stored: Mapping[str, bytes], *, clock_known: bool = True) -> Rules:
@@ -151,6 +158,21 @@ class Rules:
         if not clock_known:
             rules.heed_clock(0.0)
         return rules
+
+    def become(self, other: Rules) -> None:
+        """Everything that the other one is: whoever looks at these rules sees those of the new configuration."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(other, each.name))
+
+    def __contains__(self, alarm_id: object) -> bool:
+        return alarm_id in self.runs
+
+    def present(self, stored: Mapping[str, bytes], now: Now) -> dict[str, bytes]:
+        """What `build` needs to go on at this moment: what is `stored`, and what has changed since."""
+        keys = {STATE_PREFIX + name: run for name, run in self.runs.items()}
+        states = {key: run.store(now.mono) for key, run in keys.items() if key in stored or not run.is_pristine}
+        states |= self.judges.present(now) | self.derived.present(now)
+        return {**stored, **states, LOSSES_KEY: self.losses.store(), MAINTENANCE_KEY: self.maintenance.store()}
 
     def meant(self, entry: Entry) -> list[Run]:
         """The alarms that are under maintenance."""
@@ -208,7 +230,7 @@ class Rules:
         return watch
 
 
-Item = Reading | AlarmCommand | MaintenanceCommand | DeviceChange | Tick
+Item = Reading | AlarmCommand | MaintenanceCommand | DeviceChange | NewConfiguration | Tick
 
 
 def step(rules: Rules, item: Item, now: Now) -> Step:
@@ -224,6 +246,8 @@ def step(rules: Rules, item: Item, now: Now) -> Step:
         work.maintenance(item)
     elif isinstance(item, DeviceChange):
         work.device(item)
+    elif isinstance(item, NewConfiguration):
+        work.renew(item)
     else:
         work.tick()
     return work.done()
@@ -325,12 +349,16 @@ class _Work:
                 first, last = bisect_left(watch.indexes, start), bisect_left(watch.indexes, stop)
                 self._observe(reading, watch, first, last)
         known_until, watch.heard = watch.heard, reading.mono
-        if not watch.cells or not reading.changed:
+        if not reading.changed:
+            return ()
+        watch.latest = reading
+        if not watch.cells:
             return ()
         return self.rules.judges.hear(reading, watch.cell_indexes, watch.cells, known_until)
 
     def device(self, change: DeviceChange) -> None:
         rules, now = self.rules, self.now
+        rules.conditions[change.device] = change.state
         hidden = rules.losses.note(change.device, change.state, now.wall)
         judges = list(rules.judges.note_device(change.device, change.state, now.mono))
         line = rules.losses.line_state(change.device)
@@ -374,6 +402,30 @@ class _Work:
             turned = run.observe(value, flaws.get(index, GOOD), seen, watch.heard)
             if turned or not (was_settled and run.settled):
                 self._follow_up(run, self._context(run, reading), turned=turned)
+
+    def renew(self, item: NewConfiguration) -> None:
+        """As a start finds everything again, but for what goes on: that is known as well as it was."""
+        rules, now = self.rules, self.now
+        self.states |= rules.take_delays(now.mono)
+        heard, conditions = latest(rules, item), rules.conditions
+        before = rules.runs
+        rules.become(successor(rules, item, now))
+        for name in before.keys() - rules.runs.keys():
+            self._remove(before[name])
+        self._resume()
+        self.look_at_the_clock()
+        for device, state in conditions.items():
+            if device in item.kept_devices:
+                self.device(DeviceChange(device, state))
+        for reading in heard:
+            rules.watch(reading.poll).heard = reading.mono  # that far it is confirmed already
+            self.read(reading)
+        self.derived = []  # known before, and told
+
+    def _remove(self, run: Run) -> None:
+        event = run.remove(self.now, self._context(run))
+        self.events += [self._counted(run, event)] if event is not None else []
+        self.states[STATE_PREFIX + run.alarm.id] = run.store(self.now.mono)
 
     def tick(self) -> None:
         dues, mono = self.rules.dues, self.now.mono

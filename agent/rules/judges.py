@@ -19,7 +19,7 @@ from agent.rules.sources import Gate, Measured, Present, Source, Told, gauge_of
 from config.model import Computed, Deviation, Faulty, Limit, LineDown, Offline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from agent.clock import Now
     from agent.events import DeviceCondition
@@ -88,6 +88,16 @@ class Judge:
         stored = msgspec.msgpack.decode(raw, type=_Stored)
         if stored.condition == repr(self.run.alarm.condition):
             self.source.gauge.restore(stored.kept, max(0.0, now.wall - stored.wall), now.mono)
+
+    def go_on(self, before: Judge) -> None:
+        """Take over what another one measures with, if it measures the same and has been woken."""
+        same = self.run.alarm.condition == before.run.alarm.condition and before.raw is None
+        if same and isinstance(self.source, Measured) and isinstance(before.source, Measured):
+            self.source.gauge, self.raw, self.stored_at = before.source.gauge, None, before.stored_at
+
+    def present(self, now: Now) -> bytes | None:
+        """As `store`; before it was woken that is what it will wake with."""
+        return self.store(now) if self.raw is None else self.raw
 
     def store(self, now: Now) -> bytes | None:
         """What a restart must find again; nothing where the source keeps nothing."""
@@ -225,6 +235,18 @@ class Judges:
         stored = judge.store(now)
         if stored is not None:
             self._dirty[STATE_PREFIX + judge.run.alarm.id] = stored
+
+    def present(self, now: Now) -> dict[str, bytes]:
+        """What all of them have counted."""
+        found = {STATE_PREFIX + name: judge.present(now) for name, judge in self.by_alarm.items()}
+        return {key: raw for key, raw in found.items() if raw is not None}
+
+    def go_on(self, before: Judges, devices: Container[str]) -> None:
+        """Count on where those of another configuration were, for alarms of `devices` on the same condition."""
+        for name, judge in self.by_alarm.items():
+            other = before.by_alarm.get(name)
+            if other is not None and judge.run.alarm.device in devices:
+                judge.go_on(other)
 
     def store_with(self, alarm_id: str, now: Now) -> dict[str, bytes]:
         """What the judge of an alarm has counted, to be stored with a transition of it."""

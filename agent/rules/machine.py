@@ -28,13 +28,14 @@ Trigger = Literal[
     "bad",
     "usable",
     "restart",
+    "removed",
 ]
 """What can happen to an alarm.
 
 `true` and `false`: the condition after deadband and delays; `up` and `down`: its level, while it stays true. `overdue`
 and `realarm`: a timer of the response ran out. `overlay`: it is hidden, or hidden in another way; `unhide`: no more.
 `bad`: its source was unusable for longer than the alarm allows; `usable`: an alarm that stands because of that is found
-to be true. `restart`: the gateway starts again.
+to be true. `restart`: the gateway starts again. `removed`: the configuration has the alarm no more.
 """
 
 Silent = Literal["refused", "hold", "snapshot"]
@@ -123,6 +124,7 @@ TABLE = (
     Row("UNACK", "usable", "UNACK", "cause_changed"),
     Row("ACKED", "usable", "ACKED", "cause_changed"),
     *(Row(state, "restart", state, "snapshot") for state in STATES),
+    *(Row(state, "removed", "NORM", "removed") for state in STATES),
 )
 
 _ROWS: dict[tuple[AlarmState, Trigger], tuple[Row, ...]] = {

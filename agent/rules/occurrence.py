@@ -53,6 +53,7 @@ class Run(Observed):
     """
 
     __slots__ = (
+        "_rule_ver",
         "ack_at",
         "ack_by",
         "ack_comment",
@@ -75,7 +76,6 @@ class Run(Observed):
         "reminded",
         "response",
         "retriggers",
-        "rule_ver",
         "scheduled",
         "shelving",
         "site",
@@ -91,7 +91,7 @@ class Run(Observed):
         super().__init__(alarm)
         self.site = site
         self.response = response
-        self.rule_ver = "r-" + hashlib.sha256(repr(alarm).encode()).hexdigest()[:8]
+        self._rule_ver = ""
         self.state: AlarmState = "NORM"
         self.occurrence = 0
         self.n = 0
@@ -125,6 +125,13 @@ class Run(Observed):
     # --- how it stands --------------------------------------------------------------------------------------------
 
     @property
+    def rule_ver(self) -> str:
+        """Short hash over all that is configured of it; made when it is first told of, most alarms never are."""
+        if not self._rule_ver:
+            self._rule_ver = "r-" + hashlib.sha256(repr(self.alarm).encode()).hexdigest()[:8]
+        return self._rule_ver
+
+    @property
     def colour(self) -> Colour:
         """Of the present level; without one, the highest that was reached, or can be."""
         if self.level is not None:
@@ -155,6 +162,13 @@ class Run(Observed):
     def is_to_review(self, wall: float) -> bool:
         """It is out of service for so long that somebody has to ask why."""
         return self.out_of_service is not None and wall >= self.out_of_service.review
+
+    @property
+    def is_pristine(self) -> bool:
+        """Nothing of it has to be remembered: it never was anything but at rest."""
+        out = self.shelving is not None or self.out_of_service is not None
+        told = bool(self.told_overlay) or self.told_in_test
+        return not (self.occurrence or out or told or self.is_turning or self.has_timers or self.stands)
 
     @property
     def is_groundless(self) -> bool:
@@ -259,6 +273,18 @@ class Run(Observed):
         if self.told_overlay or (self.told_in_test and not self.is_tested):
             return self.move("unhide", now, context)
         return None
+
+    def remove(self, now: Now, context: Context) -> Event | None:
+        """The configuration has it no more: it ends, whatever held it. None where nobody was told that it stands."""
+        stood = self.stands
+        self.shelving = self.out_of_service = self.level = None
+        self.suppressed_by.clear()
+        self.tested_by.clear()
+        self.bad.stop()
+        for lane in self.lanes:
+            lane.rest()
+            lane.on = False
+        return self.move("removed", now, context) if stood else None
 
     def move(self, trigger: Trigger, now: Now, context: Context) -> Event | None:
         """Take the row of the table that applies. None where there is none, or where it is not announced."""

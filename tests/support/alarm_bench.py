@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.clock import Now
 from agent.events import AlarmTransition
-from agent.rules import AlarmCommand, MaintenanceCommand, Rules, Tick, step
+from agent.rules import AlarmCommand, MaintenanceCommand, NewConfiguration, Rules, Tick, step
 from agent.rules.occurrence import Context
 from config.files import AddressSpec, LineSpec, PointSpec
 from config.model import Alarm, Config, Device, Journal, Level, Limit, Line, Place, Point, Scope, Text
@@ -55,7 +56,7 @@ class Bench:
         )
         device = Device("or-1", name, system, "line", AddressSpec(), Place(), (point,), (self.alarm,))
         line = Line("line", name, "test", LineSpec(protocol="test"), (device,), 1.0, 1)
-        config = Config(
+        self.config = Config(
             site="h01",
             gateway="gw",
             name=name,
@@ -70,7 +71,7 @@ class Bench:
             maintenance=windows,
         )
         self.poll = Poll(device, (point,), 1.0)
-        self.rules = Rules.build(config, stored or {}, clock_known=clock_known)
+        self.rules = Rules.build(self.config, stored or {}, clock_known=clock_known)
         self.wall = wall
         self.mono = 50.0
         self.stored = dict(stored or {})
@@ -132,6 +133,17 @@ class Bench:
         return Bench(
             self.condition, stored=self.stored, wall=wall, clock_known=clock_known, **(self.settings | settings)
         )
+
+    def renewed(self, *, without: bool = False, kept: bool = True, **settings: Any) -> list[AlarmTransition]:
+        """Another configuration while it runs: with other settings, or `without` the alarm; the poll is `kept` or not.
+
+        What is stored goes on to be all that the journal has.
+        """
+        config = replace(Bench(self.condition, **(self.settings | settings)).config, version="c-2")
+        if without:
+            (line,) = config.lines
+            config = replace(config, lines=(replace(line, devices=(replace(line.devices[0], alarms=()),)),))
+        return self._step(NewConfiguration(config, frozenset({self.poll}) if kept else frozenset(), self.stored))
 
     def snapshot(self) -> AlarmTransition:
         """How the alarm stands, as a platform is told after a connect."""

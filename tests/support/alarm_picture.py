@@ -81,9 +81,15 @@ SHOWN_AGAIN: Trigger = "unhide"
 
 
 def drawn() -> list[Row]:
-    """What an alarm that asks for an acknowledgement does; what changes nothing for anybody is left out."""
+    """What an alarm that asks for an acknowledgement does.
+
+    What changes nothing for anybody is left out, and that the configuration may take it away in every state.
+    """
+    left_out = ("overlay", "removed")
     return [
-        row for row in TABLE if row.ack_required is not False and row.action not in SILENT and row.trigger != "overlay"
+        row
+        for row in TABLE
+        if row.ack_required is not False and row.action not in SILENT and row.trigger not in left_out
     ]
 
 

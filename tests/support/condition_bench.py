@@ -68,7 +68,7 @@ class Room:
         made = tuple(Point(point, "or-1", "or", NAME, kind, "Cel", 1.0, PointSpec()) for point in points)
         self.device = Device("or-1", NAME, "or", "line", AddressSpec(), Place(), made, alarms)
         line = Line("line", NAME, "test", LineSpec(protocol="test"), (self.device,), 1.0, 1)
-        config = Config(
+        self.config = config = Config(
             site="h01",
             gateway="gw",
             name=NAME,

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 NAME = Text("泵", "Pump")
 
 
-def formula(text: str, *names: str) -> Formula:
-    """Over points of the device `pump`."""
-    return Formula(text, text, tuple(Input(name, "pump", name, name) for name in names))
+def formula(text: str, *names: str, device: str = "pump") -> Formula:
+    """Over points of one device."""
+    return Formula(text, text, tuple(Input(name, device, name, name) for name in names))
 
 
 def point(name: str, kind: PointType = "number", derived: Derived | None = None, **more: float) -> Point:

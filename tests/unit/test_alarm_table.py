@@ -6,7 +6,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
-from alarm_bench import LOST, Bench
+from alarm_bench import ALARM, LOST, Bench
 
 from agent.rules import Refused
 from agent.rules.machine import ACTIVE, LATCHED, STATES, TABLE, Guards, Row, transition
@@ -55,7 +55,7 @@ def prepared(row: Row) -> Bench:
     low = LOWER if row.trigger == "down" else LOW
     by_bad = row.trigger == "usable"
     bench = brought_to(row.state, low=low, by_bad=by_bad)
-    if row.trigger == "unhide":
+    if row.trigger == "unhide" or (row.trigger == "removed" and row.state == "NORM"):
         bench.shelve()
     bench.save()
     wanted = {"latching": row.latching, "ack": row.ack_required, "fail_safe": row.fail_safe}
@@ -86,6 +86,7 @@ PULLS: dict[Trigger, Callable[[Bench], list[AlarmTransition]]] = {
     "bad": lambda bench: bench.read(None, LOST) + bench.wait(STALE_S),
     "usable": lambda bench: bench.read(LOW),
     "restart": _restart,
+    "removed": lambda bench: bench.renewed(without=True),
 }
 """What makes it happen."""
 
@@ -100,7 +101,7 @@ def test_1_every_row_of_the_table(row: Row) -> None:
         assert bench.run.state == row.to
         return
     seen = PULLS[row.trigger](bench)
-    assert bench.run.state == row.to
+    assert ALARM not in bench.rules if row.trigger == "removed" else bench.run.state == row.to
     if row.action in ("hold", "snapshot"):
         assert seen == []
         assert not bench.run.known
@@ -175,6 +176,7 @@ def test_1_the_table_is_that_of_the_standard() -> None:
     lines |= {(state, "overlay", state, "overlay") for state in STATES}
     lines |= {(state, "bad", state, "hold") for state in STATES}
     lines |= {(state, "restart", state, "snapshot") for state in STATES}
+    lines |= {(state, "removed", "NORM", "removed") for state in STATES}
     assert lines <= {row[:4] for row in TABLE}
     without = {row[:4] for row in TABLE if row.ack_required is False}
     assert {row[:4] for row in TABLE} - lines <= without, "what is added is for alarms that ask for no acknowledgement"
