@@ -10,6 +10,7 @@ from agent.cli import show
 from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Socket, client
 from agent.cli.when import AHEAD, until
 from agent.cli.words import Words
+from agent.rules.commands import AlarmVerb
 from agent.status import AlarmView
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The alarm's id, as `wardgate alarms` shows it.")]
@@ -17,16 +18,21 @@ Comment = Annotated[str, typer.Option("--comment", help="Goes into the record wi
 Reason = Annotated[str, typer.Option("--reason", help="Why; goes into the record with your user name.")]
 
 
-def ack(
-    lang: Lang,
-    alarm: Id,
-    comment: Comment = "",
-    config: ConfigDir = ETC,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Acknowledge an alarm; you, as the system knows you, are the actor."""
-    _show(client(config, socket).order("ack", alarm, comment), Words(lang), as_json)
+def _plain(verb: AlarmVerb, said: str) -> Callable[..., None]:
+    """A command for an order that needs nothing but its alarm; `said` is its help."""
+
+    def order(
+        lang: Lang,
+        alarm: Id,
+        comment: Comment = "",
+        config: ConfigDir = ETC,
+        socket: Socket = None,
+        as_json: AsJson = False,
+    ) -> None:
+        _show(client(config, socket).order(verb, alarm, comment), Words(lang), as_json)
+
+    order.__doc__ = said
+    return order
 
 
 def shelve(
@@ -45,30 +51,6 @@ def shelve(
     """
     until_s = None if end is None else until(end, datetime.now().astimezone())
     _show(client(config, socket).order("shelve", alarm, reason, until_s=until_s), Words(lang), as_json)
-
-
-def unshelve(
-    lang: Lang,
-    alarm: Id,
-    comment: Comment = "",
-    config: ConfigDir = ETC,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show a shelved alarm again, before its time."""
-    _show(client(config, socket).order("unshelve", alarm, comment), Words(lang), as_json)
-
-
-def reset(
-    lang: Lang,
-    alarm: Id,
-    comment: Comment = "",
-    config: ConfigDir = ETC,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Release a latched alarm that is acknowledged and whose condition is over; never resets anything in the field."""
-    _show(client(config, socket).order("reset", alarm, comment), Words(lang), as_json)
 
 
 def out_of_service(
@@ -90,25 +72,16 @@ def out_of_service(
     _show(after, Words(lang), as_json)
 
 
-def in_service(
-    lang: Lang,
-    alarm: Id,
-    comment: Comment = "",
-    config: ConfigDir = ETC,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Put an alarm back into service."""
-    _show(client(config, socket).order("in-service", alarm, comment), Words(lang), as_json)
-
-
 ORDERS: Mapping[str, Callable[..., None]] = {
-    "ack": ack,
+    "ack": _plain("ack", "Acknowledge an alarm; you, as the system knows you, are the actor."),
     "shelve": shelve,
-    "unshelve": unshelve,
-    "reset": reset,
+    "unshelve": _plain("unshelve", "Show a shelved alarm again, before its time."),
+    "reset": _plain(
+        "reset",
+        "Release a latched alarm that is acknowledged and whose condition is over; never resets anything in the field.",
+    ),
     "out-of-service": out_of_service,
-    "in-service": in_service,
+    "in-service": _plain("in-service", "Put an alarm back into service."),
 }
 EXAMPLES = {
     "ack": "Example: wardgate alarms ack fire/fire-panel/zone3#fire --comment 'guard is on the way'",

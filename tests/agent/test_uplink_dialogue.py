@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+from event_gallery import TIME
 from mqtt_peer import until
-from uplink_rig import ROOT, TIME, alarm, audit, telemetry, transition
+from uplink_rig import ROOT, alarm, audit, telemetry, transition
 
 from agent import schemas
 from agent.events import (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from event_gallery import TIME
 from mqtt_peer import CUT, farewell
-from uplink_rig import TIME, alarm, telemetry
+from uplink_rig import alarm, telemetry
 
 from agent.envelope import draft
 from agent.events import TELEMETRY_BATCH, Event, Sample, TelemetryBatch, rfc3339

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from one_line import config_of
 
 from agent.clock import Now
 from agent.events import AlarmTransition
 from agent.rules import AlarmCommand, MaintenanceCommand, NewConfiguration, Rules, Tick, step
 from agent.rules.occurrence import Context
-from config.files import AddressSpec, LineSpec, PointSpec
-from config.model import Alarm, Config, Device, Journal, Level, Limit, Line, Place, Point, Scope, Text
+from config.files import AddressSpec, PointSpec
+from config.model import Alarm, Device, Level, Limit, Place, Point, Scope, Text
 from drivers.contract import Grade, Poll, Quality, Reading
 
 if TYPE_CHECKING:
@@ -55,21 +56,7 @@ class Bench:
             ALARM, "pressure", "or-1", system, "o2_p", condition, SAID, SAID, ack_required=ack, **settings
         )
         device = Device("or-1", name, system, "line", AddressSpec(), Place(), (point,), (self.alarm,))
-        line = Line("line", name, "test", LineSpec(protocol="test"), (device,), 1.0, 1)
-        self.config = Config(
-            site="h01",
-            gateway="gw",
-            name=name,
-            time_zone="UTC",
-            topic_root="wardgate/v1",
-            type_prefix="wardgate.",
-            version="c-1",
-            control_socket=Path("control.sock"),
-            journal=Journal(Path("journal"), 1, 1.0, 1.0),
-            uplinks=(),
-            lines=(line,),
-            maintenance=windows,
-        )
+        self.config = config_of(device, maintenance=windows)
         self.poll = Poll(device, (point,), 1.0)
         self.rules = Rules.build(self.config, stored or {}, clock_known=clock_known)
         self.wall = wall

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from one_line import config_of
 
 from agent.board import AlarmBoard
 from agent.clock import SystemClock
@@ -14,13 +15,13 @@ from agent.pipeline import End, Order, Pipeline
 from agent.rules import AlarmCommand, Rules
 from buffer.journal import Journal
 from buffer.retention import Limits
-from config import model
-from config.files import AddressSpec, LineSpec, PointSpec
-from config.model import Alarm, Config, Device, Level, Limit, Line, Place, Point, Text
+from config.files import AddressSpec, PointSpec
+from config.model import Alarm, Device, Level, Limit, Place, Point, Text
 from drivers.contract import Poll, Reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from agent.events import Event
     from agent.rules import Step
@@ -42,20 +43,7 @@ class Stage:
         alarm = Alarm(ALARM_ID, "level", "m1", "pwr.lv", "u", limit, NAME, NAME, on_delay_s=on_delay_s)
         device = Device("m1", NAME, "pwr.lv", "line", AddressSpec(), Place(), (point,), (alarm,))
         self.poll = Poll(device, (point,), 1.0)
-        line = Line("line", NAME, "test", LineSpec(protocol="test"), (device,), 1.0, 1)
-        config = Config(
-            site="h01",
-            gateway="gw",
-            name=NAME,
-            time_zone="UTC",
-            topic_root="wardgate/v1",
-            type_prefix="wardgate.",
-            version="c-1",
-            control_socket=Path("control.sock"),
-            journal=model.Journal(Path("journal"), 1, 1.0, window_s),
-            uplinks=(),
-            lines=(line,),
-        )
+        config = config_of(device, window_s=window_s)
         self.rules = Rules.build(config, journal.state)
         self.pipeline = Pipeline(self.rules, journal, clock, window_s, config.version)
         self.board = AlarmBoard(self.rules)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from one_line import config_of
 
 from agent.backtest.spells import Spells
 from agent.clock import Now
@@ -23,8 +24,8 @@ from agent.events import (
 from agent.poll import polls_of
 from agent.rules import Rules, Tick, step
 from agent.telemetry import Telemetry
-from config.files import AddressSpec, LineSpec, PointSpec
-from config.model import Alarm, Config, Device, Journal, Line, Place, Point, Text
+from config.files import AddressSpec, PointSpec
+from config.model import Alarm, Config, Device, Place, Point, Text
 from drivers.contract import Grade, Quality, Reading
 
 if TYPE_CHECKING:
@@ -51,20 +52,7 @@ def site(*alarms: Alarm, poll_s: float = 1.0, heartbeat_s: float = 300.0) -> Con
         for name in ("t", "sp")
     )
     device = Device("or-1", NAME, "or", "line", AddressSpec(), Place(), points, alarms)
-    line = Line("line", NAME, "test", LineSpec(protocol="test"), (device,), 1.0, 1)
-    return Config(
-        site="h01",
-        gateway="gw",
-        name=NAME,
-        time_zone="Asia/Shanghai",
-        topic_root="wardgate/v1",
-        type_prefix="wardgate.",
-        version="c-1",
-        control_socket=Path("control.sock"),
-        journal=Journal(Path("journal"), 1, 1.0, 1.0),
-        uplinks=(),
-        lines=(line,),
-    )
+    return config_of(device, time_zone="Asia/Shanghai")
 
 
 class Life:

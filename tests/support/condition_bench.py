@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from one_line import config_of
 
 from agent.clock import Now
 from agent.events import AlarmTransition
 from agent.rules import DeviceChange, Rules, Tick, step
-from config.files import AddressSpec, LineSpec, PointSpec
-from config.model import Alarm, Config, Device, Journal, Line, Place, Point, Text
+from config.files import AddressSpec, PointSpec
+from config.model import Alarm, Device, Place, Point, Text
 from drivers.contract import Grade, Poll, Quality, Reading
 
 if TYPE_CHECKING:
@@ -67,20 +68,7 @@ class Room:
     ) -> None:
         made = tuple(Point(point, "or-1", "or", NAME, kind, "Cel", 1.0, PointSpec()) for point in points)
         self.device = Device("or-1", NAME, "or", "line", AddressSpec(), Place(), made, alarms)
-        line = Line("line", NAME, "test", LineSpec(protocol="test"), (self.device,), 1.0, 1)
-        self.config = config = Config(
-            site="h01",
-            gateway="gw",
-            name=NAME,
-            time_zone="UTC",
-            topic_root="wardgate/v1",
-            type_prefix="wardgate.",
-            version="c-1",
-            control_socket=Path("control.sock"),
-            journal=Journal(Path("journal"), 1, 1.0, 1.0),
-            uplinks=(),
-            lines=(line,),
-        )
+        self.config = config = config_of(self.device)
         self.polls = {point.id: Poll(self.device, (point,), 1.0) for point in made}
         self.rules = Rules.build(config, stored or {})
         self.wall = wall

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from one_line import config_of
 
 from agent.clock import Now
 from agent.events import AlarmTransition
 from agent.rules import Rules, step
-from config.files import AddressSpec, LineSpec, PointSpec
-from config.model import Alarm, Config, Derived, Device, Formula, Input, Journal, Line, Place, Point, Text
+from config.files import AddressSpec, PointSpec
+from config.model import Alarm, Derived, Device, Formula, Input, Place, Point, Text
 from drivers.contract import Poll, Reading
 
 if TYPE_CHECKING:
@@ -43,20 +44,7 @@ class Pump:
     ) -> None:
         made = (point("p"), point("run", "bool"))
         self.device = Device("pump", NAME, "water", "line", AddressSpec(), Place(), made, alarms, derived=derived)
-        line = Line("line", NAME, "test", LineSpec(protocol="test"), (self.device,), 1.0, 1)
-        self.config = config = Config(
-            site="h01",
-            gateway="gw",
-            name=NAME,
-            time_zone="UTC",
-            topic_root="wardgate/v1",
-            type_prefix="wardgate.",
-            version="c-1",
-            control_socket=Path("control.sock"),
-            journal=Journal(Path("journal"), 1, 1.0, 1.0),
-            uplinks=(),
-            lines=(line,),
-        )
+        self.config = config = config_of(self.device)
         self.polls = {each.id: Poll(self.device, (each,), 1.0) for each in made}
         self.rules = Rules.build(config, stored or {})
         self.wall = wall

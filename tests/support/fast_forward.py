@@ -10,12 +10,12 @@ import time
 from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accounting import Served, seconds
 from hardware_mocks.signals import Noise, day
 from mqtt_peer import HOST
+from one_line import config_of
 from three_accounts import GatewaysOwn
 
 from agent.audit import Trail
@@ -35,6 +35,7 @@ from drivers.contract import Poll, Reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from accounting import Arrival, PointKey
 
@@ -103,7 +104,7 @@ class Site:
         settings = model.Uplink(
             UPLINK, (model.Broker(HOST, port, tls=False),), "5", "gw-1", None, None, 5, 32, 20_000.0, confirm=True
         )
-        config = _config(line, settings)
+        config = config_of(lines=(line,), uplinks=(settings,), gateway="gw-1")
         self.rules = Rules.build(config, journal.state)
         self.board = AlarmBoard(self.rules)
         self.pipeline = Pipeline(self.rules, journal, clock, 1.0, config.version)
@@ -157,22 +158,6 @@ class Site:
         for loss in self.journal.stats().losses:
             lost[loss.lane.epoch, loss.lane.stream] += loss.records
         return GatewaysOwn(last, unsettled, 0, standing, lost)
-
-
-def _config(line: Line, uplink: model.Uplink) -> model.Config:
-    return model.Config(
-        site="h01",
-        gateway="gw-1",
-        name=NAME,
-        time_zone="UTC",
-        topic_root="wardgate/v1",
-        type_prefix="wardgate.",
-        version="c-1",
-        control_socket=Path("unused"),
-        journal=model.Journal(Path("unused"), 0, 0.0, 1.0),
-        uplinks=(uplink,),
-        lines=(line,),
-    )
 
 
 def field_before(span_s: float) -> Field:

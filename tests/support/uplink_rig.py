@@ -7,7 +7,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from event_gallery import ALARM, DEVICE, TIME
+from event_gallery import AUDIT as AUDIT_BODY
 from mqtt_peer import HOST, until
+from msgspec.structs import replace as replace_fields
 
 from agent.audit import Trail
 from agent.clock import SystemClock
@@ -16,14 +19,9 @@ from agent.events import (
     AUDIT,
     DEVICE_STATE,
     TELEMETRY_BATCH,
-    Ack,
-    Actor,
     AlarmTransition,
-    Audit,
-    DeviceState,
     Event,
     Names,
-    PlaceRef,
     Sample,
     TelemetryBatch,
     rfc3339,
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 
 ORIGIN = Origin("h01", "gw-a1")
 ROOT = ORIGIN.root
-TIME = 1_795_230_907.412
 
 SETTINGS = model.Uplink(
     id="main",
@@ -65,19 +62,7 @@ def telemetry(device: str = "icu-3") -> Draft:
 
 def audit() -> Draft:
     """The shortest event that there is."""
-    body = Audit(
-        actor=Actor(type="system", id="wardgate", role="system"),
-        verb="clock_step",
-        target="clock",
-        before=None,
-        after=None,
-        reason="",
-        result="done",
-        code=None,
-        prev_hash="",
-        hash="",
-    )
-    return draft(Event(AUDIT, "audit", TIME, "clock", body), "synced")
+    return draft(Event(AUDIT, "audit", TIME, "clock", AUDIT_BODY), "synced")
 
 
 def alarm(stream: str = "critical") -> Draft:
@@ -87,73 +72,25 @@ def alarm(stream: str = "critical") -> Draft:
 
 def transition(n: int = 1) -> AlarmTransition:
     """An alarm that was raised."""
-    return AlarmTransition(
-        alarm_id="medgas.area/icu-3/o2_p#low",
-        occurrence_id="gw-a1/medgas.area/icu-3/o2_p#low/17",
+    return replace_fields(
+        ALARM,
         n=n,
-        durable=True,
         action="raise",
-        ended=False,
         prev_state="NORM",
-        state="UNACK",
-        test=False,
-        overlay=[],
-        overlay_info=[],
-        hidden=False,
-        condition_known=True,
         colour="red",
-        peak_colour="red",
         priority=1,
         severity=900,
         response_level="I",
-        kind="limit",
-        signal="process",
         level="LL",
-        place=PlaceRef(site="h01"),
-        system="medgas.area",
-        device="icu-3",
-        point="o2_p",
-        value=315.0,
-        unit="kPa",
-        limit=320.0,
-        deadband=5.0,
-        q="good",
-        qr="ok",
-        ts_source=None,
-        ts_gateway=rfc3339(TIME),
-        ts_cond=rfc3339(TIME),
-        ts_decided=rfc3339(TIME),
         on_delay_ms=0,
-        retrigger_count=0,
-        chatter_count=0,
-        flood=False,
-        ack=Ack(required=True),
-        latched=False,
-        shelvable=False,
         text=Names(zh="氧气压力低", en="Oxygen pressure low"),
-        advice=Names(zh="", en=""),
-        rule_ver="r-1",
-        cfg_ver="1",
+        shelvable=False,
     )
 
 
 def device_state(state: str = "online", reason: str = "") -> Event:
-    body = DeviceState(
-        device="icu-3",
-        system="medgas.area",
-        place=PlaceRef(site="h01"),
-        state="online" if state == "online" else "offline",
-        prev_state="unknown",
-        reason=reason,
-        since=rfc3339(TIME),
-        last_ok=None,
-        protocol="modbus",
-        rtt_ms=None,
-        err_rate_pct=0.0,
-        points_good=1,
-        points_bad=0,
-        profile=None,
-    )
+    is_online = state == "online"
+    body = replace_fields(DEVICE, state="online" if is_online else "offline", prev_state="unknown", reason=reason)
     return Event(DEVICE_STATE, "state", TIME, "medgas.area/icu-3", body)
 
 

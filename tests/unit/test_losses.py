@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from one_line import config_of
 
 from agent.clock import Now
 from agent.events import AlarmTransition
 from agent.rules import AlarmCommand, DeviceChange, Rules, Tick, step
 from config.files import AddressSpec, LineSpec, PointSpec
 from config.losses import FAULT_S, LINE_S, loss_alarms
-from config.model import Alarm, Config, Device, Journal, Level, Limit, Line, Offline, Place, Point, State, Text
+from config.model import Alarm, Device, Level, Limit, Line, Offline, Place, Point, State, Text
 from drivers.contract import Grade, Poll, Quality, Reading
 
 if TYPE_CHECKING:
@@ -63,20 +64,7 @@ class Site:
 
     def __init__(self, stored: Mapping[str, bytes] | None = None, mono: float = 100.0) -> None:
         kept = lines()
-        self.config = Config(
-            site="h01",
-            gateway="gw",
-            name=NAME,
-            time_zone="UTC",
-            topic_root="wardgate/v1",
-            type_prefix="wardgate.",
-            version="c-1",
-            control_socket=Path("control.sock"),
-            journal=Journal(Path("journal"), 1, 1.0, 1.0),
-            uplinks=(),
-            lines=kept,
-            losses=tuple(loss_alarms(kept)),
-        )
+        self.config = config_of(lines=kept, losses=tuple(loss_alarms(kept)))
         self.polls = {each.id: Poll(each, each.points, 1.0) for each in self.config.devices}
         self.rules = Rules.build(self.config, stored or {})
         self.stored = dict(stored or {})
