@@ -75,11 +75,12 @@ class ManualClock:
     def __init__(self, wall: float = 1_763_700_000.0, mono: float = 1_000.0) -> None:
         self._wall = wall
         self._mono = mono
+        self.worth: ClockState = "synced"
         self._order = count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
     def state(self) -> ClockState:
-        return "synced"
+        return self.worth
 
     def wall(self) -> float:
         return self._wall

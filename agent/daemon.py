@@ -146,7 +146,7 @@ class Daemon:
         operations = Operations(self._pipeline, rules, board, trail)
         uplinks = self._build_uplinks(journal, origin, board, trail, doors(past, operations, config.platform_commands))
         watch = JournalWatch(journal, self.health, self.clock, trail)
-        self._clock_watch = ClockWatch(trail, self.clock)
+        self._clock_watch = ClockWatch(trail, self.clock, self.health)
         self._retain_devices(workers, uplinks)
         self._proof = self._build_proof(journal, uplinks)
         self._notifiers = self._build_notifiers(uplinks, rules, board)

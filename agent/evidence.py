@@ -180,6 +180,11 @@ class Evidence:
         return batches
 
     @property
+    def back_s(self) -> float:
+        """How old a sample may be when it goes out."""
+        return max(self._back_s.values(), default=0.0) + self._slack_s
+
+    @property
     def is_open(self) -> bool:
         """Whether samples are due, or soon will be."""
         return bool(self._open)

@@ -28,6 +28,7 @@ Code = Literal[
     "proof_overdue",
     "journal_volatile",
     "journal_damaged",
+    "clock_unset",
     "notice_failed",
     "alarms_unconfirmed",
     "review_due",
@@ -168,6 +169,14 @@ TABLE: dict[Code, Kind] = {
         Names(
             zh="检查磁盘；损坏的文件保留在日志目录中，可发给支持人员",
             en="Check the disk; the damaged file is kept beside the journal, send it to support",
+        ),
+    ),
+    "clock_unset": Kind(
+        "warning",
+        Names(zh="时钟无人校准", en="Nobody sets this machine's clock"),
+        Names(
+            zh="检查 chrony 或 systemd-timesyncd 及其时间服务器；在此之前事件带有 clockstate 标记，时间可能不准",
+            en="Check chrony or systemd-timesyncd and its time server; until then events say so (clockstate)",
         ),
     ),
     "notice_failed": Kind(

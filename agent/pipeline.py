@@ -9,6 +9,7 @@ than its window. The inbox is bounded, so a slow disk slows the pollers instead 
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from agent.clock import Clock
+    from agent.events import ClockState
     from agent.rules import Rules, Step
     from buffer.journal import Journal
     from buffer.record import Draft
@@ -82,6 +84,9 @@ class Pipeline:
         self._evidence = Evidence((run.alarm for run in rules.runs.values()), window_s)
         self._inbox: asyncio.Queue[Item] = asyncio.Queue(INBOX_MAX)
         self._flush_due: float | None = None
+        self._window_began = 0.0
+        self._was_unsynced = clock.state() == "unsynced"
+        self._unsynced_at = -math.inf
         self._alarm_due: float | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._ticker_due: float | None = None
@@ -145,6 +150,8 @@ class Pipeline:
             self._evidence.take(each, self._telemetry.take(each))
         if self._flush_due is None and self._has_more():
             self._flush_due = reading.mono + self._window_s
+            self._window_began = reading.mono
+            self._clock_state_since(reading.mono)
 
     def _has_more(self) -> bool:
         """Whether there will be something to flush."""
@@ -226,9 +233,19 @@ class Pipeline:
         stored.add_done_callback(lambda done: self._on_stored(done, events))
         return stored
 
-    def _drafts(self, events: Iterable[Event]) -> list[Draft]:
-        clock_state = self._clock.state()
+    def _drafts(self, events: Iterable[Event], since: float = math.inf) -> list[Draft]:
+        """`since` is when the oldest thing in them was read, where that is not now."""
+        clock_state = self._clock_state_since(since)
         return [draft(event, clock_state) for event in events]
+
+    def _clock_state_since(self, mono: float) -> ClockState:
+        """What the clock is worth; unsynced as well where it may have been so at that moment or later."""
+        state = self._clock.state()
+        is_unsynced = state == "unsynced"
+        if is_unsynced or self._was_unsynced:  # what was read before a server was heard may still wait in the inbox
+            self._unsynced_at = self._clock.mono()
+        self._was_unsynced = is_unsynced
+        return "unsynced" if self._unsynced_at >= mono else state
 
     def _on_stored(self, stored: asyncio.Future[bool], events: Iterable[Event]) -> None:
         self._stored.discard(stored)
@@ -244,9 +261,11 @@ class Pipeline:
     def _flush(self) -> None:
         """All gathered telemetry, and the delays that moved, as one append."""
         self._flush_due = None
-        closer = (self._telemetry.batches(*batch) for batch in self._evidence.due(self._clock.mono()))
-        drafts = self._drafts(chain(self._telemetry.flush(), *closer))
-        states = self._rules.take_delays(self._clock.mono())
+        mono = self._clock.mono()
+        drafts = self._drafts(self._telemetry.flush(), self._window_began)
+        remembered = (self._telemetry.batches(*batch) for batch in self._evidence.due(mono))
+        drafts += self._drafts(chain.from_iterable(remembered), mono - self._evidence.back_s)
+        states = self._rules.take_delays(mono)
         if drafts or states:
             self._store(drafts, states, ())
 

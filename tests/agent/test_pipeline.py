@@ -20,6 +20,7 @@ from buffer.retention import Limits
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.events import ClockState
     from buffer.record import Record
 
 
@@ -101,6 +102,45 @@ async def test_telemetry_is_gathered_for_its_window_and_flushed_at_the_end(tmp_p
             await made.read(value)
     (record,) = await stored(tmp_path, "telemetry")
     assert [sample["v"] for sample in json.loads(record.body)["data"]["samples"]] == [230.0, 231.0, 232.0]
+
+
+class ServerFound(SystemClock):
+    """A clock that nobody has set, until the test says so."""
+
+    worth: ClockState = "unsynced"
+
+    def state(self) -> ClockState:
+        return self.worth
+
+
+async def test_7_readings_from_before_the_first_synchronization_are_marked(tmp_path: Path) -> None:
+    """Also those that go out when a server has set the clock meanwhile: their times are worth nothing all the same."""
+    clock = ServerFound()
+    async with stage(tmp_path, window_s=30.0, deadband=5.0, clock=clock) as made:
+        await made.read(230.0)
+        await made.read(231.0)
+        clock.worth = "synced"
+        await made.read(255.0)
+        await made.heard_of(1)
+    marked = [
+        json.loads(record.body) for stream in ("critical", "telemetry") for record in await stored(tmp_path, stream)
+    ]
+    found = [(each["clockstate"], [sample["v"] for sample in each["data"].get("samples", [])]) for each in marked]
+    assert found == [("synced", []), ("unsynced", [230.0, 255.0]), ("unsynced", [231.0])]
+
+
+async def test_7_readings_after_the_first_synchronization_are_not_marked(tmp_path: Path) -> None:
+    """The next window is as good as its clock."""
+    clock = ServerFound()
+    async with stage(tmp_path, window_s=0.0, clock=clock) as made:
+        await made.read(230.0)
+        seen = await made.journal.news(0)
+        clock.worth = "synced"
+        await made.read(231.0)
+        await made.journal.news(seen)
+        await made.read(232.0)
+    states = [json.loads(record.body)["clockstate"] for record in await stored(tmp_path, "telemetry")]
+    assert (states[0], states[-1]) == ("unsynced", "synced")
 
 
 async def test_a_window_ends_without_another_reading(tmp_path: Path) -> None:

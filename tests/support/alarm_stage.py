@@ -71,9 +71,15 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    folder: Path, *, window_s: float = 0.05, on_delay_s: float = 0.0, deadband: float = 0.0, ended: bool = True
+    folder: Path,
+    *,
+    window_s: float = 0.05,
+    on_delay_s: float = 0.0,
+    deadband: float = 0.0,
+    ended: bool = True,
+    clock: SystemClock | None = None,
 ) -> AsyncIterator[Stage]:
-    clock = SystemClock()
+    clock = clock or SystemClock()
     journal = await Journal.open(folder, Limits(2**24, 3600.0), wall=clock.wall, cursors=[])
     made = Stage(journal, clock, window_s, on_delay_s, deadband)
     running = asyncio.create_task(made.pipeline.run())

@@ -14,6 +14,7 @@ from agent.clock import ManualClock
 from agent.clock_watch import ClockWatch
 from agent.envelope import Origin, splice
 from agent.events import rfc3339
+from agent.health import Health
 from buffer.journal import Journal
 from buffer.retention import Limits
 
@@ -22,16 +23,18 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from agent.events import ClockState
+
 ORIGIN = Origin("h01", "gw-a1")
 NOON = 1_763_726_400.0
 
 
 @asynccontextmanager
-async def watched(folder: Path) -> AsyncIterator[tuple[ManualClock, Journal]]:
+async def watched(folder: Path, health: Health | None = None) -> AsyncIterator[tuple[ManualClock, Journal]]:
     """A journal whose gateway watches a clock that says noon."""
     clock = ManualClock(wall=NOON)
     journal = await Journal.open(folder, Limits(2_000_000, 3600.0), wall=clock.wall)
-    task = asyncio.create_task(ClockWatch(Trail(journal, clock), clock).run())
+    task = asyncio.create_task(ClockWatch(Trail(journal, clock), clock, health or Health()).run())
     await asyncio.sleep(0)
     try:
         yield clock, journal
@@ -81,3 +84,21 @@ async def test_a_look_that_comes_late_is_no_step(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         await pass_time(clock, 1)
         assert await steps(journal) == []
+
+
+@pytest.mark.parametrize(("state", "minutes"), [("unsynced", 10), ("holdover", 60)])
+async def test_a_clock_that_nobody_sets_is_a_condition_after_a_while(
+    tmp_path: Path, state: ClockState, minutes: int
+) -> None:
+    """A start has its time until a server is heard, and a server may be silent for a while; then a person must look."""
+    health = Health()
+    async with watched(tmp_path, health) as (clock, _):
+        clock.worth = state
+        await pass_time(clock, 60 * minutes)
+        assert list(health.views()) == []
+        await pass_time(clock, 2)
+        ((code, detail),) = [(view.code, view.detail) for view in health.views()]
+        assert (code, detail) == ("clock_unset", f"{state} for {minutes} min")
+        clock.worth = "synced"
+        await pass_time(clock, 1)
+        assert list(health.views()) == []
