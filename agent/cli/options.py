@@ -25,7 +25,14 @@ def locale_language() -> Language:
 
 ConfigDir = Annotated[
     Path,
-    typer.Option("--config", metavar="DIR", envvar=CONFIG_VARIABLE, help="Configuration folder.", show_envvar=True),
+    typer.Option(
+        "--config",
+        metavar="DIR",
+        envvar=CONFIG_VARIABLE,
+        help="Configuration folder.",
+        show_envvar=True,
+        readable=False,  # who may use the control socket need not be able to read the configuration
+    ),
 ]
 Socket = Annotated[
     Path | None,
@@ -58,6 +65,8 @@ def _configured(config: Path) -> Path | None:
     except FileNotFoundError:
         return None
     except OSError as error:
+        if DEFAULT_SOCKET.exists():
+            return None
         raise ControlError(
             f"cannot read {error.filename} ({error.strerror})", "name the daemon's --socket, or use sudo"
         ) from error

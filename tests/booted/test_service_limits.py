@@ -1,0 +1,158 @@
+"""What the hardened unit leaves to the gateway: serial ports, broadcasts, secrets, operators; who restarts it when."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import booted_peers
+import pytest
+from booted_machine import SHARED
+from booted_site import drop_in, install, let_it_hang, python, restarts, start_broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from booted_machine import Machine
+
+pytestmark = pytest.mark.timeout(600)
+
+WATCHDOG_S = 6
+PASSWORD = "not-in-any-log"
+PORT = "/dev/serial/by-id/usb-RS485-port0"
+DARK = "lines: {dark: {protocol: modbus, host: 127.99.99.99}}"
+DARK_DEVICE = "devices: {pump: {line: dark, system: water, points: {p: {register: 0}}}}"
+GATEWAY = """
+site: h01
+gateway: gw-1
+uplinks:
+  platform:
+    brokers: [mqtt://127.77.0.2:1883]
+    user: gw-1
+    password: {credential: mqtt-password}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed(machine: Machine) -> Iterator[None]:
+    """The service, with nothing behind it that answers."""
+    install(machine)
+    support = Path(booted_peers.__file__).parent
+    for name in ("booted_peers.py", "rtu_peer.py", "modbus_peer.py"):
+        shutil.copy(support / name, machine.shared)
+    machine.write("/etc/wardgate/gateway.yaml", GATEWAY)
+    machine.write("/etc/credstore/mqtt-password", PASSWORD)
+    drop_in(machine, "secrets", "LoadCredential=mqtt-password:/etc/credstore/mqtt-password\n")
+    let_it_hang(machine, WATCHDOG_S)
+    reconfigure(machine, DARK, DARK_DEVICE)
+    yield
+    assert PASSWORD not in machine.log()
+
+
+def reconfigure(machine: Machine, lines: str, devices: str) -> None:
+    machine.write("/etc/wardgate/lines.yaml", lines)
+    machine.write("/etc/wardgate/devices/all.yaml", devices)
+    machine.run("wardgate", "check")
+    machine.run("systemctl", "restart", "wardgate")
+
+
+def peer(machine: Machine, *arguments: str, namespace: str = "") -> None:
+    """One of `booted_peers`."""
+    inside = ["ip", "netns", "exec", namespace] if namespace else []
+    command = [*inside, *python(machine), f"{SHARED}/booted_peers.py", *arguments]
+    machine.start(f"peer-{arguments[0]}", f"--setenv=PYTHONPATH={SHARED}", *command)
+
+
+def status(machine: Machine) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(machine.run("wardgate", "status", "--json"))
+    return told
+
+
+def value(machine: Machine, device: str, point: str) -> object:
+    points = json.loads(machine.run("wardgate", "points", device, "--json"))
+    (found,) = (each for each in points if each["point"] == point)
+    return found["value"]
+
+
+def test_with_plant_and_broker_dark_it_is_ready_and_not_restarted(machine: Machine) -> None:
+    """`systemctl start` has returned; for three times as long as the watchdog waits nothing happens to it."""
+    before = machine.about("MainPID"), restarts(machine)
+    machine.until(lambda: "lines 0 of 1 up; devices 0 of 1 online" in machine.about("StatusText"))
+    machine.run("sleep", str(3 * WATCHDOG_S))
+    assert (machine.about("MainPID"), restarts(machine)) == before
+    assert machine.about("ActiveState") == "active"
+
+
+def test_a_killed_one_is_started_again(machine: Machine) -> None:
+    """As after a crash."""
+    before = restarts(machine)
+    machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "wardgate")
+    machine.until(lambda: restarts(machine) == before + 1 and machine.about("ActiveState") == "active")
+
+
+@pytest.mark.parametrize(("signal", "place"), [("USR1", "block_loop"), ("USR2", "block_writer")])
+def test_one_that_hangs_is_restarted_and_says_where_it_stood(machine: Machine, signal: str, place: str) -> None:
+    """The loop, or the journal's writer."""
+    before = restarts(machine)
+    machine.run("systemctl", "kill", "--kill-whom=main", f"--signal={signal}", "wardgate")
+    machine.until(lambda: restarts(machine) == before + 1 and machine.about("ActiveState") == "active")
+    assert "Watchdog timeout" in machine.log()
+    assert place in machine.log() or "sitecustomize.py" in machine.log()
+
+
+def test_a_secret_comes_by_credential(machine: Machine) -> None:
+    """The broker lets in nobody else, and the file itself is closed to the gateway."""
+    machine.sh(f"mosquitto_passwd -c -b /etc/mosquitto/users gw-1 {PASSWORD}; chmod 644 /etc/mosquitto/users")
+    machine.sh("chmod 600 /etc/credstore/mqtt-password")
+    start_broker(machine, "password_file /etc/mosquitto/users")
+    machine.until(lambda: "platform connected" in machine.about("StatusText"))
+
+
+def test_operators_are_known_by_name_and_others_are_not_let_in(machine: Machine) -> None:
+    """The group of the service opens the control socket; with roles, the groups that they name do."""
+    machine.sh("groupadd nurses; useradd --groups wardgate alice; useradd --groups nurses bob")
+    alice, bob = (["setpriv", f"--reuid={who}", f"--regid={who}", "--init-groups"] for who in ("alice", "bob"))
+    order = ["wardgate", "maintenance", "start", "--device", "pump", "--until", "1h", "--reason", "test"]
+    machine.run(*alice, *order)
+    assert "alice" in machine.run("wardgate", "maintenance", "list", "--json")
+    machine.run(*bob, "wardgate", "status", codes=(3,))
+    machine.write("/etc/wardgate/gateway.yaml", GATEWAY + "roles: {view: [nurses]}\n")
+    machine.run("systemctl", "restart", "wardgate")
+    machine.run(*bob, "wardgate", "status")
+    machine.run(*bob, *order, codes=(1,))
+
+
+def test_bacnet_searches_by_broadcast_on_its_own_port(machine: Machine) -> None:
+    """On the interface whose address the line is bound to; the device is known by its number only."""
+    machine.sh("""
+        ip netns add plant
+        ip link add e0 type veth peer name e0 netns plant
+        ip addr add 10.77.0.1/24 brd + dev e0; ip link set e0 up
+        ip -n plant addr add 10.77.0.9/24 brd + dev e0; ip -n plant link set e0 up; ip -n plant link set lo up
+    """)
+    peer(machine, "bacnet", "10.77.0.9/24", namespace="plant")
+    address = f"address: {{instance: {booted_peers.BACNET_DEVICE}}}"
+    points = 'points: {t: {object: "analog-input,1", unit: Cel}}'
+    reconfigure(
+        machine,
+        "lines: {bas: {protocol: bacnet, bind: 10.77.0.1/24}}",
+        f"devices: {{ahu: {{line: bas, system: hvac.ahu, {address}, {points}}}}}",
+    )
+    machine.until(lambda: "devices 1 of 1 online" in machine.about("StatusText"))
+    assert value(machine, "ahu", "t") == booted_peers.BACNET_VALUE
+
+
+def test_serial_ports_are_opened_by_the_installer(machine: Machine) -> None:
+    """Closed before, and then for the service alone."""
+    peer(machine, "serial", PORT)
+    reconfigure(
+        machine,
+        f"lines: {{rs485: {{protocol: modbus, serial: {PORT}}}}}",
+        "devices: {meter: {line: rs485, system: power, address: {unit: 3}, points: {p: {register: 42}}}}",
+    )
+    machine.until(lambda: "lines 0 of 1 up" in machine.about("StatusText"))
+    install(machine, None, "--serial")
+    machine.until(lambda: "devices 1 of 1 online" in machine.about("StatusText"))
+    assert value(machine, "meter", "p") == 42
