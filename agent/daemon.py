@@ -34,6 +34,7 @@ from agent.doors import doors
 from agent.envelope import Origin
 from agent.epoch import JournalWatch, first_records
 from agent.events import DeviceState
+from agent.garbage import set_aside
 from agent.health import Health
 from agent.notice.notifier import Notifier
 from agent.operate import OperatorDesk
@@ -227,6 +228,7 @@ class Daemon:
             beside.append(sinks.create_task(self._keep_configuration(), name="keep-configuration"))
             beside += [sinks.create_task(notifier.run(), name="notifier") for notifier in self._notifiers]
             beside.append(sinks.create_task(keeper.run(), name="keeper"))
+            beside.append(sinks.create_task(set_aside(self.clock), name="set-aside"))
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self._pipeline.run(), name="pipeline")
                 async with asyncio.TaskGroup() as sources:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import structlog
 
+from agent.deadlines import Deadlines
 from agent.events import Event, Names, rfc3339
 from agent.histogram import Histogram
 from agent.presence import Presence
@@ -103,6 +104,8 @@ class LineWorker:
         self._random = daemon.random
         self._emit = daemon.emit
         self._log = structlog.get_logger().bind(line=line.id)
+        self._deadline_s = line.timeout_s * DEADLINE_FACTOR
+        self._deadlines = Deadlines(self._deadline_s)
         self._slots = asyncio.Semaphore(line.concurrency)
         self._locks = {device.id: asyncio.Lock() for device in line.devices}
         self.devices = {
@@ -296,8 +299,7 @@ class LineWorker:
 
     async def _read(self, poll: Poll) -> Reading:
         try:
-            async with asyncio.timeout(self._deadline_s):
-                return await self._driver.read(poll)
+            return await self._deadlines.run(self._driver.read(poll))
         except TimeoutError:
             raise NoAnswer(poll.device.id, f"no answer within {self._deadline_s:g} s") from None
 
@@ -309,10 +311,6 @@ class LineWorker:
             raise Unreachable(self.line.id, self._error or "the line is not open yet", self._todo or "")
         async with self._locks[device.id], self._slots:
             return await self._read(Poll(device, chosen, 0.0))
-
-    @property
-    def _deadline_s(self) -> float:
-        return self.line.timeout_s * DEADLINE_FACTOR
 
     # --- telling --------------------------------------------------------------------------------------------------
 

@@ -49,7 +49,8 @@ LAST_WINDOW_S = 2.0
 class Load:
     """How much. `window` and `size_max` are the journal's, as they are written in the configuration.
 
-    `is_promised` where the limits hold, otherwise the figures are for comparison.
+    `is_promised` where the limits hold, otherwise the figures are for comparison; `points_s_min` is the least that must
+    come through, `late_polls_min` what must be said where more is asked for than can be done.
     """
 
     devices: int = 100
@@ -58,6 +59,9 @@ class Load:
     window: str = "20ms"
     size_max: str = "2GB"
     is_promised: bool = False
+    poll_s: float = 1.0
+    points_s_min: float | None = None
+    late_polls_min: int | None = None
 
 
 @dataclass(slots=True)
@@ -73,7 +77,7 @@ class Site:
         """Write a configuration: one line and one device per address, four levels of limits on every tenth point."""
         for name in ("profiles", "devices", "journal"):
             (self.folder / name).mkdir()
-        rows = "\n".join(f"  r{n}: {{register: {n}, poll: L}}" for n in range(REGISTERS))
+        rows = "\n".join(f"  r{n}: {{register: {n}, poll: {self.load.poll_s * 1000:.0f}ms}}" for n in range(REGISTERS))
         self._write("profiles/bench.yaml", f"protocol: modbus\nsource: unverified\nsystem: energy\npoints:\n{rows}")
         self._write(
             "gateway.yaml",
@@ -154,6 +158,7 @@ def run(load: Load, net: str) -> list[Figure]:
         site.start(
             "responder", python, str(HERE / "responder.py"),
             "--net", net, "--log", str(served_log), "--devices", str(load.devices), "--changing", str(load.changing),
+            "--interval", str(load.poll_s),
         )  # fmt: skip
         wait_for("the responder", lambda: listens(f"{net}.{load.devices}", 1502))
         subscriber = Subscriber(site.broker, 1883)
@@ -233,12 +238,15 @@ def _figures(
         return Figure(name, value, unit, limit if load.is_promised else None)
 
     return [
-        Figure("configured", load.devices * load.changing, "changes/s"),
-        Figure("observed", round(window.polls / window.elapsed_s * load.changing), "changes/s"),
-        Figure("late polls", window.late_polls),
+        Figure("configured", round(load.devices * load.changing / load.poll_s), "changes/s"),
+        Figure(
+            "observed", round(window.polls / window.elapsed_s * load.changing), "changes/s", load.points_s_min, True
+        ),
+        Figure("late polls", window.late_polls, "", load.late_polls_min, True),
         Figure("journal records", records),
         Figure("PUBACKs", pubacks),
         Figure("subscriber samples", subscriber.samples),
+        Figure("share of a core", 100 * window.cpu_s / window.elapsed_s, "%", 100.0),
         promised("processor", window.cpu_s / (window.polls * REGISTERS) * 1e6, "s per million points", CPU_S_MAX),
         promised("register to subscriber, median", statistics.median(latencies_ms), "ms", P50_MS_MAX),
         promised("register to subscriber, p99", latencies_ms[int(len(latencies_ms) * 0.99)], "ms", P99_MS_MAX),

@@ -50,6 +50,18 @@ def whole_default_window(quick: bool) -> list[Figure]:
     return gateway.run(Load(window="1s", seconds=_seconds(quick)), NET)
 
 
+def sustained(quick: bool) -> list[Figure]:
+    """A hair below what is asked for: the two ends of the run cut polls in two."""
+    return gateway.run(Load(poll_s=0.1, window="1s", seconds=_seconds(quick), points_s_min=99_000), NET)
+
+
+def beyond(quick: bool) -> list[Figure]:
+    return gateway.run(
+        Load(devices=240, poll_s=0.05, window="1s", seconds=_seconds(quick), points_s_min=100_000, late_polls_min=1),
+        NET,
+    )
+
+
 def _seconds(quick: bool) -> float:
     return 5.0 if quick else 15.0
 
@@ -58,6 +70,8 @@ ROWS: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
     "whole": ("The whole way: 100 devices x 100 registers at 1 s, all changing, window 20 ms", whole),
     "whole-few": ("The same, 4 % changing", whole_few_changing),
     "whole-window": ("The same, all changing, default window of 1 s", whole_default_window),
+    "sustained": ("The whole way: 100,000 points a second, all changing", sustained),
+    "beyond": ("The whole way, asked for 480,000 points a second: slower polls, and nothing lost", beyond),
     "rules": ("The rules, all points changing each second", lambda _: rules.figures()),
     "journal": ("Journal, 200 values a record", lambda _: journal.figures()),
     "disk": ("Journal, bytes on disk", lambda quick: disk.figures(quick=quick)),
