@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from drivers.bacnet import codec, values
@@ -18,7 +20,7 @@ from drivers.bacnet.refusals import Refusal, UnknownService
 from drivers.contract import Grade, Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from drivers.bacnet.batches import Answer, Batch
     from drivers.bacnet.codec import Key
@@ -55,13 +57,24 @@ async def ask_one(stack: Stack, peer: Peer, key: Key, *, exact: bool = True) -> 
     return raw if about == key or not exact else None
 
 
-async def ask_all(stack: Stack, peer: Peer, keys: list[Key]) -> Mapping[Key, Raw]:
-    """Some properties of one object, in one request where the device can."""
+async def ask_all(stack: Stack, peer: Peer, keys: Sequence[Key]) -> Mapping[Key, Raw]:
+    """Some properties, in one request where the device can."""
+    groups = [list(group) for _, group in groupby(keys, key=itemgetter(0))]
     try:
-        request = codec.read_multiple([keys])
-        return dict(codec.multiple_results(await stack.ask(peer, codec.READ_PROPERTY_MULTIPLE, request)))
+        answer = await stack.ask(peer, codec.READ_PROPERTY_MULTIPLE, codec.read_multiple(groups))
+        return dict(codec.multiple_results(answer))
     except (Refusal, Malformed):
         return {key: await ask_one(stack, peer, key) for key in keys}
+
+
+async def learn(stack: Stack, met: Met, plan: Plan) -> None:
+    """Ask for what a device says of its points themselves, before their values."""
+    keys = plan.unknown_units()
+    raw: dict[Key, Raw] = {}
+    for start in range(0, len(keys), met.batch):
+        raw.update(await ask_all(stack, met.peer, keys[start : start + met.batch]))
+    if keys:
+        plan.learn_units(raw)
 
 
 async def refresh(stack: Stack, met: Met, plan: Plan) -> None:

@@ -5,18 +5,15 @@ A value is taken from an answer only where object, property and array index are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from drivers.bacnet import codec, names, values
-from drivers.bacnet.codec import NO_INDEX, READ_PROPERTY, READ_PROPERTY_MULTIPLE, Key
+from drivers.bacnet import codec
+from drivers.bacnet.codec import READ_PROPERTY, READ_PROPERTY_MULTIPLE, Key
 from drivers.bacnet.encoding import AccessError
-from drivers.bacnet.settings import BacnetPoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from config.model import Point
     from drivers.bacnet.codec import Result
     from drivers.bacnet.encoding import Raw
     from drivers.bacnet.events import EventNotification
@@ -41,6 +38,8 @@ class Item(Protocol):
     """What a batch knows of one of its points."""
 
     keys: list[Key]
+    learns: ClassVar[bool]
+    """Whether it asks for some things only until it knows them."""
 
     def judge(self, raw: Mapping[Key, Raw]) -> Judged:
         """Value and flaw, by an answer to all that was asked."""
@@ -55,38 +54,6 @@ class Item(Protocol):
         """What an alarm of the device says of the point; nothing where it is about something else."""
 
 
-@dataclass(slots=True)
-class PropertyItem:
-    """A point and the properties that are asked for it: its own, the status flags, once faulty the reliability."""
-
-    point: Point
-    keys: list[Key]
-
-    def judge(self, raw: Mapping[Key, Raw]) -> Judged:
-        own = self.keys[0]
-        if own not in raw:
-            return None, values.LOST
-        flags, reliability = (raw.get(key) for key in (self._of(names.STATUS_FLAGS), self._of(names.RELIABILITY)))
-        return values.judge(self.point, raw[own], flags, reliability)
-
-    def widen(self, raw: Mapping[Key, Raw]) -> bool:
-        """Ask for the reliability from now on, if the flags say that there is something to know."""
-        reliability = self._of(names.RELIABILITY)
-        if reliability in self.keys or not values.faulty(raw.get(self._of(names.STATUS_FLAGS))):
-            return False
-        self.keys.append(reliability)
-        return True
-
-    def reported(self, raw: Mapping[Key, Raw]) -> Judged | None:
-        return self.judge(raw) if self.keys[0] in raw else None
-
-    def event(self, _: EventNotification) -> Judged | None:
-        return None
-
-    def _of(self, property_number: int) -> Key:
-        return self.keys[0][0], property_number, NO_INDEX
-
-
 class Batch:
     """Points that are asked for together: in one request, or one property after the other. `at` is where they stand."""
 
@@ -98,6 +65,7 @@ class Batch:
         self.service = READ_PROPERTY_MULTIPLE if multiple else READ_PROPERTY
         self.last: Answer | None = None
         self._items = items
+        self._learns = any(item.learns for item in items)
         self.overtaken = False
         self.requests = self._encode()
 
@@ -123,6 +91,8 @@ class Batch:
         if sum(item.widen(raw) for item in self._items):  # a sum and not any: every one has to be widened
             self.requests = self._encode()
             return None
+        if self._learns:
+            self.requests = self._encode()
         return [item.judge(raw) for item in self._items]
 
     def flawed(self, flaw: Quality) -> list[Judged]:
@@ -162,17 +132,3 @@ class Batch:
 
 def _single(key: Key, part: bytes | AccessError) -> Result:
     return (key, part) if isinstance(part, AccessError) else codec.single_result(part)
-
-
-def key_of(point: Point) -> Key:
-    """The property that a point is."""
-    spec = point.spec
-    assert isinstance(spec, BacnetPoint)
-    index = NO_INDEX if spec.index is None else spec.index
-    return names.parse_object(spec.object_name), names.parse_property(spec.property_name), index
-
-
-def property_item(point: Point) -> PropertyItem:
-    """A point that is a property."""
-    key = key_of(point)
-    return PropertyItem(point, [key, (key[0], names.STATUS_FLAGS, NO_INDEX)])

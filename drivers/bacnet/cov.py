@@ -16,8 +16,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from drivers.bacnet import reports
-from drivers.bacnet.batches import key_of
 from drivers.bacnet.encoding import Malformed
+from drivers.bacnet.items import key_of
 from drivers.bacnet.refusals import Refusal, UnknownService
 from drivers.bacnet.settings import BacnetAddress, BacnetPoint
 from drivers.errors import NoAnswer, Unreachable

@@ -13,7 +13,7 @@ from bacpypes3.pdu import IPv4Address
 
 from config.errors import ConfigProblem
 from drivers.bacnet import names
-from drivers.bacnet.asking import Met, ask_all, ask_one, refresh
+from drivers.bacnet.asking import Met, ask_all, ask_one, learn, refresh
 from drivers.bacnet.batches import fitting
 from drivers.bacnet.codec import NO_INDEX
 from drivers.bacnet.cov import Cov
@@ -96,6 +96,7 @@ class BacnetDriver:
 
     async def _ask(self, stack: Stack, met: Met, plan: Plan, poll: Poll) -> Reading:
         try:
+            await learn(stack, met, plan)
             await refresh(stack, met, plan)
             return Reading(poll, self._clock.wall(), self._clock.mono(), *plan.end())
         except (NoAnswer, Unreachable):

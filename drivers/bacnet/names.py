@@ -39,6 +39,14 @@ RELIABILITY: int = int(PropertyIdentifier.reliability)
 OBJECT_IDENTIFIER: int = int(PropertyIdentifier.objectIdentifier)
 EVENT_STATE: int = int(PropertyIdentifier.eventState)
 ACKED_TRANSITIONS: int = int(PropertyIdentifier.ackedTransitions)
+UNITS: int = int(PropertyIdentifier.units)
+CAR_LOAD: int = int(PropertyIdentifier.carLoad)
+CAR_LOAD_UNITS: int = int(PropertyIdentifier.carLoadUnits)
+STATE_TEXT: int = int(PropertyIdentifier.stateText)
+ACTIVE_TEXT: int = int(PropertyIdentifier.activeText)
+INACTIVE_TEXT: int = int(PropertyIdentifier.inactiveText)
+TEXTS = frozenset((STATE_TEXT, ACTIVE_TEXT, INACTIVE_TEXT))
+NO_TEXT = int(ErrorClass.property), int(ErrorCode.unknownProperty)
 MAX_APDU: int = int(PropertyIdentifier.maxApduLengthAccepted)
 
 _OBJECT_NAMES: Mapping[int, str] = ObjectType._asn1_map  # noqa: SLF001 - the only table of all of them
@@ -58,6 +66,23 @@ _ENUMERATIONS: Mapping[str, type[Enumerated]] = {
 }
 """Properties that are the same enumeration in every object that has them."""
 
+_DOOR_STATUS = {
+    0: "closed",
+    1: "opened",
+    2: "unknown",
+    3: "door-fault",
+    4: "unused",
+    5: "none",
+    6: "closing",
+    7: "opening",
+    8: "safety-locked",
+    9: "limited-opened",
+}
+"""BACnetDoorStatus of ASHRAE 135-2016; the library has the first three only."""
+
+_MULTI_STATE_TYPES = frozenset((13, 14, 19))
+"""Input, output and value."""
+
 _LIFE_SAFETY_TYPES = frozenset(("life-safety-point", "life-safety-zone"))
 _LIFE_SAFETY_ENUMERATIONS: Mapping[str, type[Enumerated]] = {
     "present-value": LifeSafetyState,
@@ -76,6 +101,11 @@ def object_id(type_number: int, instance: int) -> int:
 def is_device(identifier: int) -> bool:
     """Whether these 32 bits are a device object."""
     return identifier >> 22 == DEVICE
+
+
+def is_multi_state(identifier: int) -> bool:
+    """Whether these 32 bits are an object whose states have numbers and texts."""
+    return identifier >> 22 in _MULTI_STATE_TYPES
 
 
 def parse_object(text: str) -> int:
@@ -108,6 +138,8 @@ def property_name(number: int) -> str:
 
 def states_of(object_type: str, property_text: str) -> Mapping[int, str]:
     """What the standard calls the values of a property (`high-limit`), by number; empty where it has no names."""
+    if property_text in {"car-door-status", "door-status"}:
+        return _DOOR_STATUS
     kind = _ENUMERATIONS.get(property_text)
     if object_type in _LIFE_SAFETY_TYPES:
         kind = _LIFE_SAFETY_ENUMERATIONS.get(property_text, kind)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from drivers.bacnet.alarms import AlarmBatch, alarm_item
-from drivers.bacnet.batches import Batch, property_item
+from drivers.bacnet.alarms import AlarmBatch, AlarmItem, alarm_item
+from drivers.bacnet.batches import Batch
+from drivers.bacnet.items import MeasuredItem, property_item
 from drivers.bacnet.settings import BacnetPoint
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from drivers.bacnet.codec import Key
     from drivers.bacnet.encoding import Raw
     from drivers.bacnet.events import EventNotification
+    from drivers.bacnet.items import PropertyItem
     from drivers.bacnet.values import Judged
     from drivers.contract import Poll, Quality, Span, Value
 
@@ -32,7 +34,9 @@ class Plan:
 
     def __init__(self, poll: Poll, size: int) -> None:
         self._size = len(poll.points)
-        self.batches = list(_batches(poll.points, size))
+        items = [alarm_item(point) if _is_alarm(point) else property_item(point) for point in poll.points]
+        self._measured = [item for item in items if isinstance(item, MeasuredItem)]
+        self.batches = list(_batches(items, size))
         self._values: list[Value] = [None] * self._size
         self._flaws: dict[int, Quality] = {}
         self._complete = False
@@ -44,6 +48,17 @@ class Plan:
         self._whole = self._complete
         self._changed = [] if self._complete else [(0, self._size)]
         self._complete = False
+
+    def unknown_units(self) -> list[Key]:
+        """Where the device says its units, of those points of which it has not said that it is ours."""
+        return [item.unit_key for item in self._measured if not item.agreed]
+
+    def learn_units(self, raw: Mapping[Key, Raw]) -> None:
+        """What the device says of them; where it says nothing, the configuration decides."""
+        told = [item.told(raw.get(item.unit_key)) for item in self._measured if not item.agreed]
+        if any(told):
+            for batch in self.batches:
+                batch.last = None
 
     def store(self, batch: AnyBatch, judged: Sequence[Judged]) -> None:
         """Take over what is new of a batch."""
@@ -110,15 +125,15 @@ class Plan:
         return self._values, self._flaws, tuple(sorted(set(changed)))
 
 
-def _batches(points: Sequence[Point], size: int) -> Iterator[AnyBatch]:
+def _batches(items: Sequence[AlarmItem | PropertyItem], size: int) -> Iterator[AnyBatch]:
     """Neighbours together; all that are alarms of the device in one, as one request asks for all of them."""
-    alarms = [at for at, point in enumerate(points) if _is_alarm(point)]
-    own = range(len(points)) if not alarms else [at for at, point in enumerate(points) if not _is_alarm(point)]
+    alarms = {at: item for at, item in enumerate(items) if isinstance(item, AlarmItem)}
+    own = [at for at in range(len(items)) if at not in alarms] if alarms else range(len(items))
     for start in range(0, len(own), size):
         places = own[start : start + size]
-        yield Batch(places, [property_item(points[at]) for at in places])
+        yield Batch(places, [items[at] for at in places])
     if alarms:
-        yield AlarmBatch(alarms, [alarm_item(points[at]) for at in alarms])
+        yield AlarmBatch(list(alarms), list(alarms.values()))
 
 
 def _is_alarm(point: Point) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from config.files import AddressSpec, LineSpec, PointSpec, Protocol
-from drivers.bacnet import names
+from drivers.bacnet import names, units
 
 DEFAULT_PORT = 47808
 PORT_MAX = 65535
@@ -72,6 +72,11 @@ def _spelled(correct: Callable[[str], str], text: object) -> str:
         return correct(str(text))
     except ValueError:
         return ""
+
+
+def _unit(text: str) -> str:
+    units.parse(text)
+    return text
 
 
 class BacnetLine(LineSpec):
@@ -149,6 +154,8 @@ class BacnetPoint(PointSpec):
     with `any` whether there is one.
     `event` follows the alarms that the device itself makes of the object, or with the device object of all its objects:
     whether one is active, whether all are acknowledged, or of one object the state.
+    `text` gives the device's own text for the state of a binary or multi-state object instead of its number.
+    `device_unit` is what the device calls the unit of the value where that is known to be wrong.
     """
 
     object_name: Annotated[
@@ -165,6 +172,13 @@ class BacnetPoint(PointSpec):
         Facet | None, Field(description="follow the device's own alarms of the object instead of a property")
     ] = None
 
+    text: Annotated[bool, Field(description="the device's own text for its state instead of the number")] = False
+    device_unit: Annotated[
+        str,
+        AfterValidator(_unit),
+        Field(description="the unit that the device says, where it is known to be wrong, such as degrees-fahrenheit"),
+    ] = ""
+
     @property
     def where(self) -> str:
         """The object, the property where it is not the present value, and the element."""
@@ -179,6 +193,8 @@ class BacnetPoint(PointSpec):
         """What object, property and the presence of `states` or `holds` say need not be said again by `value`."""
         if not isinstance(written, Mapping) or "value" in written:
             return written
+        if written.get("text"):
+            return {**written, "value": "string"}
         if written.get("event") == "state":
             return {"states": dict(names.states_of("", "event-state")), **written, "value": "enum"}
         if written.get("holds") is not None or written.get("event") is not None:
@@ -204,6 +220,17 @@ class BacnetPoint(PointSpec):
             raise ValueError("an alarm of the device is no property; leave property, index, holds and cov out")
         if self.event == "state" and names.is_device(names.parse_object(self.object_name)):
             raise ValueError("all objects together have no state; write event: active, or name one object")
+        return self
+
+    @model_validator(mode="after")
+    def _check_text(self) -> BacnetPoint:
+        if not self.text:
+            return self
+        kind = self.object_name.partition(",")[0]
+        if not kind.startswith(("binary-", "multi-state-")) or self.property_name != "present-value":
+            raise ValueError("only the present-value of binary and multi-state objects has texts; leave text: out")
+        if self.value != "string" or self.states:
+            raise ValueError("the device has the texts; leave value and states out")
         return self
 
     @model_validator(mode="after")

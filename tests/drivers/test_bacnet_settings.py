@@ -62,6 +62,7 @@ def test_a_point_needs_its_object_only() -> None:
         ({"object": "analog-input,1", "event": "active"}, "bool"),
         ({"object": "lift,1", "event": "acked"}, "bool"),
         ({"object": "lift,1", "event": "state"}, "enum"),
+        ({"object": "multi-state-input,1", "text": True}, "string"),
     ],
 )
 def test_the_object_type_says_what_its_value_is(written: dict[str, object], value: str) -> None:
@@ -82,6 +83,7 @@ def test_the_object_type_says_what_its_value_is(written: dict[str, object], valu
         ({"object": "lift,1", "property": "car-moving-direction"}, 4, "down"),
         ({"object": "escalator,1", "property": "escalator-mode"}, 5, "out-of-service"),
         ({"object": "escalator,1", "property": "operation-direction"}, 1, "stopped"),
+        ({"object": "lift,1", "property": "car-door-status", "index": 1}, 9, "limited-opened"),
         ({"object": "lift,1", "property": "car-mode", "states": {11: "fire"}}, 11, "fire"),
     ],
 )
@@ -111,6 +113,13 @@ def test_what_the_standard_has_names_for_has_them(written: dict[str, object], nu
         (BacnetPoint, {"object": "analog-input,4194303"}, "instance 4194303 is above 4194302"),
         (BacnetPoint, {"object": "1024,1"}, "object type 1024 is above 1023"),
         (BacnetPoint, {"object": "analog-input,1", "property": "present-valu"}, "did you mean 'present-value'?"),
+        (BacnetPoint, {"object": "analog-input,1", "text": True}, "only the present-value of binary and multi-state"),
+        (
+            BacnetPoint,
+            {"object": "multi-state-input,1", "text": True, "states": {1: "on"}},
+            "leave value and states out",
+        ),
+        (BacnetPoint, {"object": "analog-input,1", "device_unit": "kilopascal"}, "did you mean 'kilopascals'?"),
         (BacnetPoint, {"object": "lift,1", "event": "active", "value": "number"}, "leave value: number out"),
         (BacnetPoint, {"object": "lift,1", "event": "active", "property": "car-mode"}, "leave property, index, holds"),
         (BacnetPoint, {"object": "device,1", "event": "state"}, "write event: active, or name one object"),

@@ -43,7 +43,8 @@ def unsigned(value: int) -> bytes:
 
 
 def enumerated(value: int) -> bytes:
-    return bytes([0x91, value])
+    body = unsigned(value)[1:]
+    return bytes([0x90 | len(body)]) + body
 
 
 def text(value: str) -> bytes:
@@ -292,13 +293,14 @@ async def serving(device: RawDevice, host: str = "", port: int = 0) -> AsyncIter
 # --- configuration -------------------------------------------------------------------------------------------------
 
 NAME = Text("点", "point")
+OWN_FIELDS = ("property", "index", "cov", "holds", "event", "text", "device_unit")
 
 
-def make_point(target: str, kind: PointType = "number", **more: object) -> Point:
-    """A point; `property`, `index`, `cov`, `holds` and `event` belong to its place, anything else to the point."""
-    place = {name: more.pop(name) for name in ("property", "index", "cov", "holds", "event") if name in more}
+def make_point(target: str, kind: PointType = "number", unit: str = "1", **more: object) -> Point:
+    """A point; the driver's own fields belong to its place, anything else to the point."""
+    place = {name: more.pop(name) for name in OWN_FIELDS if name in more}
     spec = BacnetPoint.model_validate({"object": target, **place})
-    return Point(target, "d", "sys", NAME, kind, "1", 1.0, spec, **more)  # type: ignore[arg-type] # fields by name
+    return Point(target, "d", "sys", NAME, kind, unit, 1.0, spec, **more)  # type: ignore[arg-type] # fields by name
 
 
 def inputs(count: int) -> tuple[Point, ...]:

@@ -1,0 +1,146 @@
+"""Points that are properties: what is asked for each of them, and what their answers say. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from drivers.bacnet import names, units, values
+from drivers.bacnet.codec import NO_INDEX
+from drivers.bacnet.encoding import AccessError
+from drivers.bacnet.settings import BacnetPoint
+from drivers.contract import Grade, Quality
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from config.model import Point
+    from drivers.bacnet.codec import Key
+    from drivers.bacnet.encoding import Raw
+    from drivers.bacnet.events import EventNotification
+    from drivers.bacnet.values import Judged
+
+_UNIT_PROPERTIES: Mapping[int, int] = {names.PRESENT_VALUE: names.UNITS, names.CAR_LOAD: names.CAR_LOAD_UNITS}
+"""Where the device says in what unit a property is."""
+
+
+@dataclass(slots=True)
+class PropertyItem:
+    """A point and the properties that are asked for it: its own, the status flags, once faulty the reliability."""
+
+    learns: ClassVar[bool] = False
+
+    point: Point
+    keys: list[Key]
+
+    def judge(self, raw: Mapping[Key, Raw]) -> Judged:
+        own = self.keys[0]
+        if own not in raw:
+            return None, values.LOST
+        flags, reliability = (raw.get(key) for key in (self._of(names.STATUS_FLAGS), self._of(names.RELIABILITY)))
+        return values.judge(self.point, self._meant(raw[own]), flags, reliability)
+
+    def _meant(self, own: Raw) -> Raw:
+        """What the device's own value stands for."""
+        return own
+
+    def widen(self, raw: Mapping[Key, Raw]) -> bool:
+        """Ask for the reliability from now on, if the flags say that there is something to know."""
+        reliability = self._of(names.RELIABILITY)
+        if reliability in self.keys or not values.faulty(raw.get(self._of(names.STATUS_FLAGS))):
+            return False
+        self.keys.append(reliability)
+        return True
+
+    def reported(self, raw: Mapping[Key, Raw]) -> Judged | None:
+        return self.judge(raw) if self.keys[0] in raw else None
+
+    def event(self, _: EventNotification) -> Judged | None:
+        return None
+
+    def _of(self, property_number: int) -> Key:
+        return self.keys[0][0], property_number, NO_INDEX
+
+
+@dataclass(slots=True)
+class MeasuredItem(PropertyItem):
+    """A number whose unit the device may know, too: asked for once, and again for as long as it is another."""
+
+    unit_key: Key
+    expected: str
+    agreed: bool = False
+    doubt: Quality | None = None
+
+    def judge(self, raw: Mapping[Key, Raw]) -> Judged:
+        # Not the super() of no arguments: a dataclass with slots is another class than the one that is written here.
+        value, flaw = PropertyItem.judge(self, raw)
+        return (value, self.doubt) if self.doubt and (flaw is None or flaw.grade is Grade.GOOD) else (value, flaw)
+
+    def told(self, unit: Raw) -> bool:
+        """The device says its unit, or does not; gives whether that changes anything."""
+        before = self.doubt
+        self.doubt = None
+        if type(unit) is int and not units.agrees(unit, self.point.unit, self.expected):
+            self.doubt = Quality(Grade.UNCERTAIN, "config_error", f"the device says {units.name(unit)}")
+        self.agreed = self.doubt is None
+        return self.doubt != before
+
+
+@dataclass(slots=True)
+class TextItem(PropertyItem):
+    """A state by the text that the device has for it, which is asked for when the state is met for the first time."""
+
+    learns: ClassVar[bool] = True
+
+    texts: dict[int, Raw] = field(default_factory=dict)
+
+    def widen(self, raw: Mapping[Key, Raw]) -> bool:
+        number = raw.get(self.keys[0])
+        more = False
+        if type(number) is int and number not in self.texts:
+            key = self._text_key(number)
+            if key in raw:
+                self.texts[number] = raw[key]
+            elif key not in self.keys:
+                self.keys.append(key)
+                more = True
+        if not more:
+            self.keys = [key for key in self.keys if key[1] not in names.TEXTS]
+        return PropertyItem.widen(self, raw) or more
+
+    def reported(self, raw: Mapping[Key, Raw]) -> Judged | None:
+        """Nothing where the text is not known yet: the next poll asks for it."""
+        return PropertyItem.reported(self, raw) if raw.get(self.keys[0]) in self.texts else None
+
+    def _meant(self, own: Raw) -> Raw:
+        if type(own) is not int:
+            return own
+        text = self.texts.get(own)
+        return text if isinstance(text, (str, AccessError)) else AccessError(*names.NO_TEXT)
+
+    def _text_key(self, number: int) -> Key:
+        target = self.keys[0][0]
+        if names.is_multi_state(target):
+            return target, names.STATE_TEXT, number
+        return target, names.ACTIVE_TEXT if number else names.INACTIVE_TEXT, NO_INDEX
+
+
+def key_of(point: Point) -> Key:
+    """The property that a point is."""
+    spec = point.spec
+    assert isinstance(spec, BacnetPoint)
+    index = NO_INDEX if spec.index is None else spec.index
+    return names.parse_object(spec.object_name), names.parse_property(spec.property_name), index
+
+
+def property_item(point: Point) -> PropertyItem:
+    """A point that is a property."""
+    key, spec = key_of(point), point.spec
+    assert isinstance(spec, BacnetPoint)
+    keys = [key, (key[0], names.STATUS_FLAGS, NO_INDEX)]
+    if spec.text:
+        return TextItem(point, keys)
+    unit_property = _UNIT_PROPERTIES.get(key[1])
+    if unit_property is not None and units.is_known(point.unit) and point.scale == 1:
+        return MeasuredItem(point, keys, (key[0], unit_property, NO_INDEX), spec.device_unit)
+    return PropertyItem(point, keys)
