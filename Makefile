@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-acceptance test-matrix test-power test-systemd test-contracts interop fuzz lint format mosquitto lock screenshot diagram bench bundle clean
+.PHONY: setup demo test test-acceptance test-matrix test-power test-systemd test-contracts test-monitoring interop fuzz lint format mosquitto lock screenshot diagram bench bundle clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -46,6 +46,11 @@ test-contracts:
 	@mkdir -p build/contracts
 	@npm install --prefix build/contracts --no-save --no-audit --no-fund --silent $(CONTRACT_JUDGES)
 	@node tests/contracts/check.mjs build/contracts docs
+
+# Alert rules, dashboard and metrics, judged by Prometheus's own checker, which is unpacked from Debian's package.
+test-monitoring: setup
+	@sh .ci/promtool
+	$(BIN)/pytest tests/monitoring $(ARGS)
 
 # Drivers against programs that are not ours and not our libraries'. Needs node and npm.
 INTEROP_PEERS := node-opcua@2.182.2 modbus-serial@8.0.25 jsmodbus@5.0.0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.utils import floatToGoString
 
 from agent.histogram import Histogram
 from agent.metrics.table import TABLE
@@ -65,5 +66,6 @@ def _family(metric: Metric, scrape: Scrape) -> Family:
 
 
 def _buckets(histogram: Histogram) -> Iterable[tuple[str, int]]:
-    ends = [*(f"{bound:g}" for bound in histogram.bounds), "+Inf"]
+    # The library annotates it nowhere.
+    ends = [*(floatToGoString(bound) for bound in histogram.bounds), "+Inf"]  # type: ignore[no-untyped-call]
     return zip(ends, histogram.cumulative(), strict=True)
