@@ -28,6 +28,7 @@ from agent.audit import GATEWAY, Trail
 from agent.board import AlarmBoard
 from agent.clock import SystemClock
 from agent.clock_watch import ClockWatch
+from agent.control.listener import Listener
 from agent.control.server import serve
 from agent.control.socket_file import SocketBlocked
 from agent.doors import doors
@@ -226,6 +227,9 @@ class Daemon:
             beside = [sinks.create_task(desk.look_round(), name="look-round")]
             beside.append(sinks.create_task(self._clock_watch.run(), name="clock-watch"))
             beside.append(sinks.create_task(self._keep_configuration(), name="keep-configuration"))
+            if self.config.http is not None:
+                page = Listener(self.config.http, desk, self.health, self.clock)
+                beside.append(sinks.create_task(page.run(), name="page"))
             beside += [sinks.create_task(notifier.run(), name="notifier") for notifier in self._notifiers]
             beside.append(sinks.create_task(keeper.run(), name="keeper"))
             beside.append(sinks.create_task(set_aside(self.clock), name="set-aside"))

@@ -33,6 +33,7 @@ Code = Literal[
     "alarms_unconfirmed",
     "review_due",
     "alarm_flood",
+    "page_down",
 ]
 
 
@@ -193,6 +194,14 @@ TABLE: dict[Code, Kind] = {
         Names(
             zh="核对限值后在配置中写入 limit 和 confirmed_by；wardgate check 列出全部",
             en="Check the limits and write limit and confirmed_by in the configuration; wardgate check lists them",
+        ),
+    ),
+    "page_down": Kind(
+        "warning",
+        Names(zh="本地页面未开放", en="The local page is not open"),
+        Names(
+            zh="按详情检查 http.listen 的地址端口以及证书文件；每15秒重试一次",
+            en="Check address and port of http.listen and the certificate's files; it is tried again every 15 s",
         ),
     ),
     "alarm_flood": Kind(

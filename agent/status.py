@@ -21,7 +21,7 @@ from agent.events import (
     QualityName,
     Value,
 )
-from config.model import Colour
+from config.model import Colour, Role
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -307,6 +307,14 @@ class ProbeView(View, frozen=True, kw_only=True):
 
     ok: bool
     checks: dict[str, str]
+
+
+class MeView(View, frozen=True, kw_only=True):
+    """Who is logged in on the page: `account` and `role` are null where nobody is. `accounts`: are there any."""
+
+    account: str | None
+    role: Role | None
+    accounts: bool
 
 
 class Status(View, frozen=True, kw_only=True):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import grp
+from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config.model import ROLES
+from config.model import ROLES, Account, Http
+from config.secrets import secret_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from config.access_files import RolesSpec
+    from config.access_files import HttpSpec, RolesSpec
     from config.layers import Source
     from config.model import Role
     from config.validate import Report
@@ -33,3 +36,40 @@ def _exists(group: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def read_http(spec: HttpSpec | None, source: Source, root: Path, report: Report) -> Http | None:
+    """What is on the network, if anything is: beyond this machine only with accounts and TLS."""
+    if spec is None:
+        return None
+    tls = spec.tls
+    http = Http(
+        listen=spec.listen,
+        names=tuple(name.lower() for name in spec.names),
+        cert=(root / tls.cert).absolute() if tls else None,
+        key=secret_of(tls.key, root) if tls else None,
+        accounts={name: Account(each.role, each.hash) for name, each in spec.accounts.items()},
+    )
+    if not ip_address(http.listen.host).is_loopback:
+        _check_exposed(http, source, report)
+    _check_files(http, source, report)
+    return http
+
+
+def _check_exposed(http: Http, source: Source, report: Report) -> None:
+    """Alarms can be silenced from here: nobody may come in unproved, and nobody may listen on the way."""
+    only_here = "or listen on 127.0.0.1"
+    if not http.accounts:
+        hint = f"write accounts: {{NAME: {{role: view, hash: …}}}} with what `wardgate password` prints, {only_here}"
+        report.refuse(source, ("http", "listen"), f"{http.listen} is open to the network, without accounts", hint)
+    if http.cert is None:
+        hint = f"write tls: {{cert: FILE, key: {{file: FILE}}}}, {only_here}"
+        report.refuse(source, ("http", "listen"), f"{http.listen} is open to the network, without TLS", hint)
+
+
+def _check_files(http: Http, source: Source, report: Report) -> None:
+    """Only a warning: they may be put there later, and `check` may run on another machine."""
+    key = Path(http.key.name) if http.key is not None and http.key.source == "file" else None
+    for name, path in (("cert", http.cert), ("key", key)):
+        if path is not None and not path.is_file():
+            report.warn(source, ("http", "tls", name), f"{path} is not there", "put the PEM file there")

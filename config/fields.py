@@ -183,6 +183,27 @@ class SecretSpec(Spec):
         return self
 
 
+class KeySpec(Spec):
+    """Where a private key is: a PEM file without a passphrase. Exactly one of the two."""
+
+    file: str | None = None
+    credential: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> KeySpec:
+        if (self.file is None) == (self.credential is None):
+            raise ValueError("not one source; write exactly one of file and credential")
+        return self
+
+
+def _key_by_reference(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError("not a reference; write {file: PATH} or {credential: NAME}")  # noqa: TRY004 (pydantic collects ValueError only)
+    return value
+
+
+KeyReference = Annotated[KeySpec, BeforeValidator(_key_by_reference)]
+
 Password = Annotated[SecretSpec, BeforeValidator(_no_plain_secret)]
 BrokerAddress = Annotated[Broker, PlainValidator(_broker), WithJsonSchema({"type": "string", "pattern": "^mqtts?://"})]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from config.access_files import RolesSpec
+from config.access_files import HttpSpec, RolesSpec
 from config.alarm_files import AlarmsSpec, BasisSpec, Confirmation
 from config.condition_fields import Bits, CounterSpec, Expression, Rate  # noqa: TC001 (pydantic reads these at run time)
 from config.fields import (
@@ -24,6 +24,7 @@ from config.fields import (
     DottedId,
     Duration,
     Id,
+    KeyReference,
     MqttVersion,
     Name,
     Pace,
@@ -220,28 +221,6 @@ class DeviceSpec(Spec):
     model: str | None = None
 
 
-class KeySpec(Spec):
-    """Where a private key is: a PEM file without a passphrase. Exactly one of the two."""
-
-    file: str | None = None
-    credential: str | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> KeySpec:
-        if (self.file is None) == (self.credential is None):
-            raise ValueError("not one source; write exactly one of file and credential")
-        return self
-
-
-def _key_by_reference(value: object) -> object:
-    if isinstance(value, str):
-        raise ValueError("not a reference; write {file: PATH} or {credential: NAME}")  # noqa: TRY004 (pydantic collects ValueError only)
-    return value
-
-
-KeyReference = Annotated[KeySpec, BeforeValidator(_key_by_reference)]
-
-
 class TlsSpec(Spec):
     """What proves broker and gateway to each other: PEM files. Without `ca`, the authorities of the system."""
 
@@ -331,6 +310,7 @@ class GatewaySpec(Spec):
     maintenance: dict[Id, MaintenanceSpec] = Field(default_factory=dict)
     notify: dict[Id, NotifySpec] = Field(default_factory=dict)
     roles: RolesSpec = RolesSpec()
+    http: HttpSpec | None = None
 
 
 class LinesFile(Spec):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from config.access import read_roles
+from config.access import read_http, read_roles
 from config.files import GatewaySpec
 from config.layers import Layer, Source
 from config.model import Home, Journal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from config.document import Document
     from config.files import JournalSpec, PollSpec
-    from config.model import Colour, MaintenanceWindow, Notifier, Response, Role, Uplink
+    from config.model import Colour, Http, MaintenanceWindow, Notifier, Response, Role, Uplink
     from config.validate import Report
 
 SOCKET_PATH_BYTES_MAX = 107
@@ -43,6 +43,7 @@ class Gateway:
     response: Mapping[Colour, Response]
     maintenance: tuple[MaintenanceWindow, ...]
     roles: Mapping[Role, tuple[str, ...]]
+    http: Http | None
     source: Source
 
 
@@ -63,8 +64,19 @@ def read_gateway(document: Document, root: Path, report: Report) -> Gateway | No
     response = read_responses(spec.response, source, report)
     windows = read_windows(spec.maintenance)
     roles = read_roles(spec.roles, source, report)
+    http = read_http(spec.http, source, root, report)
     return Gateway(
-        spec, _journal(spec.journal, root), control_socket, home, uplinks, notifiers, response, windows, roles, source
+        spec,
+        _journal(spec.journal, root),
+        control_socket,
+        home,
+        uplinks,
+        notifiers,
+        response,
+        windows,
+        roles,
+        http,
+        source,
     )
 
 

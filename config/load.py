@@ -147,5 +147,6 @@ def _assembled(
         home=gateway.home,
         files=folder.contents,
         roles=gateway.roles,
+        http=gateway.http,
         warnings=tuple(sorted(set(report.warnings))),
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from config.errors import Problem
     from config.files import AddressSpec, LineSpec, PointSpec
+    from config.proofs import Proof
     from config.secrets import Secret
 
 Colour = Literal["red", "orange", "yellow", "blue"]
@@ -601,6 +602,39 @@ class Notifier:
     max_per_hour: int
 
 
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """An IP address of this machine, and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who may come in over the network."""
+
+    role: Role
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """Where page, metrics and control API are on the network. `names` are those that browsers may call it by.
+
+    Without accounts whoever reaches it may look: only on loopback. Without `cert` and `key` it speaks plain HTTP: too.
+    """
+
+    listen: ListenAddress
+    names: tuple[str, ...] = ()
+    cert: Path | None = None
+    key: Secret | None = None
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Config:
     """One whole, valid configuration. `version` is a short hash over its files; `warnings` do not forbid it.
@@ -629,6 +663,7 @@ class Config:
     home: Home = Home()
     files: Mapping[str, bytes] = field(default_factory=dict)
     roles: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
+    http: Http | None = None
     warnings: tuple[Problem, ...] = ()
 
     @property

@@ -32,7 +32,7 @@ Fields = Mapping[str, str]
 Outline = Mapping[Kind, Mapping[str, Fields]]
 """By kind and id (a point's is `device/point`, an alarm's its own), each field by its dotted name, as a text."""
 
-_GATEWAY_PARTS = ("journal", "uplinks", "notifiers", "response", "maintenance")
+_GATEWAY_PARTS = ("journal", "http", "uplinks", "notifiers", "response", "maintenance")
 _ELSEWHERE = {"version", "warnings", "files", "home", "lines", "losses", *_GATEWAY_PARTS}
 
 
@@ -57,6 +57,8 @@ def _gateway(config: Config) -> Iterator[tuple[str, dict[str, str]]]:
 def _gateway_parts(config: Config) -> Iterator[tuple[str, dict[str, str]]]:
     yield "gateway", _without(config, *_ELSEWHERE) | {"state": str(config.home.state)}
     yield "journal", _without(config.journal)
+    if config.http is not None:
+        yield "http", _without(config.http)
     for kind, parts in (("uplink", config.uplinks), ("notify", config.notifiers), ("maintenance", config.maintenance)):
         yield from ((f"{kind} {part.id}", _without(part, "id")) for part in parts)
     yield from ((f"response {colour}", _without(part)) for colour, part in config.response.items())

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from config.fields import SecretSpec
-    from config.files import KeySpec
+    from config.fields import KeySpec, SecretSpec
 
 
 @dataclass(frozen=True, slots=True)

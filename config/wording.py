@@ -36,7 +36,7 @@ _PATTERNS = {
     DOTTED_ID: ("not an id", "use 1 to 40 of a-z 0-9 _ -, in parts joined by dots"),
     ALARM_KEY: ("not an id", "use 1 to 40 of a-z 0-9 _ -"),
     TOPIC_ROOT: ("not a topic", "write parts joined by /, without # + and blanks, such as wardgate/v1"),
-    HOST_NAME: ("not a host name", "write a name as in the broker's certificate, without mqtts:// and port"),
+    HOST_NAME: ("not a host name", "write a name as in the certificate, without a scheme and a port"),
     TYPE_PREFIX: ("not a prefix", "write parts that each end in a dot, such as wardgate."),
 }
 _KINDS = {

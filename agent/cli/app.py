@@ -26,6 +26,7 @@ from agent.cli import (
     journal,
     maintenance,
     opcua,
+    password,
     points,
     read,
     restore,
@@ -72,6 +73,7 @@ VERBS = {
     "restore": restore.app,
     "consume": consume.app,
     "opcua": opcua.app,
+    "password": password.app,
     "version": version.app,
 }
 """In the order of the help."""

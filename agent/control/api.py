@@ -217,10 +217,8 @@ def _error(error: Exception) -> web.Response:
         case LookupError():
             what, _, hint = str(error).partition("; ")
             code = 404
-        case Forbidden(what=what, hint=hint):
-            code = 403
-        case Refusal(what=what, hint=hint):
-            code = 409
+        case Refusal(status=code, what=what, hint=hint):
+            pass
         case DriverError(endpoint=endpoint, what=said, hint=hint):
             what = f"{endpoint}: {said}"
             code = 504 if isinstance(error, NoAnswer) else 502

@@ -5,7 +5,7 @@ The daemon implements `Desk`; the control server puts it on a socket. Nothing he
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 class Refusal(Exception):
     """What was asked may not be done now; `hint` says what would help."""
+
+    status: ClassVar[int] = 409
+    """That of HTTP."""
 
     def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what + (f"; {hint}" if hint else ""))

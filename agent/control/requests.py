@@ -84,3 +84,8 @@ class MaintenanceRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class EndRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     reason: str = ""
+
+
+class LoginRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    account: str
+    password: str

@@ -68,6 +68,8 @@ class Caller(Protocol):
 class Forbidden(Refusal):
     """Somebody asked for what their role does not allow."""
 
+    status = 403
+
 
 def allows(role: Role | None, needed: Role) -> bool:
     return role is not None and ROLES.index(role) >= ROLES.index(needed)

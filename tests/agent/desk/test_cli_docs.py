@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from page_rig import ANYWHERE
 
 from agent.cli import run
 from agent.cli.app import VERBS, main
+from agent.control import network
+from agent.control.accounts import Accounts
 from agent.control.peer import Groups
 from agent.control.server import application
+from config.model import Http
 
 if TYPE_CHECKING:
     from fake_desk import FakeDesk
@@ -47,12 +51,14 @@ def test_every_command_in_the_docs_is_understood(command: str, capsys: pytest.Ca
 
 
 def test_every_route_is_in_the_docs(desk: FakeDesk) -> None:
-    """The table of requests is the table of routes."""
-    app = application(desk, Groups({}))
+    """The tables of requests are the routes of the control socket and of the network, but for the page's own files."""
+    accounts = Accounts({}, desk, lambda: 0.0)
+    apps = application(desk, Groups({})), network.application(desk, accounts, Http(ANYWHERE), 1.0)
     routes = {
         (route.method, route.resource.canonical)
+        for app in apps
         for route in app.router.routes()
-        if route.resource is not None and route.method != "HEAD"
+        if route.resource is not None and "." not in route.resource.canonical and route.resource.canonical != "/"
     }
     written = set(re.findall(r"^\| `(GET|POST) (/[a-z0-9/]+)", TEXT, re.MULTILINE))
     assert written == routes
