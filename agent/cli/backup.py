@@ -18,7 +18,7 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: sudo wardgate backup /media/usb/gw-1.backup\n\n"
+    epilog="Example: wardgate backup /media/usb/gw-1.backup\n\n"
     "Example: wardgate backup gw-1.backup --passphrase-file ~/backup.passphrase"
 )
 def backup(

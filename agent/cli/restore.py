@@ -19,8 +19,8 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: sudo wardgate restore /media/usb/gw-1.backup\n\n"
-    "Example: sudo wardgate restore gw-1.backup --root /mnt/new-disk"
+    epilog="Example: wardgate restore /media/usb/gw-1.backup\n\n"
+    "Example: wardgate restore gw-1.backup --root /mnt/new-disk"
 )
 def restore(
     lang: Lang,
