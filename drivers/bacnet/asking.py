@@ -31,9 +31,15 @@ if TYPE_CHECKING:
     from drivers.bacnet.values import Judged
 
 
+SILENCES_OF_LENGTH = 2
+"""Reads in a row without an answer, by a device that is there: the second asks for less."""
+
+
 @dataclass(slots=True, eq=False)
 class Met:
     """What was learnt of a device: `batch` is how many objects it bears in a request, `lacks` what services it has not.
+
+    `most` is how many objects its answers could hold.
 
     `certain` ends when it falls silent, and when somebody says to be who it is, or where it is: another may stand there
     afterwards. It is `disputed` in the second case, until a search finds only one.
@@ -41,9 +47,27 @@ class Met:
 
     peer: Peer
     batch: int
+    most: int
     lacks: set[int] = field(default_factory=set)
     certain: bool = True
     disputed: bool = False
+
+
+def after_silence(met: Met, plan: Plan) -> Met:
+    """What to believe of a device that did not answer, though it had just said that it is there.
+
+    It may drop a request that is too long for it without a word. The first silence proves nothing; after two in a row
+    less is asked for. Where that size was answered before, requests are lost for another reason: then nothing of what
+    was learnt holds.
+    """
+    plan.silences += 1
+    if plan.silences < SILENCES_OF_LENGTH or plan.largest <= 1:
+        return met
+    if plan.answered and met.batch < met.most:
+        return Met(met.peer, met.most, met.most)
+    plan.silences, plan.answered = 0, False
+    met.batch = max(1, min(met.batch, plan.largest) // 4)
+    return met
 
 
 async def ask_one(stack: Stack, peer: Peer, key: Key, *, exact: bool = True) -> Raw:

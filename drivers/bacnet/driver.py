@@ -13,7 +13,7 @@ from bacpypes3.pdu import IPv4Address
 
 from config.errors import ConfigProblem
 from drivers.bacnet import names
-from drivers.bacnet.asking import Met, ask_all, ask_one, learn, refresh
+from drivers.bacnet.asking import Met, after_silence, ask_all, ask_one, learn, refresh
 from drivers.bacnet.batches import fitting
 from drivers.bacnet.codec import NO_INDEX
 from drivers.bacnet.cov import Cov
@@ -99,7 +99,11 @@ class BacnetDriver:
             await learn(stack, met, plan)
             await refresh(stack, met, plan)
             return Reading(poll, self._clock.wall(), self._clock.mono(), *plan.end())
-        except (NoAnswer, Unreachable):
+        except NoAnswer:
+            self._met[poll.device] = after_silence(met, plan)
+            self._lose(poll.device)
+            raise
+        except Unreachable:
             self._lose(poll.device)
             raise
         finally:
@@ -177,7 +181,8 @@ class BacnetDriver:
                 known.peer.follow(peer)
             return known
         peer.allow(address.parallel)
-        met = self._met[device] = Met(peer, fitting(address.batch, peer.max_apdu))
+        size = fitting(address.batch, peer.max_apdu)
+        met = self._met[device] = Met(peer, size, size)
         self._by_address[peer.address] = device
         return met
 

@@ -30,7 +30,10 @@ Told = tuple["Sequence[Value]", "Mapping[int, Quality]", "Sequence[Span]"]
 
 
 class Plan:
-    """The batches of one poll, and the values and flaws that they gave last."""
+    """The batches of one poll, and the values and flaws that they gave last.
+
+    `answered` says that they were once, `silences` how often in a row they were not, lately.
+    """
 
     def __init__(self, poll: Poll, size: int) -> None:
         self._size = len(poll.points)
@@ -39,9 +42,16 @@ class Plan:
         self.batches = list(_batches(items, size))
         self._values: list[Value] = [None] * self._size
         self._flaws: dict[int, Quality] = {}
+        self.answered = False
+        self.silences = 0
         self._complete = False
         self._whole = False
         self._changed: list[Span] = [(0, self._size)]
+
+    @property
+    def largest(self) -> int:
+        """How many points its longest request asks for."""
+        return max(len(batch) if isinstance(batch, Batch) and batch.multiple else 1 for batch in self.batches)
 
     def begin(self) -> None:
         """A read begins, before anything of it can fail. After one that did not end, all counts as new."""
@@ -86,7 +96,8 @@ class Plan:
 
     def end(self) -> Told:
         """Values, flaws and what changed; the read was complete."""
-        self._complete = self._whole = True
+        self._complete = self._whole = self.answered = True
+        self.silences = 0
         return self._told(self._changed)
 
     def rest(self) -> None:

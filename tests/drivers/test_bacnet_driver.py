@@ -199,7 +199,7 @@ async def test_a_read_that_waits_while_the_line_is_closed_ends_at_once() -> None
 async def test_a_cancelled_read_leaves_nothing_behind() -> None:
     """The library would go on sending for twelve seconds: here the transaction ends with the one who waited."""
     device = with_inputs(1)
-    async with reading(device, 1, timeout_s=0.2) as (driver, poll):
+    async with reading(device, 1, timeout_s=0.5) as (driver, poll):
         await driver.read(poll)
         device.answer = lambda _: []
         for _ in range(5):
@@ -460,6 +460,48 @@ async def test_one_wrong_object_that_makes_the_device_refuse_all_costs_only_itse
     assert len(device.requests) - learnt < 8
 
 
+async def silences(driver: BacnetDriver, poll: Poll, tries: int) -> list[bool]:
+    """Which of so many reads had no answer."""
+    silent = []
+    for _ in range(tries):
+        try:
+            await driver.read(poll)
+        except NoAnswer:
+            silent.append(True)
+        else:
+            silent.append(False)
+    return silent
+
+
+async def test_a_device_that_silently_drops_large_requests_is_asked_for_less() -> None:
+    """After two silences, between which it said that it is there; a poll that it bears proves nothing about others."""
+    device = with_inputs(12)
+    device.answer = lambda request: [] if len(request.wanted()) > 4 else None
+    async with reading(device, 12, timeout_s=0.5) as (driver, poll):
+        small = Poll(poll.device, poll.points[:1], 1.0)
+        silent = []
+        for _ in range(4):
+            silent += await silences(driver, poll, 1)
+            await driver.read(small)
+        given = await driver.read(poll)
+    assert silent == [True, True, False, False]
+    assert list(given.values) == [number + 0.5 for number in range(1, 13)]
+
+
+async def test_requests_that_are_lost_at_random_do_not_stay_small() -> None:
+    """What was answered at that size before, and then is not, has another reason than its length."""
+    device = with_inputs(8)
+    async with reading(device, 8, timeout_s=0.5) as (driver, poll):
+        for lost in (2, 2):
+            device.answer = lambda request: [] if request.wanted() else None
+            assert await silences(driver, poll, lost) == [True] * lost
+            device.answer = lambda _: None
+            await driver.read(poll)
+        given = await driver.read(poll)
+    assert list(given.values) == [number + 0.5 for number in range(1, 9)]
+    assert device.multiples()[-1] == 8
+
+
 async def test_a_busy_device_does_not_make_batches_smaller() -> None:
     """What passes by itself is no reason to ask for less for ever."""
     device = with_inputs(8)
@@ -554,7 +596,7 @@ async def test_a_refusal_among_parallel_requests_costs_no_other_and_is_remembere
 async def test_a_silence_among_parallel_requests_ends_them_all() -> None:
     """The first request without an answer is the device's silence: nothing of the poll stays behind."""
     device = with_inputs(12)
-    async with reading(device, 12, batch=3, parallel=4, timeout_s=0.2) as (driver, poll):
+    async with reading(device, 12, batch=3, parallel=4, timeout_s=0.5) as (driver, poll):
         await driver.read(poll)
         device.answer = lambda _: []
         with pytest.raises(NoAnswer):
