@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from config.checks import check_point
 from config.derived import validate_points
+from config.errors import ConfigProblem
 from config.files import ProfileFile
 from config.folder import shipped_profiles
 from config.layers import Layer, Source
@@ -79,7 +80,10 @@ def check_points(points: Mapping[str, PointSpec | None], rows: Mapping[str, Sour
 
 def find_protocol(name: str, source: Source, protocols: Mapping[str, Protocol], report: Report) -> Protocol | None:
     """The settings types of a protocol, or `None` and a problem."""
-    if name in protocols:
+    try:
         return protocols[name]
-    report.refuse(source, ("protocol",), f"found {shown(name)}, not a protocol", near(name, protocols))
+    except KeyError:
+        report.refuse(source, ("protocol",), f"found {shown(name)}, not a protocol", near(name, protocols))
+    except ConfigProblem as problem:
+        report.refuse(source, ("protocol",), problem.message, problem.hint)
     return None
