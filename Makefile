@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-acceptance test-matrix test-power test-systemd test-contracts test-monitoring interop fuzz lint format mosquitto lock screenshot diagram bench bundle clean
+.PHONY: setup demo test test-acceptance test-matrix test-power test-systemd test-contracts test-monitoring interop fuzz lint format mosquitto lock screenshot diagram bench bundle audit clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -116,8 +116,15 @@ bundle: setup
 	@$(BIN)/python -m pip download --quiet --only-binary=:all: --no-deps --dest $(BUNDLE)/wheels pip
 	@cp systemd/* requirements.lock LICENSE $(BUNDLE)
 	@echo "wardgate==$(VERSION) $$($(BIN)/python -m pip hash $(BUNDLE)/wheels/wardgate-*.whl | tail -n 1)" >>$(BUNDLE)/requirements.lock
+	@sh .ci/supply $(BUNDLE)/wheels $(BUNDLE)/requirements.lock
+	@cp build/supply/wardgate.cdx.json build/supply/LICENCES.md $(BUNDLE)
 	@tar -C build/bundle -czf $(BUNDLE).tar.gz $(notdir $(BUNDLE))
 	@echo $(BUNDLE).tar.gz
+
+# What is published about weaknesses of the libraries that we ship. A library that cannot be asked about fails, too.
+audit:
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet pip-audit==2.10.1; }
+	@build/audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

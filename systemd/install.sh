@@ -85,6 +85,9 @@ build_release() {
     install -m 0644 "$here/wardgate.service" "$here/serial.conf" "$here/modules-load.conf" "$here/sysusers.conf" \
         "$release/service"
     install -m 0755 "$here/uninstall.sh" "$release/service"
+    for paper in LICENSE LICENCES.md wardgate.cdx.json; do
+        [ ! -e "$here/$paper" ] || install -m 0644 "$here/$paper" "$release"
+    done
     touch "$release/.complete"
 }
 
