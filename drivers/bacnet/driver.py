@@ -19,6 +19,7 @@ from drivers.bacnet.codec import NO_INDEX
 from drivers.bacnet.cov import Cov
 from drivers.bacnet.encoding import AccessError, ObjectId
 from drivers.bacnet.following import Following
+from drivers.bacnet.foreign import ForeignLink
 from drivers.bacnet.peer import Peer
 from drivers.bacnet.plan import Plan
 from drivers.bacnet.reports import CovNotification
@@ -67,9 +68,15 @@ class BacnetDriver:
         await self.close()
         for device in self._met:
             self._lose(device)
-        self._stack = await open_stack(self._spec.bind, self._line.timeout_s, self._spec.retries)
+        self._stack = await open_stack(self._spec.bind, self._line.timeout_s, self._spec.retries, self._foreign_link())
         self._stack.watch(self._announced)
         self._stack.listen(self._noticed)
+
+    def _foreign_link(self) -> ForeignLink | None:
+        spec = self._spec
+        if spec.bbmd is None:
+            return None
+        return ForeignLink(IPv4Address(spec.bbmd), spec.bbmd_lifetime, self._clock, self._counts)
 
     async def close(self) -> None:
         if self._cov is not None:
@@ -90,6 +97,7 @@ class BacnetDriver:
             reading = await self._ask(stack, met, plan, poll)
             if met.certain:  # else somebody said meanwhile that this is his number, or his address
                 break
+        stack.renew()
         if self._cov is not None:
             self._cov.after_read(stack, met, plan, reading)
         return reading
@@ -217,7 +225,7 @@ def _check(line: Line, spec: BacnetLine) -> None:
         at = _address(device).at
         if at is not None:
             _check_at(spec, device, at)
-        elif spec.interface.network.prefixlen == spec.interface.max_prefixlen:
+        elif spec.bbmd is None and spec.interface.network.prefixlen == spec.interface.max_prefixlen:
             raise ConfigProblem(
                 f"has no at:, and line {line.id} cannot search for it",
                 f"give its address (at: 10.1.2.3:47808), or the line its prefix (bind: {spec.interface.ip}/24)",

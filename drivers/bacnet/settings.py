@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from config.files import AddressSpec, LineSpec, PointSpec, Protocol
+from config.files import AddressSpec, Duration, LineSpec, PointSpec, Protocol
 from drivers.bacnet import names, units
 
 DEFAULT_PORT = 47808
@@ -85,6 +85,8 @@ class BacnetLine(LineSpec):
     `bind` is `ADDRESS[/PREFIX][:PORT]` of this machine. The prefix gives the broadcast address; without it devices
     cannot be searched for, and each needs its `at`. A request is tried again `retries` times within `timeout`.
     `concurrency` is how many devices may be asked at once; each bears as many requests at once as its `parallel` says.
+    `bbmd` is `ADDRESS[:PORT]` of a BBMD in another subnet, with which the gateway registers as a foreign device for
+    `bbmd_lifetime` at a time.
     """
 
     protocol: Literal["bacnet"]
@@ -95,6 +97,14 @@ class BacnetLine(LineSpec):
     ]
     retries: Annotated[int, Field(ge=0, le=5)] = 1
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    bbmd: Annotated[str, AfterValidator(_peer)] | None = None
+    bbmd_lifetime: Annotated[Duration, Field(ge=30, le=65535)] = 300.0
+
+    @model_validator(mode="after")
+    def _check_bbmd(self) -> BacnetLine:
+        if self.bbmd is not None and self.bbmd == f"{self.interface.ip}:{self.port}":
+            raise ValueError(f"{self.bbmd} is this line itself; write the address of the BBMD in the other subnet")
+        return self
 
     @property
     def endpoint(self) -> str:

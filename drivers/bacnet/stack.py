@@ -4,8 +4,8 @@ Invariants:
 - A socket is ours alone or is not opened: the library itself would share a port, and wait for ever for a taken one.
 - A device has at most four requests to answer, and a request that nobody waits for any more sends nothing more.
 - Nothing is served and nothing is written: there is no local device object; the only messages that leave are
-  ReadProperty, ReadPropertyMultiple, Who-Is, subscriptions, the acknowledgement of segments and of what was subscribed
-  to, and the refusal of foreign requests.
+  ReadProperty, ReadPropertyMultiple, GetEventInformation, Who-Is, subscriptions, registrations with a BBMD, the
+  acknowledgement of segments and of what was reported, and the refusal of what others ask.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bacpypes3.pdu import Address
 
     from drivers.bacnet.codec import IAm
+    from drivers.bacnet.foreign import ForeignLink
     from drivers.bacnet.transactions import Announced, Noticed
 
 _OTHERS_SHARE = 0.25
@@ -55,11 +56,14 @@ class _Search:
 class Stack:
     """Opened by `open_stack`; after `close`, or when the socket is lost, every request raises `Unreachable`."""
 
-    def __init__(self, address: IPv4Address, server: Server, access: AccessPoint, timeout_s: float) -> None:
+    def __init__(
+        self, address: IPv4Address, server: Server, access: AccessPoint, timeout_s: float, foreign: ForeignLink | None
+    ) -> None:
         self._endpoint = f"{address.addrTuple[0]}:{address.addrTuple[1]}"
         self._server = server
         self._access = access
         self._timeout_s = timeout_s
+        self._foreign = foreign
         self._searches: dict[int, _Search] = {}
         self._announced: Announced = unheard
         access.heard = self._heard
@@ -103,6 +107,8 @@ class Stack:
         request.put_data(codec.who_is(instance, instance))
         try:
             with self._sending(endpoint):
+                if self._foreign is not None:
+                    await self._foreign.register(self._timeout_s, self._access.tries)
                 async with asyncio.timeout(self._timeout_s):
                     await self._access.request(request)
                     self._server.raise_send_error()
@@ -119,8 +125,15 @@ class Stack:
             del self._searches[instance]
         return [Peer(address, min(max_apdu, APDU_BYTES_MAX)) for address, max_apdu in search.found.items()]
 
+    def renew(self) -> None:
+        """Something answered: a registration with a BBMD that is half over is renewed."""
+        if self._foreign is not None:
+            self._foreign.renew_if_due(self._timeout_s, self._access.tries)
+
     async def close(self) -> None:
         """Ends what is pending with `Unreachable`; when it returns, the port is free."""
+        if self._foreign is not None:
+            await self._foreign.close()
         self._server.close()
         await self._server.released()
 
@@ -179,17 +192,20 @@ class Stack:
                 waiting.set_exception(lost)
 
 
-async def open_stack(bind_to: str, timeout_s: float, retries: int) -> Stack:
+async def open_stack(bind_to: str, timeout_s: float, retries: int, foreign: ForeignLink | None = None) -> Stack:
     """Open the socket `ADDRESS/PREFIX:PORT`. Raises `Refused` where it is taken, `Unreachable` where it is not there.
 
-    A request is bounded by `timeout_s` as a whole, in which it is sent `1 + retries` times.
+    A request is bounded by `timeout_s` as a whole, in which it is sent `1 + retries` times. With `foreign`, the devices
+    are in another subnet.
     """
     # The library logs a trace for each datagram that it cannot read: anybody on the network could fill the disk.
     logging.getLogger("bacpypes3").setLevel(logging.CRITICAL)
     address = IPv4Address(bind_to)
     server = Server(address, bound_sockets(address))
+    if foreign is not None:
+        foreign.raise_send_error = server.raise_send_error
     access = AccessPoint(round(timeout_s * 1000 / (1 + retries)), retries)
-    network, routing, link = NetworkServiceAccessPoint(), NetworkServiceElement(), BIPNormal()
+    network, routing, link = NetworkServiceAccessPoint(), NetworkServiceElement(), foreign or BIPNormal()
     multiplexer = UDPMultiplexer()
     bind(routing, network)
     bind(ApplicationServiceElement(), access, network)
@@ -197,4 +213,4 @@ async def open_stack(bind_to: str, timeout_s: float, retries: int) -> Stack:
     bind(multiplexer, server)
     network.bind(link, address=address)
     await server.ready()
-    return Stack(address, server, access, timeout_s)
+    return Stack(address, server, access, timeout_s, foreign)

@@ -75,6 +75,11 @@ class AccessPoint(ApplicationServiceAccessPoint):
         self.heard: Announced = unheard
         self.noticed: Noticed = unasked
 
+    @property
+    def tries(self) -> int:
+        """How often a request is sent."""
+        return 1 + int(self.numberOfApduRetries)
+
     def transaction(self, address: Address) -> Transaction:
         """A new one; it ends with `end`, whatever happens."""
         made = Transaction(self, address)

@@ -100,6 +100,8 @@ def test_what_the_standard_has_names_for_has_them(written: dict[str, object], nu
         (BacnetLine, {"bind": "10.1.2.3/40"}, "'10.1.2.3/40' is not ADDRESS/PREFIX"),
         (BacnetLine, {"bind": "10.1.2.3:70000"}, "'10.1.2.3:70000' is not ADDRESS:PORT"),
         (BacnetLine, {"bind": "10.1.2.3", "retries": 9}, "less than or equal to 5"),
+        (BacnetLine, {"bind": "10.1.2.3/24", "bbmd": "bbmd.local"}, "'bbmd.local' is not an IPv4 address"),
+        (BacnetLine, {"bind": "10.1.2.3/24", "bbmd": "10.1.2.3"}, "write the address of the BBMD in the other subnet"),
         (BacnetAddress, {"instance": 4194303}, "less than or equal to 4194302"),
         (BacnetAddress, {"instance": 1, "at": "chiller.local"}, "'chiller.local' is not an IPv4 address"),
         (BacnetAddress, {"instance": 1, "at": "10.1.2.3/24"}, "is not an IPv4 address"),

@@ -313,7 +313,9 @@ def make_device(at: str | None, points: Sequence[Point], instance: int = 1001, *
     return Device(f"dev-{instance}", NAME, "sys", "line", address, Place(), tuple(points), ())
 
 
-def make_line(*devices: Device, bind: str = "", timeout_s: float = 1.0, retries: int = 1) -> Line:
+def make_line(
+    *devices: Device, bind: str = "", timeout_s: float = 1.0, retries: int = 1, bbmd: str | None = None
+) -> Line:
     host = loopback()
-    spec = BacnetLine(protocol="bacnet", bind=bind or f"{host}:{free_port(host)}", retries=retries)
+    spec = BacnetLine(protocol="bacnet", bind=bind or f"{host}:{free_port(host)}", retries=retries, bbmd=bbmd)
     return Line("line", NAME, "bacnet", spec, devices, timeout_s, spec.concurrency)
