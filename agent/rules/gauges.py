@@ -54,10 +54,10 @@ class Gauge(Protocol):
 
 
 def usable(value: Value, quality: Quality) -> bool:
-    """May this value be judged? The last known value of a silent device is shown, not judged."""
+    """May this value be judged? The last known value of a silent or busy device is shown, not judged."""
     if value is None or quality.grade is Grade.BAD:
         return False
-    return quality.reason not in ("last_known", "initial", "insufficient_data")
+    return quality.reason not in ("last_known", "busy", "initial", "insufficient_data")
 
 
 BEYOND: dict[Reason, float] = {"over_range": inf, "under_range": -inf}

@@ -111,6 +111,8 @@ def _scale(one: Scaled, values: Sequence[Value], flaws: Mapping[int, Quality], k
     if not isinstance(factor, int) or not _is_factor(one.kind, factor):
         known[one.at] = flaws.get(one.factor_at) or Quality(Grade.BAD, "not_available", f"factor {factor}")
         return None
+    if one.factor_at in flaws:
+        known.setdefault(one.at, flaws[one.factor_at])
     result = _product(one.kind, value, factor)
     if not one.low <= result <= one.high:
         known.setdefault(one.at, Quality(Grade.UNCERTAIN, "range_suspect", f"{value:g}"))

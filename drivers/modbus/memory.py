@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from drivers.contract import NO_FLAWS, Quality
+from drivers.contract import NO_FLAWS, Grade, Quality
 from drivers.modbus.decode import BlockDecoder
 from drivers.modbus.factors import Afterwards, Turns
 from drivers.modbus.plan import halves, plan
@@ -28,6 +28,10 @@ Outcome = bytes | Quality
 """Of one block: its payload, or what every point of it becomes."""
 
 
+BUSY_MAX = 3
+"""A device may say so many times in a row that it is busy; the last time, what it had said before counts no more."""
+
+
 class _Run(NamedTuple):
     """Points that are neighbours both in the poll (`first` to `end`) and in their block (from `at`)."""
 
@@ -37,9 +41,9 @@ class _Run(NamedTuple):
 
 
 class Part:
-    """One block, compiled, with its last outcome."""
+    """One block, compiled, with its last outcome, and how often in a row that was that the device is busy."""
 
-    __slots__ = ("block", "decoder", "flaws", "last", "pdu", "registers", "runs", "size_bytes")
+    __slots__ = ("block", "busy", "decoder", "flaws", "last", "pdu", "registers", "runs", "size_bytes")
 
     def __init__(self, block: Block, points: Sequence[Point]) -> None:
         self.block = block
@@ -49,11 +53,24 @@ class Part:
         self.decoder = BlockDecoder(block, points)
         self.runs = _runs(block.indexes)
         self.last: Outcome | None = None
+        self.busy = 0
         self.flaws: Mapping[int, Quality] = NO_FLAWS
+
+    def graded(self, outcome: Outcome) -> Outcome:
+        """The same, but that a device that is busy for a moment leaves the values of its last reply in doubt only."""
+        if not isinstance(outcome, Quality) or outcome.reason != "busy":
+            self.busy = 0
+            return outcome
+        self.busy = self.busy + 1 if self.last is not None else BUSY_MAX
+        return outcome if self.busy >= BUSY_MAX else Quality(Grade.UNCERTAIN, "busy", outcome.raw)
 
     def put(self, outcome: Outcome, values: list[Value]) -> None:
         """Write what the outcome means into the poll's values, and keep the flaws."""
         self.last = outcome
+        if isinstance(outcome, Quality) and outcome.grade is Grade.UNCERTAIN:
+            kept = {index: flaw for index, flaw in self.flaws.items() if flaw.grade is Grade.BAD}
+            self.flaws = dict.fromkeys(self.block.indexes, outcome) | kept
+            return
         if isinstance(outcome, Quality):
             self.flaws = dict.fromkeys(self.block.indexes, outcome)
             decoded: Sequence[Value] = (None,) * len(self.block.indexes)
@@ -113,7 +130,7 @@ class Memory:
     def take(self, outcomes: Mapping[Part, Outcome]) -> tuple[Sequence[Value], Mapping[int, Quality], Sequence[Span]]:
         """Values, flaws and changed spans of the whole poll, from one outcome for each part that was asked."""
         self._seen = True
-        news = [(part, outcomes.get(part, NOT_ASKED)) for part in self.order]
+        news = [(part, part.graded(outcomes.get(part, NOT_ASKED))) for part in self.order]
         fresh = [(part, new) for part, new in news if new != part.last]
         if not fresh:
             return self._shown, self._flaws, ()

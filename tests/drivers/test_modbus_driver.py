@@ -128,6 +128,39 @@ async def test_an_exception_flaws_only_the_points_of_its_block(code: int, reason
     assert (list(healed.values), list(healed.changed), healed.flaws) == ([1, FAR, 2], [(1, 2)], NO_FLAWS)
 
 
+@pytest.mark.parametrize("code", [5, 6])
+async def test_3_a_busy_device_is_in_doubt_and_bad_after_three_times_in_a_row(code: int) -> None:
+    """Twice its last values stand, uncertain; one answer in between begins anew, and without one nothing stands."""
+    target = poll(two_blocks())
+    is_busy = True
+
+    def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        is_refused = is_busy and request.start == FAR
+        writer.write(request.exception(code) if is_refused else request.addresses())
+
+    in_doubt, lost = (
+        Quality(Grade.UNCERTAIN, "busy", f"exception {code}"),
+        Quality(Grade.BAD, "busy", f"exception {code}"),
+    )
+    async with driving(answer, target.device) as (_, driver):
+        never_read = await driver.read(target)
+        is_busy = False
+        await driver.read(target)
+        is_busy = True
+        readings = [await driver.read(target) for _ in range(2)]
+        is_busy = False
+        healed = await driver.read(target)
+        is_busy = True
+        readings += [await driver.read(target) for _ in range(4)]
+    assert (never_read.values[1], never_read.flaws) == (None, {1: lost})
+    assert [(reading.values[1], reading.flaws[1]) for reading in readings] == [
+        *[(FAR, in_doubt)] * 4,
+        *[(None, lost)] * 2,
+    ]
+    assert [list(reading.changed) for reading in readings] == [[(1, 2)], [], [(1, 2)], [], [(1, 2)], []]
+    assert (healed.values[1], healed.flaws) == (FAR, NO_FLAWS)
+
+
 async def test_a_misfitting_block_flaws_its_points_and_is_counted() -> None:
     """Zero registers with success, as jsmodbus says it: no value, and the rest of the poll is untouched."""
     target = poll(two_blocks())
@@ -430,7 +463,9 @@ async def test_a_device_that_lies_at_random_never_yields_a_value_that_it_did_not
         for _ in range(150):
             reading = await driver.read(target)
             for index, truth in enumerate((1, FAR, 2)):
-                assert reading.values[index] == (None if index in reading.flaws else truth)
+                flaw = reading.flaws.get(index)
+                is_bad = flaw is not None and flaw.grade is Grade.BAD
+                assert reading.values[index] == (None if is_bad else truth)
                 good += index not in reading.flaws
         assert driver.tally.refused > 50
         assert driver.tally.late > 50

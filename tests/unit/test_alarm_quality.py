@@ -34,7 +34,7 @@ GRADES: dict[Reason, Grade] = {
 }
 """`domain.md` 5.2, but for `ok`, which all other tests are about."""
 
-NOT_JUDGED = {"last_known", "initial", "insufficient_data"}
+NOT_JUDGED = {"last_known", "busy", "initial", "insufficient_data"}
 """These say that the value is not one of now, or not one at all."""
 
 
