@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from config.alarms import alarm
 from config.files import AlarmSpec
 from config.model import Alarm, Point
-from config.pack_rows import NUMBER, PackSource, Row, bound_rows, missing, numbered, opened, overridden
+from config.open_ids import NUMBER, opened
+from config.pack_rows import PackSource, Row, bound_rows, missing, numbered, overridden
 from config.validate import validate_rows
 from config.wording import near, shown
 

@@ -3,72 +3,58 @@
     supply_lost && !point("gen-1/running") && load_pct > 80
 
 A point of the own device is its id; any point is `point("DEVICE/POINT")`, and an id that is no CEL name (with a hyphen,
-say) is `point("POINT")`. What CEL itself has to say is told at the place in the expression that it means.
+say) is `point("POINT")`. `all("pump_{n}.fault")` is true where it is so of every point of the own device that is called
+so, `any(…)` where it is of one. What CEL itself has to say is told at the place in the expression that it means.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from config.cel import CelMistake, compiled
 from config.directory import Place
+from config.formula_text import NAME, compared, tokens, translated
 from config.model import Formula, Input
+from config.open_ids import NUMBER
 from config.wording import closest, near, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from config.document import Key
     from config.layers import Source
     from config.model import Point, PointType
     from config.validate import Report
 
-_TOKEN = re.compile(
-    r"""
-    (?P<call>\bpoint\(\s*(?:"(?P<double>[^"\\\n]*)"|'(?P<single>[^'\\\n]*)')\s*\))
-  | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-  | (?P<number>\b(?:0[xX][0-9a-fA-F]+|\d+\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\d+u?)\b)
-  | (?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)
-  | (?P<operator>==|!=|\S)
-""",
-    re.VERBOSE,
-)
-_INTEGER = re.compile(r"\d+")
 _KINDS = {"double": "a number", "int": "a number", "bool": "a truth value", "string": "a text"}
 _TOLD = {"number": "a number", "bool": "true or false", "string": "a text"}
+_TOLD_TYPE: Mapping[PointType, str] = {
+    "number": "a number",
+    "integer": "a number",
+    "enum": "a state",
+    "string": "a text",
+}
 _RESULTS = {"integer": "number", "enum": "string"}
-_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _HELP = "see docs/alarms.md"
 _INSTEAD = {"and": "write &&", "or": "write ||", "not": "write !", "=": "write == to compare", "＆＆": "write &&"}  # noqa: RUF001 (what a Chinese keyboard gives)
 _OVERLOAD = re.compile(r"found no matching overload for '([^']+)' applied to '\(?([^')]*)\)?'")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
-    point: str = ""
-    """Of a point: as it is written, `POINT` or `DEVICE/POINT`."""
-
-
 def formula(
     written: str, gives: PointType, device: str, source: Source, path: Sequence[Key], report: Report
 ) -> Formula:
     """What is written at a device that is in the directory. Whether it fits all its points is told later."""
-    cel, inputs, _ = _translated(written, report.directory.names(device))
-    found = Formula(written, cel, tuple(_input(name, point, device) for name, point in inputs.items()))
+    made = translated(written, report.directory.names(device))
+    found = Formula(written, made.cel, tuple(_input(name, point, device) for name, point in made.inputs.items()))
     report.later.append(lambda: _check(_Check(found, device, source, path, report), gives))
     return found
 
 
 def _check(check: _Check, gives: PointType) -> None:
     """Once all devices are read: does it fit its points, and give what is wanted?"""
-    if check.is_unsure:
+    if check.is_unsure or not check.groups_exist():
         return
     points = {each: check.find(each) for each in check.formula.inputs}
     known = {each: point for each, point in points.items() if point is not None}
@@ -86,7 +72,7 @@ class _Check:
         self._path = path
         self._report = report
         self._names = report.directory.names(device)
-        _, _, self._moves = _translated(found.text, self._names)
+        self._tokens = list(tokens(found.text, self._names))
 
     @property
     def is_unsure(self) -> bool:
@@ -97,9 +83,35 @@ class _Check:
         self._report.refuse(self._source, self._path, message, hint, offset=offset)
 
     def find(self, each: Input) -> Point | None:
-        offset = next(token.start for token in _tokens(self.formula.text, self._names) if token.point == each.written)
+        offset = next(token.start for token in self._tokens if each.written in token.points)
         place = Place(self._source, self._path, offset)
         return self._report.directory.find(each.device, each.point, each.written, place, self._report)
+
+    def groups_exist(self) -> bool:
+        """Whether each `all()` and `any()` means a point."""
+        empty = [token for token in self._tokens if token.kind == "group" and not token.members]
+        for token in empty:
+            if NUMBER in token.pattern:
+                hint = near(token.pattern, self._names)
+                self.refuse(token.start, f"no point of {self._device} is called {token.pattern}", hint)
+            else:
+                message = f"found {shown(token.pattern)}, which leaves no number open"
+                self.refuse(token.start, message, f'write such as {token.text[:3]}("pump_{NUMBER}.fault")')
+        return not empty
+
+    def _groups_fit(self, points: Mapping[Input, Point]) -> bool:
+        """Whether what is in them is true or false."""
+        by_written = {each.written: point for each, point in points.items()}
+        groups = [token for token in self._tokens if token.members]
+        found = [
+            next((by_written[name] for name in token.members if by_written[name].type != "bool"), None)
+            for token in groups
+        ]
+        misfits = [(token, point) for token, point in zip(groups, found, strict=True) if point is not None]
+        for token, point in misfits:
+            message = f"{token.text[:3]}() takes points that are true or false, {point.id} is {_TOLD_TYPE[point.type]}"
+            self.refuse(token.start, message, _HELP)
+        return not misfits
 
     def compiles(self, points: Mapping[Input, Point]) -> str:
         """What it gives; empty, and a problem, where CEL refuses it."""
@@ -115,6 +127,8 @@ class _Check:
             return ""
 
     def types(self, points: Mapping[Input, Point], gives: PointType) -> None:
+        if not self._groups_fit(points):
+            return
         found = self.compiles(points)
         wanted = _RESULTS.get(gives, gives)
         if found and found != wanted:
@@ -129,16 +143,13 @@ class _Check:
         """Where in the written text CEL means: lines keep their order, columns move with what was put in before."""
         lines = self.formula.cel.split("\n")[: mistake.line - 1]
         at = sum(len(line) + 1 for line in lines) + mistake.column - 1
-        moved = sum(length for position, length in self._moves if position < at)
-        return min(at - moved, max(0, len(self.formula.text) - 1))
+        found = translated(self.formula.text, self._names).original(at)
+        return min(found, max(0, len(self.formula.text) - 1))
 
     def _explained(self, what: str, offset: int) -> tuple[str, str]:
         undeclared = _UNDECLARED.search(what)
         if undeclared:
-            name = self._word(offset) or undeclared[1]
-            if name == "point":
-                return "point() names a point", 'write it as a text: point("DEVICE/POINT")'
-            return f"found {shown(name)}, no point of {self._device} and no word of CEL", self._near(name)
+            return self._unknown(self._word(offset) or undeclared[1])
         overload = _OVERLOAD.search(what)
         if overload:
             operator = overload[1].strip("_@!").replace("_", " ").strip() or overload[1].strip("_")
@@ -152,13 +163,20 @@ class _Check:
             return f"found {shown(piece)} where it cannot be", _INSTEAD.get(piece) or self._called()
         return what[:1].lower() + what[1:], _HELP
 
+    def _unknown(self, name: str) -> tuple[str, str]:
+        if name == "point":
+            return "point() names a point", 'write it as a text: point("DEVICE/POINT")'
+        if name in {"all", "any"}:
+            return f"{name}() names points", f'write it as a text: {name}("pump_{NUMBER}.fault")'
+        return f"found {shown(name)}, no point of {self._device} and no word of CEL", self._near(name)
+
     def _near(self, name: str) -> str:
         match = closest(name, self._names)
-        return f'write point("{match}")' if match and not _NAME.fullmatch(match) else near(name, self._names)
+        return f'write point("{match}")' if match and not NAME.fullmatch(match) else near(name, self._names)
 
     def _called(self) -> str:
         """Which point it may be that is written as it cannot be."""
-        odd = [name for name in self._names if not _NAME.fullmatch(name) and name in self.formula.text]
+        odd = [name for name in self._names if not NAME.fullmatch(name) and name in self.formula.text]
         return f'write point("{max(odd, key=len)}")' if odd else _HELP
 
     def _piece(self, offset: int) -> str:
@@ -171,74 +189,11 @@ class _Check:
     def _check_states(self, points: Mapping[Input, Point]) -> None:
         """A comparison with a state that the point does not have is never true, and nobody would notice."""
         by_written = {each.written: point for each, point in points.items()}
-        for name, text in _compared(list(_tokens(self.formula.text, self._names))):
+        for name, text in compared(self._tokens):
             point, state = by_written.get(name.point), text.text[1:-1]
             if point is not None and point.type == "enum" and state not in point.states.values():
                 hint = near(state, point.states.values())
                 self.refuse(text.start, f"found {shown(state)}, not a state of {point.id}", hint)
-
-
-def _compared(tokens: list[_Token]) -> Iterator[tuple[_Token, _Token]]:
-    """Each point with each text that it is compared with: `a == "x"`, `"x" != a`, `a in ["x", "y"]`."""
-    for at, (left, operator, right) in enumerate(zip(tokens, tokens[1:], tokens[2:], strict=False)):
-        if operator.text in {"==", "!="}:
-            pairs = ((left, right), (right, left))
-            yield from ((one, other) for one, other in pairs if one.point and other.kind == "text")
-        elif operator.text == "in" and right.text == "[" and left.point:
-            listed = takewhile(lambda token: token.text != "]", tokens[at + 3 :])
-            yield from ((left, token) for token in listed if token.kind == "text")
-
-
-def _tokens(text: str, own: Sequence[str]) -> Iterator[_Token]:
-    names = set(own)
-    for match in _TOKEN.finditer(text):
-        kind, found, start = str(match.lastgroup), match[0], match.start()
-        if match["call"]:
-            yield _Token("point", found, start, match["double"] or match["single"] or "")
-        elif match["name"]:
-            called = text[match.end() :].lstrip().startswith("(")
-            point = _longest(found, names, called=called)
-            yield _Token("point" if point else "name", found, start, point)
-        else:
-            yield _Token(kind, found, start)
-
-
-def _longest(path: str, names: set[str], *, called: bool) -> str:
-    """The longest beginning of a dotted path that is a point; what is called at its end is a function."""
-    parts = path.split(".")
-    for size in range(len(parts) - called, 0, -1):
-        name = ".".join(parts[:size])
-        if name in names:
-            return name
-    return ""
-
-
-def _translated(text: str, own: Sequence[str]) -> tuple[str, dict[str, str], list[tuple[int, int]]]:
-    """The text for CEL, its variables with the points that they stand for, and where how much was put in.
-
-    A call of `point` becomes a name of the same length, so nothing behind it moves; a whole number gets its `.0`.
-    """
-    parts: list[str] = []
-    inputs: dict[str, str] = {}
-    moves: list[tuple[int, int]] = []
-    end = size = 0
-    for token in _tokens(text, own):
-        parts.append(text[end : token.start])
-        put = token.text
-        if token.point and token.text.startswith("point("):
-            name = next((name for name, point in inputs.items() if point == token.point), f"_{len(inputs)}")
-            put = name.ljust(len(token.text))
-            inputs[name] = token.point
-        elif token.point:
-            inputs[token.point] = token.point
-        elif token.kind == "number" and _INTEGER.fullmatch(token.text):
-            put += ".0"
-        size += len(parts[-1]) + len(put)
-        if len(put) > len(token.text):
-            moves.append((size - 1, len(put) - len(token.text)))
-        parts.append(put)
-        end = token.start + len(token.text)
-    return "".join([*parts, text[end:]]), inputs, moves
 
 
 def _input(name: str, written: str, device: str) -> Input:

@@ -6,12 +6,12 @@ points of different kinds (those of the other kind are left out), and `needs`, t
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from config.layers import Layer, Source
 from config.model import Point
+from config.open_ids import NUMBER, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 OVERRIDE_DEPTH = 2
 """Down to single levels and languages: who moves H keeps HH, L and LL."""
-
-NUMBER = "{n}"
-"""In the point of an alarm: any number or name, so that one row means every pump, zone or cable of a device."""
 
 FORMULAS = {"expression", "when"}
 
@@ -92,7 +89,12 @@ def missing(row: Row, points: Points) -> str:
     choices = point if isinstance(point, list) else [point] if point else []
     if choices and not any(choice in points for choice in choices):
         return " or ".join(choices)
-    return next((name for name in row.needs if name not in points), "")
+    return next((name for name in row.needs if name not in points and not _names_several(name, points)), "")
+
+
+def _names_several(name: str, points: Points) -> bool:
+    """Whether it leaves a number open that a point of the device fills."""
+    return NUMBER in name and any(map(opened(name).fullmatch, points))
 
 
 def numbered(row: Row, points: Points) -> Iterator[Row]:
@@ -103,12 +105,6 @@ def numbered(row: Row, points: Points) -> Iterator[Row]:
         for match in filter(None, map(opened(row.point).fullmatch, points)):
             key = row.key.replace(NUMBER, match[1].replace(".", "-"))
             yield Row(key, replace(row.source, data=_filled(row.source.data, match[1])), row.pack)
-
-
-def opened(text: str) -> re.Pattern[str]:
-    """What a text with an open number can become."""
-    before, _, after = map(re.escape, text.partition(NUMBER))
-    return re.compile(f"{before}(.+){after}")
 
 
 def _chosen(row: Row, points: Points) -> Row:
