@@ -19,6 +19,7 @@ from agent.events import (
     COMMANDS,
     DEVICE_META,
     DEVICE_STATE,
+    GATEWAY_HEALTH,
     GATEWAY_STATUS,
     STREAM_BEGIN,
     STREAM_WATERMARK,
@@ -42,6 +43,7 @@ ADDRESSES: dict[tuple[Kind, str], str] = {
     ("record", STREAM_BEGIN): "stream/{stream}",
     ("record", AUDIT): "audit",
     ("now", GATEWAY_STATUS): "status",
+    ("now", GATEWAY_HEALTH): "health",
     ("now", DEVICE_STATE): "device/{system}/{device}/state",
     ("now", DEVICE_META): "device/{system}/{device}/meta",
     ("now", STREAM_WATERMARK): "watermark",
@@ -148,11 +150,18 @@ def _channel(subject: Subject) -> Json:
 
 
 def _operation(subject: Subject) -> Json:
+    qos = 0 if subject.type == GATEWAY_HEALTH else 1
     operation: Json = {
         "action": "receive" if subject.kind == "command" else "send",
         "channel": {"$ref": f"#/channels/{subject.key}"},
         "messages": [_message_ref(subject)],
-        "bindings": {"mqtt": {"qos": 1, "retain": subject.retained, "bindingVersion": MQTT_BINDING}},
+        "bindings": {
+            "mqtt": {
+                "qos": qos,
+                "retain": subject.retained,
+                "bindingVersion": MQTT_BINDING,
+            }
+        },
     }
     if subject.kind == "command":
         answer = Subject("now", CMD_RESULT)

@@ -26,6 +26,7 @@ from agent import __version__, log
 from agent.accept import accept
 from agent.audit import GATEWAY, Trail
 from agent.board import AlarmBoard
+from agent.bulletin import Bulletin
 from agent.clock import SystemClock
 from agent.clock_watch import ClockWatch
 from agent.control.listener import Listener
@@ -226,6 +227,8 @@ class Daemon:
                 sinks.create_task(uplink.run(all_stored), name=f"uplink[{uplink.view().id}]")
             beside = [sinks.create_task(desk.look_round(), name="look-round")]
             beside.append(sinks.create_task(self._clock_watch.run(), name="clock-watch"))
+            bulletin = Bulletin(desk.status, self.health, uplinks, self.clock)
+            beside.append(sinks.create_task(bulletin.run(), name="bulletin"))
             beside.append(sinks.create_task(self._keep_configuration(), name="keep-configuration"))
             if self.config.http is not None:
                 page = Listener(self.config.http, desk, self.health, self.clock)

@@ -231,6 +231,11 @@ class Health:
         for code in codes:
             self._held.pop((code, target), None)
 
+    @property
+    def held(self) -> set[tuple[Code, str]]:
+        """Which condition is true of what now."""
+        return set(self._held)
+
     def views(self) -> Iterator[HealthView]:
         """What holds now, the worst first, then the oldest."""
         order = {"error": 0, "warning": 1, "info": 2}

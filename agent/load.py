@@ -31,14 +31,14 @@ def note_flood(load: AlarmLoad, health: Health, gateway: str, now: Now) -> None:
         health.release(gateway, "alarm_flood")
 
 
-def load_view(rules: Rules, board: Iterable[AlarmView], now: Now, started: float) -> AlarmLoadView:
-    """`board` is what is stored of the alarms that stand; `started` the wall time since which is counted."""
+def load_view(rules: Rules, board: Iterable[AlarmView], now: Now) -> AlarmLoadView:
+    """`board` is what is stored of the alarms that stand."""
     load, mono = rules.load, now.mono
     standing = [view.alarm_id for view in board if view.state in ACTIVE and not view.hidden and view.alarm_id in rules]
     ten_minutes, hour, day = (load.per(span_s, mono) for span_s in (TEN_MINUTES_S, HOUR_S, DAY_S))
     colours = load.colours(mono)
     return AlarmLoadView(
-        since=rfc3339(max(started, now.wall - DAY_S)),
+        since=rfc3339(max(load.since or now.wall, now.wall - DAY_S)),
         flood=load.floods(mono),
         per_10_min=ten_minutes.last,
         per_hour=hour.last,

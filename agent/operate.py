@@ -134,7 +134,7 @@ class OperatorDesk:
             journal=self._journal_view(),
             health=list(self._health.views()),
             maintenance=self._operations.maintenance(),
-            load=load_view(self._rules, self._board.views(), self._clock.now(), self._started),
+            load=load_view(self._rules, self._board.views(), self._clock.now()),
             rates=self._rates.per_second(),
         )
 

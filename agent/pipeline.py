@@ -118,7 +118,7 @@ class Pipeline:
             self._take(item)
             await self._journal.room()
             self._set_ticker()
-        self._flush()
+        self._flush(at_end=True)
         if self._ticker is not None:
             self._ticker.cancel()
         await asyncio.gather(*self._stored)
@@ -258,14 +258,14 @@ class Pipeline:
             for listener in self.listeners:
                 listener(events)
 
-    def _flush(self) -> None:
+    def _flush(self, *, at_end: bool = False) -> None:
         """All gathered telemetry, and the delays that moved, as one append."""
         self._flush_due = None
-        mono = self._clock.mono()
+        now = self._clock.now()
         drafts = self._drafts(self._telemetry.flush(), self._window_began)
-        remembered = (self._telemetry.batches(*batch) for batch in self._evidence.due(mono))
-        drafts += self._drafts(chain.from_iterable(remembered), mono - self._evidence.back_s)
-        states = self._rules.take_delays(mono)
+        remembered = (self._telemetry.batches(*batch) for batch in self._evidence.due(now.mono))
+        drafts += self._drafts(chain.from_iterable(remembered), now.mono - self._evidence.back_s)
+        states = self._rules.take_delays(now, at_end=at_end)
         if drafts or states:
             self._store(drafts, states, ())
 

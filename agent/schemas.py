@@ -15,6 +15,7 @@ from agent.events import (
     COMMANDS,
     DEVICE_META,
     DEVICE_STATE,
+    GATEWAY_HEALTH,
     GATEWAY_STATUS,
     STREAM_BEGIN,
     STREAM_WATERMARK,
@@ -32,6 +33,7 @@ from agent.events import (
     StreamWatermark,
     TelemetryBatch,
 )
+from agent.health_event import GatewayHealth
 
 RECORDS: dict[str, type[Body]] = {
     ALARM_TRANSITION: AlarmTransition,
@@ -44,6 +46,7 @@ RECORDS: dict[str, type[Body]] = {
 
 PROJECTIONS: dict[str, type[Body]] = {
     GATEWAY_STATUS: GatewayStatus,
+    GATEWAY_HEALTH: GatewayHealth,
     DEVICE_STATE: DeviceState,
     DEVICE_META: DeviceMeta,
     STREAM_WATERMARK: StreamWatermark,

@@ -176,7 +176,7 @@ def hospital() -> Figure:
         for poll, decoder in zip(polls, decoders, strict=True):
             values, flaws = decoder.decode(payloads[turn])
             step(rules, Reading(poll, now.wall, mono, values, flaws, ((0, POINTS),)), now)
-        rules.take_delays(mono)
+        rules.take_delays(Now(mono, mono))
         times.append(time.process_time() - began)
     name = "10,000 points, 20,000 conditions, all decoded"
     return Figure(name, statistics.median(times), "core", CORE_MAX)

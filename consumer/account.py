@@ -134,6 +134,9 @@ class Account:
             self._alarms_changed(gateway.alarms.snapshot(event))
         elif event.kind == events.GATEWAY_STATUS:
             gateway.heard(event.data)
+        elif event.kind == events.GATEWAY_HEALTH:
+            gateway.told(event.data)  # said anew within a minute: nothing that a restart needs
+            return
         else:
             return
         self._touched_gateways.add(gateway.source)

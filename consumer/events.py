@@ -16,6 +16,7 @@ STREAM_BEGIN = "stream.begin"
 WATERMARK = "stream.watermark"
 CMD_RESULT = "cmd.result"
 GATEWAY_STATUS = "gateway.status"
+GATEWAY_HEALTH = "gateway.health"
 
 ROOT = "wardgate/v1"
 

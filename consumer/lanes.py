@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from consumer import watermark
 from consumer.alarms import Alarms
-from consumer.events import number, text
+from consumer.events import mapping, mappings, number, text
 from consumer.ranges import Ranges
 from consumer.watermark import Missing
 
@@ -20,6 +20,9 @@ RANGES_MAX = 2000
 
 EPOCHS_MAX = 200
 """Of one gateway: so far back its epochs are chained."""
+
+CONDITIONS_MAX = 100
+"""Of one gateway: what holds beyond that is not shown."""
 
 ENDED = ""
 """Stands in place of an uplink's name for the mark of an epoch that the gateway has settled and forgotten."""
@@ -103,6 +106,17 @@ class LaneAccount:
         return self.received.minus(self.confirmed)
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that a gateway says is not well: of what it is true, and what it is called."""
+
+    code: str
+    severity: str
+    target: str
+    zh: str
+    en: str
+
+
 @dataclass(slots=True)
 class GatewayAccount:
     """One gateway. `base` is the topic before its relative topics, with its slash."""
@@ -115,9 +129,11 @@ class GatewayAccount:
     connection: int = 0
     online: bool | None = None
     confirming: bool = True
+    conditions: tuple[Condition, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.alarms = Alarms(self.descends)
+        self.conditions = ()
 
     def descends(self, epoch: str, ancestor: str) -> bool:
         """Whether the first epoch is known to follow upon the second."""
@@ -138,3 +154,13 @@ class GatewayAccount:
         if connection >= self.connection:
             self.confirming = self.confirming or connection > self.connection
             self.connection, self.online = connection, text(data, "state") == "online"
+
+    def told(self, data: dict[str, Any]) -> None:
+        """Its health: what holds replaces what held. Raises `Unreadable`."""
+        listed = [(each, mapping(each, "title")) for each in mappings(data, "conditions")[:CONDITIONS_MAX]]
+        self.conditions = tuple(
+            Condition(
+                text(each, "code"), text(each, "severity"), text(each, "target"), text(title, "zh"), text(title, "en")
+            )
+            for each, title in listed
+        )

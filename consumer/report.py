@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from consumer.account import Account
-    from consumer.lanes import GatewayAccount, LaneAccount
+    from consumer.lanes import Condition, GatewayAccount, LaneAccount
     from consumer.ranges import Range
 
 Completeness = Literal["COMPLETE", "GAPS", "UNKNOWN"]
@@ -73,12 +73,13 @@ class EpochReport:
 
 @dataclass(frozen=True, slots=True)
 class GatewayReport:
-    """One gateway; `online` is its status as the broker told it last."""
+    """One gateway; `online` is its status as the broker told it last, `conditions` what it said of its health last."""
 
     gateway: str
     verdict: Completeness
     online: bool | None
     alarms_standing: int
+    conditions: tuple[Condition, ...]
     epochs: tuple[EpochReport, ...]
     streams: tuple[LaneReport, ...]
 
@@ -120,6 +121,7 @@ def _gateway(gateway: GatewayAccount, lanes: list[LaneAccount]) -> GatewayReport
         verdict=_worst(lane.verdict for lane in streams),
         online=gateway.online,
         alarms_standing=gateway.alarms.standing,
+        conditions=gateway.conditions,
         epochs=tuple(EpochReport(epoch, previous) for epoch, previous in gateway.epochs.items()),
         streams=streams,
     )
@@ -182,6 +184,9 @@ def lines(told: Report, language: Language = "en") -> Iterable[str]:
         online = words[{True: "online", False: "offline", None: "status unknown"}[gateway.online]]
         standing = f"{gateway.alarms_standing} {words['alarms standing']}"
         yield f"{gateway.gateway}: {words[gateway.verdict]}, {online}, {standing}"
+        for each in gateway.conditions:
+            severity = words.get(each.severity, each.severity)
+            yield f"  {severity}: {each.target}: {each.zh if language == 'zh' else each.en} ({each.code})"
         yield f"  {_cell(words['epoch'], -10)} {_cell(words['stream'], -10)}" + _cells(words[name] for name in _COLUMNS)
         for lane in gateway.streams:
             yield from _lane_lines(lane, words)
@@ -208,6 +213,9 @@ _CHINESE = {
     "offline": "离线",
     "status unknown": "状态未知",
     "alarms standing": "条未恢复报警",
+    "error": "错误",
+    "warning": "警告",
+    "info": "提示",
     "epoch": "纪元",
     "stream": "流",
     "received": "已收",

@@ -19,6 +19,7 @@ from agent.events import AlarmTransition
 from agent.rules.commands import AlarmCommand, MaintenanceCommand, Refused
 from agent.rules.derived import DerivedPoints
 from agent.rules.judges import Judges
+from agent.rules.load import STATE_KEY as LOAD_KEY
 from agent.rules.load import AlarmLoad
 from agent.rules.losses import STATE_KEY as LOSSES_KEY
 from agent.rules.losses import Losses
@@ -151,6 +152,7 @@ class Rules:
         rules = cls(config.site, config.gateway, config.version, runs, by_point, losses, judges, derived)
         rules.shelved = {run.alarm.id: run for run in runs.values() if run.shelving is not None}
         rules.out_of_service = {run.alarm.id: run for run in runs.values() if run.out_of_service is not None}
+        rules.load = AlarmLoad(stored.get(LOAD_KEY))
         rules.maintenance = Maintenance.build(config, stored)
         for entry in rules.maintenance.entries.values():
             for run in rules.meant(entry):
@@ -189,14 +191,17 @@ class Rules:
     @property
     def has_news(self) -> bool:
         """Whether `take_delays` has something that should be stored."""
-        return bool(self.dirty or self.running) or self.judges.is_dirty or self.derived.is_dirty
+        is_dirty = self.judges.is_dirty or self.derived.is_dirty or self.load.is_dirty
+        return is_dirty or bool(self.dirty or self.running)
 
-    def take_delays(self, mono: float) -> dict[str, bytes]:
-        """State of alarms whose delays and timers moved without an event; stored with the next telemetry."""
+    def take_delays(self, now: Now, *, at_end: bool = False) -> dict[str, bytes]:
+        """State of what moved without an event (delays, timers, counts); stored with the next telemetry."""
+        mono = now.mono
         moved = self.dirty | {name: run for name, run in self.running.items() if run.wants_checkpoint(mono)}
         self.dirty.clear()
         states = {STATE_PREFIX + alarm_id: run.store(mono) for alarm_id, run in moved.items()}
-        return states | self.judges.take_states() | self.derived.take_states()
+        states |= self.judges.take_states() | self.derived.take_states()
+        return states | self.load.take_state(now, at_once=at_end)
 
     def heed_clock(self, wall: float) -> None:
         """It was set. What ends by it ends after what it was asked for, at the latest; at 0, it all ends now."""
@@ -299,6 +304,7 @@ class _Work:
 
     def _resume(self) -> None:
         """The first step after a start."""
+        self.rules.load.resume(self.now)
         for run in self.rules.runs.values():
             if run.stands or run.has_timers or run.told_in_test or run.told_overlay:
                 self._tell(run, run.resume(self.now, self._context(run)))

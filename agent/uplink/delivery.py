@@ -83,7 +83,8 @@ class Delivery:
 
     def _put(self, message: Message, now: float, record: Record | None = None) -> int:
         mid = self._session.publish(message)
-        self.flight.add(mid, Sent(message, record), now)
+        if not message.at_most_once:
+            self.flight.add(mid, Sent(message, record), now)
         return mid
 
     def _is_too_large(self, message: Message) -> bool:

@@ -1,7 +1,8 @@
 """What holds now: never journaled, never numbered.
 
 Status of the gateway, state and meta of each device are retained by the broker for whoever comes later: published after
-every connect and on every change, only the newest of each topic. Watermarks, snapshots and answers are not.
+every connect and on every change, only the newest of each topic. Health goes the same way, and nobody keeps it.
+Watermarks, snapshots and answers are said once.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ OUTBOX_MAX = 1000
 
 
 class Retained:
-    """The newest message of each topic, and which of them this session has still to publish."""
+    """The newest message of each topic, for the broker to keep or for whoever listens, and which of them this session
+    has still to publish.
+    """
 
     def __init__(self) -> None:
         self._latest: dict[str, Message] = {}
@@ -71,10 +74,13 @@ class Speaker:
         self._origin = origin
         self._number = 0
 
-    def message(self, event: Event, clock_state: ClockState, as_of: AsOf, *, retain: bool = True) -> Message:
+    def message(
+        self, event: Event, clock_state: ClockState, as_of: AsOf, *, retain: bool = True, at_most_once: bool = False
+    ) -> Message:
         self._number = max(self._number + 1, int(event.time * 1000))
         projection = project(event, self._origin, clock_state, as_of, f"{self._uplink}-{self._number:016d}")
-        return Message(self._origin.root + projection.topic, projection.payload, retain=retain)
+        topic = self._origin.root + projection.topic
+        return Message(topic, projection.payload, retain=retain, at_most_once=at_most_once)
 
     def status(
         self,

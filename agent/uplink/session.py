@@ -64,12 +64,16 @@ _NO_QOS_1 = 0x9B
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A topic and what is published there. `expiry_s`: how long a broker may keep it for others; None for ever."""
+    """A topic and what is published there. `expiry_s`: how long a broker may keep it for others; None for ever.
+
+    With `at_most_once` (QoS 0) nobody acknowledges it: what is lost will be said anew.
+    """
 
     topic: str
     payload: bytes
     retain: bool = False
     expiry_s: int | None = None
+    at_most_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +131,11 @@ class Session:
             raise no_answer(ANSWER_S_MAX) from None
 
     def publish(self, message: Message) -> int:
-        """Hand a message to the client with QoS 1; returns its packet id, which `step` will give back."""
+        """Hand a message to the client; returns its packet id, which `step` will give back with QoS 1."""
         return self._client.publish(
             message.topic,
             message.payload,
-            qos=1,
+            qos=0 if message.at_most_once else 1,
             retain=message.retain,
             properties=self._properties_for(message.expiry_s) if self._login.version == "5" else None,
         ).mid

@@ -127,6 +127,13 @@ class Uplink:
         self._retained.put(self._speaker.message(event, self._clock_state(), self._as_of()))
         self._wake.set()
 
+    def tell(self, event: Event) -> None:
+        """Say this now, or whatever is newer by the time there is a session; the broker keeps and answers nothing."""
+        self._retained.put(
+            self._speaker.message(event, self._clock_state(), self._as_of(), retain=False, at_most_once=True)
+        )
+        self._wake.set()
+
     @property
     def id(self) -> str:
         return self._settings.id

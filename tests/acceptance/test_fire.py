@@ -56,6 +56,7 @@ async def test_a_fire_is_at_the_platform_in_under_two_seconds() -> None:
                 await until(lambda: receiver.seen(RED, '"action":"raise"') >= 2)
                 await hospital.act("fire_reset")
                 await until(lambda: receiver.seen(RED, '"action":"clear"') >= 2)
+                await until(lambda: receiver.seen("/health", '"alarms":{"since"') >= 1)
                 assert (await gateway.stop())[0] == 0
                 on_wire = first_reply_with_fire(await hospital.truth())
             came = arrivals(receiver.path)

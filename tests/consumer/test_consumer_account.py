@@ -17,6 +17,7 @@ from consumer_peer import (
     envelope,
     lost,
     mark,
+    projection,
     read,
     record,
     status,
@@ -310,6 +311,7 @@ def test_beyond_the_limits_gaps_may_be_too_many_but_never_too_few(monkeypatch: p
         watermark(mark("alarm", 1), uplink=""),
         encode(envelope("alarm.snapshot", {"part": 1, "of": 1, "alarms": []})),
         encode(envelope("gateway.status", {"state": "online", "connection": "1"})),
+        encode(envelope("gateway.health", {"conditions": [{"code": "line_down"}]})),
     ],
 )
 def test_what_is_no_event_is_refused_and_changes_nothing(payload: bytes) -> None:
@@ -318,6 +320,18 @@ def test_what_is_no_event_is_refused_and_changes_nothing(payload: bytes) -> None
     with pytest.raises(Unreadable):
         account.take(read(payload))
     assert not account.lanes
+
+
+def test_the_newest_health_of_a_gateway_is_in_the_report() -> None:
+    """What holds no more is gone with the next one; in the language of who reads it."""
+    title = {"zh": "线路中断", "en": "Line down"}
+    condition = {"code": "line_down", "severity": "error", "target": "rs485-1", "title": title}
+    account = Account()
+    assert not account.take(read(projection("gateway.health", {"conditions": [condition]})))
+    assert "  error: rs485-1: Line down (line_down)" in lines(report(account))
+    assert "  错误: rs485-1: 线路中断 (line_down)" in lines(report(account), "zh")
+    account.take(read(projection("gateway.health", {"conditions": []})))
+    assert report(account).gateways[0].conditions == ()
 
 
 def test_a_record_with_a_body_that_makes_no_sense_still_has_its_number() -> None:

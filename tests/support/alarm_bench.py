@@ -112,7 +112,7 @@ class Bench:
 
     def save(self) -> None:
         """What the journal gets with the next telemetry."""
-        self.stored |= self.rules.take_delays(self.mono)
+        self.stored |= self.rules.take_delays(Now(self.wall, self.mono))
 
     def restarted(self, *, after_s: float = 0.0, clock_known: bool = True, **settings: Any) -> Bench:
         """The gateway is killed and starts again, perhaps with other settings."""

@@ -127,7 +127,7 @@ class Room:
     def _step(self, item: Reading | DeviceChange | Tick) -> list[AlarmTransition]:
         outcome = step(self.rules, item, Now(self.wall, self.mono))
         self.transaction = outcome.states
-        self.stored |= outcome.states | self.rules.take_delays(self.mono)
+        self.stored |= outcome.states | self.rules.take_delays(Now(self.wall, self.mono))
         self.next_due = outcome.next_due
         return [event.body for event in outcome.events if isinstance(event.body, AlarmTransition)]
 

@@ -84,4 +84,4 @@ class Pump:
         outcome = step(self.rules, reading, Now(self.wall, self.mono))
         self.readings = outcome.derived
         self.events += [event.body for event in outcome.events if isinstance(event.body, AlarmTransition)]
-        self.stored |= outcome.states | self.rules.take_delays(self.mono)
+        self.stored |= outcome.states | self.rules.take_delays(Now(self.wall, self.mono))

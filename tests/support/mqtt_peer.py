@@ -116,7 +116,7 @@ class Connect:
 
 @dataclass(frozen=True)
 class Publish:
-    """One message as it came, with the number of the connection that it came on."""
+    """One message as it came, with the number of the connection that it came on; `mid` is 0 with QoS 0."""
 
     connection: int
     mid: int
@@ -287,11 +287,13 @@ class ScriptedBroker:
 
     def _publish(self, kind: int, body: bytes) -> None:
         parser = Parser(body)
-        topic, mid = parser.block().decode(), parser.number()
-        expiry_s = expiry(parser.properties()) if self._version == 5 else None
         qos, retain, dup = kind >> 1 & 3, bool(kind & 1), bool(kind & 8)
+        topic, mid = parser.block().decode(), parser.number() if qos else 0
+        expiry_s = expiry(parser.properties()) if self._version == 5 else None
         publish = Publish(len(self.connects), mid, qos, retain, dup, topic, parser.rest, expiry_s)
         self.published.append(publish)
+        if not qos:
+            return
         self._unanswered += 1
         self.in_flight_max = max(self.in_flight_max, self._unanswered)
         reason = self.answer(publish)

@@ -115,7 +115,7 @@ def test_4_shares_of_colours_and_the_worst_ten(bodies: list[AlarmTransition]) ->
 def view(bench: Bench) -> AlarmLoadView:
     """As `wardgate alarms load` shows it; everything that was told is on disk."""
     board = AlarmBoard(bench.rules)
-    return load_view(bench.rules, board.views(), Now(bench.wall, bench.mono), 0.0)
+    return load_view(bench.rules, board.views(), Now(bench.wall, bench.mono))
 
 
 def test_4_standing_stale_and_chattering_alarms_are_shown() -> None:
@@ -140,3 +140,38 @@ def test_what_is_hidden_does_not_stand_for_people() -> None:
     bench.read(OUT)
     bench.shelve()
     assert view(bench).standing == 0
+
+
+def test_4_the_counts_survive_a_restart_and_go_on_to_age() -> None:
+    """What called before a kill counts in its minute and its hour, under the same `since`; a flood is still one."""
+    bench = Bench(HIGH, ack=False)
+    for _ in range(11):
+        bench.read(OUT, after_s=20.0)
+        bench.read(IN, after_s=20.0)
+    bench.save()
+    since = view(bench).since
+    after = bench.restarted(after_s=300.0)
+    after.wait(0.0)
+    found = view(after)
+    assert (found.since, found.flood, found.per_hour, found.peak_10_min) == (since, True, 11, 11)
+    assert [(one.alarm_id, one.count) for one in found.worst] == [(ALARM, 11)]
+    assert after.read(OUT)[0].flood
+    after.unchanged(after_s=1_000.0)
+    found = view(after)
+    assert (found.flood, found.per_10_min, found.per_hour, found.per_day) == (False, 0, 12, 12)
+    after.save()
+    next_day = after.restarted(after_s=DAY_S + 4_000)
+    next_day.wait(0.0)
+    assert view(next_day).per_day == 0
+
+
+def test_the_counts_are_stored_once_a_minute_and_at_an_orderly_end() -> None:
+    """A flood is not made slower by being counted."""
+    bench = Bench(HIGH, ack=False)
+    bench.read(OUT)
+    assert "load" in bench.rules.take_delays(Now(bench.wall, bench.mono))
+    bench.read(IN, after_s=1.0)
+    bench.read(OUT, after_s=1.0)
+    assert "load" not in bench.rules.take_delays(Now(bench.wall, bench.mono))
+    assert "load" in bench.rules.take_delays(Now(bench.wall, bench.mono), at_end=True)
+    assert "load" not in bench.rules.take_delays(Now(bench.wall + 99.0, bench.mono + 99.0), at_end=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from alarm_bench import LAST_KNOWN, LOST, OVER_RANGE, Bench
 
+from agent.clock import Now
 from agent.rules import AlarmCommand, Refused
 from config.model import Level, Limit, State
 
@@ -193,7 +194,7 @@ def test_1_a_running_delay_survives_a_restart_as_what_remains() -> None:
     before = Bench(on_delay_s=5.0)
     before.read(350.0)
     before.read(349.0, after_s=3)
-    after = Bench(on_delay_s=5.0, stored=before.rules.take_delays(before.mono), wall=9_000.0)
+    after = Bench(on_delay_s=5.0, stored=before.rules.take_delays(Now(before.wall, before.mono)), wall=9_000.0)
     after.read(350.0)
     assert after.wait(1.9) == []
     assert len(after.wait(0.1)) == 1
