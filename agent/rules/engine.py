@@ -412,7 +412,7 @@ class _Work:
     def renew(self, item: NewConfiguration) -> None:
         """As a start finds everything again, but for what goes on: that is known as well as it was."""
         rules, now = self.rules, self.now
-        self.states |= rules.take_delays(now.mono)
+        self.states |= rules.take_delays(now)
         heard, conditions = latest(rules, item), rules.conditions
         before = rules.runs
         rules.become(successor(rules, item, now))

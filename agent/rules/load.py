@@ -73,6 +73,8 @@ class AlarmLoad:
 
     def resume(self, now: Now) -> None:
         """The first moment after a start: what was counted before it goes on to age."""
+        if self.since is not None:  # another configuration is no start
+            return
         raw, self._raw, self.since = self._raw, None, now.wall
         if raw is None:
             return

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import jsonschema
 import msgspec
+from event_gallery import TIME
 from fake_desk import status
 from mqtt_peer import until
-from uplink_rig import ROOT, TIME
+from uplink_rig import ROOT
 
 from agent import schemas
 from agent.bulletin import CHANGE_S_MIN, EVERY_S, Bulletin
