@@ -48,17 +48,18 @@ class Latency:
     neighbour_s: float | None
 
     @property
-    def is_judged(self) -> bool:
-        """Who waits longer on purpose than the budget is not in a hurry; life safety always is."""
-        return self.alarm.life_safety or self.alarm.on_delay_s < self.budget_s
-
-    @property
     def is_over(self) -> bool:
-        return self.is_judged and self.healthy_s > self.budget_s
+        """On a healthy line; a long on-delay excuses nothing, it comes on top."""
+        return self.healthy_s > self.budget_s
 
     @property
     def is_over_beside_a_dead_neighbour(self) -> bool:
-        return self.is_judged and not self.is_over and (self.neighbour_s or 0.0) > self.budget_s
+        return not self.is_over and (self.neighbour_s or 0.0) > self.budget_s
+
+    @property
+    def waits(self) -> bool:
+        """By its on-delay it waits at least as long as it may take: late, but nobody waits for it by the second."""
+        return self.alarm.on_delay_s >= self.budget_s and not self.alarm.life_safety
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +195,16 @@ class Late:
                 yield self._at(one, message, _HINT, point=one.alarm.point)
 
     def warnings(self) -> Iterator[tuple[str, ConfigProblem]]:
-        """One for each device, and one for each line on which a dead device would hold the others up."""
+        """One for each device, one for all alarms that wait for longer anyway, and one for each line on which a dead
+        device would hold the others up.
+        """
         late = [one for one in self._found if one.is_over and not one.alarm.life_safety]
-        for worst, others in _grouped(late, lambda one: one.alarm.device):
+        for worst, others in _grouped((one for one in late if not one.waits), lambda one: one.alarm.device):
             message = f"alarm {worst.alarm.key} can take {_told(worst)}{others}"
             yield self._at(worst, message, _HINT)
+        for worst, others in _grouped((one for one in late if one.waits), lambda _: ""):
+            waits = f"beside its on_delay of {worst.alarm.on_delay_s:g} s"
+            yield self._at(worst, f"alarm {worst.alarm.key} can take {_told(worst)}, {waits}{others}", _HINT)
         held_up = [one for one in self._found if one.is_over_beside_a_dead_neighbour]
         for worst, others in _grouped(held_up, lambda one: self._lines[one.alarm.device].id):
             told = f"{worst.neighbour_s:.1f} s, its budget is {worst.budget_s:g} s{others}"

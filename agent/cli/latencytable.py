@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.cli.options import Language
     from agent.latency import Latency
 
-Verdict = Literal["in time", "too late", "late beside a dead device", "waits on purpose"]
+Verdict = Literal["in time", "too late", "late beside a dead device"]
 STYLES: dict[Verdict, str] = {"too late": "red", "late beside a dead device": "yellow"}
 
 
@@ -53,8 +53,6 @@ def _rounded(length_s: float | None) -> float | None:
 
 
 def _verdict(latency: Latency) -> Verdict:
-    if not latency.is_judged:
-        return "waits on purpose"
     if latency.is_over:
         return "too late"
     return "late beside a dead device" if latency.is_over_beside_a_dead_neighbour else "in time"

@@ -248,7 +248,6 @@ CHINESE = {
     "vanishes": "消失",
     "verdict": "判定",
     "waiting": "待发",
-    "waits on purpose": "按设定延时",
     "warning": "警告",
     "what happened": "事件",
     "what to do": "处置",

@@ -359,7 +359,14 @@ def configure_load(
     write(folder / "devices" / "load.yaml", {"devices": devices})
 
 
-FAST = (("L: 1s", "L: 1s"), ("C: 2s", "C: 1s"), ("N: 10s", "N: 1s"), ("S: 60s", "S: 1s"), ("E: 60s", "E: 1s"))
+FAST = (
+    ("L: 1s", "L: 1s"),
+    ("C: 2s", "C: 1s"),
+    ("N: 10s", "N: 1s"),
+    ("N: 5s", "N: 1s"),
+    ("S: 60s", "S: 1s"),
+    ("E: 60s", "E: 1s"),
+)
 """For `configure_hospital`: every poll class once a second."""
 
 
