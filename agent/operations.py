@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from agent.audit import GATEWAY
 from agent.events import rfc3339
 from agent.pipeline import Order
 from agent.rules import Refused
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from agent.pipeline import Pipeline
     from agent.rules import AlarmCommand, MaintenanceCommand, Rules, Step
     from agent.rules.commands import AlarmVerb, MaintenanceVerb
-    from agent.rules.maintenance import Entry
+    from agent.rules.maintenance import Change, Entry
     from agent.status import AlarmView
 
 AUDIT_VERBS: Mapping[AlarmVerb | MaintenanceVerb, str] = {
@@ -47,6 +48,7 @@ class Operations:
         self._board = board
         self._trail = trail
         self._reviews: frozenset[str] = frozenset()
+        pipeline.by_clock.append(self._note_by_clock)
 
     async def alarm(self, command: AlarmCommand, actor: Actor) -> AlarmView:
         """The alarm afterwards."""
@@ -63,6 +65,12 @@ class Operations:
         found = maintenance_view(step.maintenance)
         self._audit(command, actor, step.maintenance.source, command.reason, after=_meaning(found))
         return found
+
+    def _note_by_clock(self, change: Change) -> None:
+        """A window of the calendar began, or a maintenance has come to its end: nobody ordered it now."""
+        verb, why = ("maintenance_on", "by the calendar") if change.begins else ("maintenance_off", "its end has come")
+        after = _meaning(maintenance_view(change.entry))
+        self._trail.append(GATEWAY, verb, change.entry.source, after=after, reason=f"{why}: {change.entry.reason}")
 
     def let_in(self, actor: Actor, where: str) -> None:
         self._trail.let_in(actor, where)

@@ -28,9 +28,11 @@ from drivers.contract import Reading
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from agent.clock import Clock
+    from agent.clock import Clock, Now
     from agent.events import ClockState
     from agent.rules import Rules, Step
+    from agent.rules.engine import Item as StepItem
+    from agent.rules.maintenance import Change
     from buffer.journal import Journal
     from buffer.record import Draft
 
@@ -93,6 +95,7 @@ class Pipeline:
         self._stored: set[asyncio.Future[bool]] = set()
         self._failure: BaseException | None = None
         self.listeners: list[Callable[[Iterable[Event]], None]] = []
+        self.by_clock: list[Callable[[Change], None]] = []
         self.readings = 0
         self.values_changed = 0
         self.alarm_times = Histogram(ALARM_BOUNDS_S)
@@ -110,7 +113,7 @@ class Pipeline:
         """Until `End`; then everything gathered is appended and on disk. Raises what the journal could not do."""
         for run in self._rules.runs.values():
             self._evidence.resume(run.alarm.id, run.changed, self._clock.now())
-        self._act(step(self._rules, Tick(), self._clock.now()), self._clock.mono())
+        self._act(self._step(Tick(), self._clock.now()), self._clock.mono())
         self._set_ticker()
         while not isinstance(item := await self._inbox.get(), End):
             if self._failure is not None:
@@ -136,7 +139,7 @@ class Pipeline:
             self._take_renewal(item)
         now = self._clock.now()
         if self._alarm_due is not None and now.mono >= self._alarm_due:
-            self._act(step(self._rules, Tick(), now), self._alarm_due)
+            self._act(self._step(Tick(), now), self._alarm_due)
         if self._flush_due is not None and now.mono >= self._flush_due:
             self._flush()
 
@@ -144,7 +147,7 @@ class Pipeline:
         self.readings += 1
         for start, stop in reading.changed:
             self.values_changed += stop - start
-        outcome = step(self._rules, reading, self._clock.now())
+        outcome = self._step(reading, self._clock.now())
         self._act(outcome, reading.mono)
         for each in (reading, *outcome.derived):
             self._evidence.take(each, self._telemetry.take(each))
@@ -164,14 +167,14 @@ class Pipeline:
             self._append([event], {}, self._clock.mono())
             return
         now = self._clock.now()
-        outcome = step(self._rules, DeviceChange(body.device, body.state), now)
+        outcome = self._step(DeviceChange(body.device, body.state), now)
         self._alarm_due = outcome.next_due
         self._append([event, *self._referring(outcome.events)], outcome.states, now.mono)
 
     def _take_order(self, order: Order) -> None:
         now = self._clock.now()
         try:
-            outcome = step(self._rules, order.command, now)
+            outcome = self._step(order.command, now)
         except Refused as refused:
             order.done.set_exception(refused)
             return
@@ -181,12 +184,20 @@ class Pipeline:
         """What was gathered under the old configuration goes out under it."""
         self._flush()
         new, now = renewal.configuration, self._clock.now()
-        outcome = step(self._rules, new, now)
+        outcome = self._step(new, now)
         alarms = [run.alarm for run in self._rules.runs.values()]
         rest = (self._telemetry.batches(*batch) for batch in self._evidence.renew(alarms, new.kept, now.mono))
         self._store(self._drafts(chain(*rest)), {}, ())
         self._telemetry.renew(new.config.version, new.kept)
         self._act_and_answer(outcome, now.mono, renewal.done)
+
+    def _step(self, item: StepItem, now: Now) -> Step:
+        """The rules' answer; whoever keeps account of maintenance hears first of what began or ended by itself."""
+        outcome = step(self._rules, item, now)
+        for change in outcome.by_clock:
+            for listener in self.by_clock:
+                listener(change)
+        return outcome
 
     def _act_and_answer(self, outcome: Step, since: float, done: asyncio.Future[Step]) -> None:
         """Whoever waits hears of it once it is stored."""

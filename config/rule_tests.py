@@ -33,6 +33,7 @@ BEYOND = ("over_range", "under_range")
 Verb = Literal["ack", "reset"]
 
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
+EXAMPLE = "tests: {hot: {0s: {set: {DEVICE/POINT: 20}}, 1min: {set: {DEVICE/POINT: 90}, expect: {ALARM: raise}}}}"
 EXPECTATION = "write one of the actions, then if you like level and colour, such as raise HH red"
 
 
@@ -114,9 +115,14 @@ class RuleTest:
 
 def read_rule_tests(path: Path, config: Config, actions: Sequence[str]) -> list[RuleTest]:
     """All tests of a file, or of the files in a folder; `actions` are what an alarm can do. Raises `ConfigInvalid`."""
+    if not path.exists():
+        where = path if path.suffix == ".yaml" else path / "NAME.yaml"
+        hint = f"write a test in {where}, such as {EXAMPLE}, or name another file"
+        raise ConfigInvalid([Problem(str(path), 0, 0, "", "there is no rule test", hint)])
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
     if not files:
-        raise ConfigInvalid([Problem(str(path), 0, 0, "", "holds no rule test", "write one in a file NAME.yaml")])
+        hint = f"write one in a file NAME.yaml, such as {EXAMPLE}"
+        raise ConfigInvalid([Problem(str(path), 0, 0, "", "holds no rule test", hint)])
     report = Report()
     tests = [test for file in files for test in _file(file, _Judge(config, actions, report), report)]
     if report.problems:

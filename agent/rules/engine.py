@@ -73,7 +73,7 @@ class Step:
     """What one step gave. `states` must be stored in the same transaction as `events`.
 
     `derived` are the readings of the points that are computed from the one that was taken; they are judged already.
-    `maintenance` is what a command about maintenance began or ended.
+    `maintenance` is what a command about maintenance began or ended, `by_clock` what began or ended by itself.
     """
 
     events: list[Event]
@@ -81,6 +81,7 @@ class Step:
     next_due: float | None
     derived: list[Reading] = field(default_factory=list)
     maintenance: Entry | None = None
+    by_clock: list[Change] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -261,7 +262,7 @@ def step(rules: Rules, item: Item, now: Now) -> Step:
 class _Work:
     """One step in progress."""
 
-    __slots__ = ("derived", "entry", "events", "now", "rules", "states", "touched")
+    __slots__ = ("by_clock", "derived", "entry", "events", "now", "rules", "states", "touched")
 
     def __init__(self, rules: Rules, now: Now) -> None:
         self.rules = rules
@@ -271,6 +272,7 @@ class _Work:
         self.touched: list[Run] = []
         self.states: dict[str, bytes] = {}
         self.entry: Entry | None = None
+        self.by_clock: list[Change] = []
 
     def done(self) -> Step:
         rules = self.rules
@@ -279,7 +281,7 @@ class _Work:
         states = {STATE_PREFIX + run.alarm.id: run.store(self.now.mono) for run in self.touched}
         for run in self.touched:
             states |= rules.judges.store_with(run.alarm.id, self.now)
-        return Step(self.events, states | self.states, self._next_due(), self.derived, self.entry)
+        return Step(self.events, states | self.states, self._next_due(), self.derived, self.entry, self.by_clock)
 
     def _next_due(self) -> float | None:
         rules = self.rules
@@ -299,7 +301,9 @@ class _Work:
         rules.offset = offset
         if now.wall >= rules.wall_due - EARLY_S:
             self._end_shelvings()
-            self._maintain(rules.maintenance.serve(now.wall + EARLY_S))
+            served = rules.maintenance.serve(now.wall + EARLY_S)
+            self._maintain(served)
+            self.by_clock += served
             rules.set_wall_due(now.wall)
 
     def _resume(self) -> None:

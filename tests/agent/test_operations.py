@@ -7,6 +7,7 @@ import json
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, get_args
+from zoneinfo import ZoneInfo
 
 import jsonschema
 import pytest
@@ -23,8 +24,10 @@ from agent.operations import Operations
 from agent.past import Past
 from agent.pipeline import End
 from agent.rules import AlarmCommand, MaintenanceCommand, Refused
+from agent.rules.maintenance import Maintenance
+from agent.rules.windows import Window
 from agent.uplink import errands as errands_module
-from config.model import Scope
+from config.model import MaintenanceWindow, Scope
 from config.response_files import PlatformVerb
 
 if TYPE_CHECKING:
@@ -107,6 +110,23 @@ async def test_7_maintenance_is_told_and_audited(rig: Rig) -> None:
         ("maintenance_off", "maintenance/1"),
     ]
     assert entries[0]["after"] == f"device m1 until {view.until}"
+
+
+async def test_7_what_begins_or_ends_by_the_clock_is_audited_too(rig: Rig) -> None:
+    """A window of the calendar, and a maintenance whose end has come: by the gateway itself, with why."""
+    async with operated(rig) as (made, operations):
+        midnight = MaintenanceWindow("night", M1, 0, 86_399.0, "generator test")
+        made.rules.maintenance = Maintenance([Window(midnight, ZoneInfo("UTC"))])
+        soon = MaintenanceCommand("maintenance-start", "anna", "new meter", M1, time.time() + 1.5)
+        await operations.maintain(soon, ANNA)
+        await until(lambda: [each.id for each in operations.maintenance()] == ["night"])
+        entries = await audited(rig)
+    told = {(each["verb"], each["target"], each["actor"]["id"], each["reason"]) for each in entries}
+    assert told == {
+        ("maintenance_on", "maintenance/1", "anna", "new meter"),
+        ("maintenance_off", "maintenance/1", "wardgate", "its end has come: new meter"),
+        ("maintenance_on", "maintenance/night", "wardgate", "by the calendar: generator test"),
+    }
 
 
 async def test_an_alarm_at_rest_that_is_shelved_is_seen(rig: Rig) -> None:

@@ -134,7 +134,9 @@ def test_mistake_in_a_rule_test_is_told(hospital: Config, case: str, monkeypatch
 
 def test_folder_without_rule_tests(hospital: Config, tmp_path: Path) -> None:
     """Named, with what to do; a file that is not there too."""
-    with pytest.raises(ConfigInvalid, match=r"holds no rule test; write one in a file NAME\.yaml"):
+    with pytest.raises(ConfigInvalid, match=r"holds no rule test; write one in a file NAME\.yaml, such as tests: "):
         read(tmp_path, hospital)
-    with pytest.raises(ConfigInvalid, match=r"none\.yaml: cannot be read: No such file or directory"):
-        read(tmp_path / "none.yaml", hospital)
+    for absent, where in (("none.yaml", r"none\.yaml"), ("rule-tests", r"rule-tests/NAME\.yaml")):
+        said = rf"{absent}: there is no rule test; write a test in .*{where}, such as tests: .*, or name another file"
+        with pytest.raises(ConfigInvalid, match=said):
+            read(tmp_path / absent, hospital)
