@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-acceptance test-matrix test-power test-systemd test-contracts test-monitoring interop fuzz lint format mosquitto lock screenshot diagram bench bundle audit clean
+.PHONY: setup demo test test-acceptance test-matrix test-power test-systemd test-contracts test-monitoring interop fuzz lint format mosquitto lock screenshot diagram bench soak bundle audit clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -96,6 +96,10 @@ diagram: setup
 
 bench: setup
 	$(BIN)/python bench/run.py $(ARGS)
+
+# A gateway amid faults: memory and files must not grow. Takes twenty minutes; ARGS="--minutes 3" is the least.
+soak: setup mosquitto
+	$(BIN)/python bench/soak.py $(ARGS)
 
 lock:
 	$(PYTHON) -m venv build/lock

@@ -72,9 +72,9 @@ class Device(asyncio.Protocol):
             self._transport.write(head + body)
 
 
-async def serve(load: Load, net: str, port: int, devices: int) -> None:
+async def serve(load: Load, net: str, port: int, hosts: range) -> None:
     loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(lambda: Device(load), f"{net}.{n + 1}", port) for n in range(devices)]
+    servers = [await loop.create_server(lambda: Device(load), f"{net}.{n}", port) for n in hosts]
     print("ready", flush=True)
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -90,12 +90,13 @@ def main() -> None:
     parser.add_argument("--net", required=True)
     parser.add_argument("--port", type=int, default=1502)
     parser.add_argument("--devices", type=int, default=100)
+    parser.add_argument("--first", type=int, default=1, help="last number of the first address")
     parser.add_argument("--interval", type=float, default=1.0)
     parser.add_argument("--changing", type=int, default=REGISTERS)
     parser.add_argument("--log", type=Path, required=True)
     options = parser.parse_args()
     load = Load(options.interval, options.changing)
-    uvloop.run(serve(load, options.net, options.port, options.devices))
+    uvloop.run(serve(load, options.net, options.port, range(options.first, options.first + options.devices)))
     served = [[device, counter, at] for (device, counter), at in sorted(load.served.items())]
     options.log.write_text(json.dumps({"requests": load.requests, "served": served}))
 

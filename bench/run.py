@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import backtest
 import bacnet
+import bounds
 import disk
 import drain
 import gateway
@@ -78,6 +79,7 @@ ROWS: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
     "backtest": ("A backtest of a day through two sets of rules", lambda quick: backtest.figures(quick=quick)),
     "drain": ("A backlog to the broker, 200 values a record", lambda _: drain.figures()),
     "start": ("Start with a backlog of which nothing is acknowledged", lambda quick: start.figures(big=not quick)),
+    "bounds": ("What it takes of the machine", lambda quick: bounds.figures(quick=quick)),
     "held-commit": ("A disk that does not answer", lambda _: held_commit.figures()),
     "modbus-field": (
         "Modbus up to the reading, by the lines of the daemon",

@@ -60,6 +60,12 @@ class Child:
         return self._process is not None and self._process.returncode is None
 
     @property
+    def pid(self) -> int:
+        """Of the process that runs now, or ran last."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    @property
     def has_died(self) -> bool:
         return self._process is not None and self._process.returncode is not None
 
