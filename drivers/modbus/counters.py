@@ -7,11 +7,10 @@ file that is missing or damaged means that nothing is known; it is never an erro
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, MutableMapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
+from drivers.modbus import state_file
 from drivers.modbus.factors import Turns
 
 if TYPE_CHECKING:
@@ -65,14 +64,7 @@ class CounterFile(MutableMapping[str, Turns]):
     def _write(self) -> None:
         """As a whole or not at all. A disk that does not take it changes nothing of what is read."""
         self._written = dict(self._kept)
-        fresh = self._path.with_suffix(".new")
-        with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with fresh.open("w", encoding="utf-8") as file:
-                json.dump(self._kept, file)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
+        state_file.write(self._path, json.dumps(self._kept).encode())
 
 
 def rollovers(devices: Iterable[Device]) -> dict[str, float]:
@@ -87,7 +79,7 @@ def rollovers(devices: Iterable[Device]) -> dict[str, float]:
 
 def _read(path: Path) -> dict[str, Turns]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(state_file.read(path))
         return {name: Turns(int(count), float(last), float(offset)) for name, (count, last, offset) in found.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         return {}

@@ -1,7 +1,7 @@
 """The Modbus driver: one line, its polls, and what their replies become. Protocol knowledge only.
 
 The blocks of one device are asked for one after the other (`round`), devices side by side as the line's concurrency
-allows. What a device has taught outlives its connections.
+allows. What a device has taught outlives its connections, and the process.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from drivers.modbus.learning import Learned
 from drivers.modbus.manners import Manners, manners
 from drivers.modbus.memory import Memory
 from drivers.modbus.plan import plan
+from drivers.modbus.plan_file import PlanFile, mark
 from drivers.modbus.replies import NoReply
 from drivers.modbus.round import Round
 from drivers.modbus.rtu import RtuTransactions
@@ -60,6 +61,7 @@ class ModbusDriver:
         self._clock = clock
         self._home = line.home
         self._stations = {address.unit: _station(address) for address in map(_address, line.devices)}
+        self._plans = _plan_file(line, self._stations)
         self._link: Link | None = None
         self._memories: WeakKeyDictionary[Poll, Memory] = WeakKeyDictionary()
         self._turns = CounterFile(line.home.state / "modbus" / f"{line.id}.json", rollovers(line.devices))
@@ -71,6 +73,7 @@ class ModbusDriver:
     async def connect(self) -> None:
         """Open a fresh connection, ending the one before. Raises `Unreachable` or `Refused`."""
         await self.close()
+        await self._plans.recall(self._clock.mono())
         self._link = await self._open()
         for station in self._stations.values():
             station.learned.reconsider()
@@ -88,6 +91,7 @@ class ModbusDriver:
             ask = partial(self._exchange, station)
             asked = Round(memory, station.learned, ask, self._clock.mono, self._timeout_s)
             await asked.run()
+            self._plans.note(station.unit)
             if asked.silence is not None and not asked.heard:
                 station.verification.reset()
                 raise self._no_answer(poll.device, asked.silence) from asked.silence
@@ -134,6 +138,7 @@ class ModbusDriver:
         link, self._link = self._link, None
         if link is not None:
             await link.close()
+        await self._plans.settle()
 
     def _exchange(self, station: _Station, pdu: bytes, size_bytes: int | None) -> Awaitable[bytes]:
         """One request and its reply, as politely as the unit wants it."""
@@ -188,6 +193,15 @@ async def _politely(link: Link, limits: Manners, unit: int, pdu: bytes, size_byt
 
 def _station(address: ModbusAddress) -> _Station:
     return _Station(address.unit, Learned(address.max_registers), manners(address), Verification(address))
+
+
+def _plan_file(line: Line, stations: Mapping[int, _Station]) -> PlanFile:
+    of_units: dict[int, list[Device]] = {unit: [] for unit in stations}
+    for device in line.devices:
+        of_units[_address(device).unit].append(device)
+    learned = {unit: station.learned for unit, station in stations.items()}
+    marks = {unit: mark(devices) for unit, devices in of_units.items()}
+    return PlanFile(line.home.state / "modbus" / f"{line.id}.plan.json", learned, marks)
 
 
 def _check_timeout(device: Device, line: Line) -> None:

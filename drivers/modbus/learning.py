@@ -14,8 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
+from drivers.contract import Grade, Quality, Reason
+
 if TYPE_CHECKING:
-    from drivers.contract import Quality
     from drivers.modbus.plan import Block
 
 REFUSED_S_MIN, REFUSED_S_MAX = 10.0, 600.0
@@ -47,6 +50,25 @@ class Refusal(NamedTuple):
     quality: Quality
     times: int
     again_at: float
+
+
+class RefusedStretch(NamedTuple):
+    """Part of a lesson: what was refused, and with which words."""
+
+    function: int
+    first: int
+    end: int
+    reason: Reason
+    raw: str
+
+
+class Lesson(msgspec.Struct):
+    """What is worth knowing after a restart. `registers` is 0 where the device bears as many as are configured."""
+
+    registers: int = 0
+    proven: int = 0
+    cuts: dict[int, list[int]] = {}
+    refused: list[RefusedStretch] = []
 
 
 @dataclass(slots=True)
@@ -87,6 +109,27 @@ class Learned:
         count = 1 if last is None else last.times + 1
         wait_s = 0.0 if count < _PATIENCE else min(REFUSED_S_MIN * 2.0 ** min(count - _PATIENCE, 16), REFUSED_S_MAX)
         self.refused[stretch] = Refusal(quality, count, now + wait_s)
+
+    def lesson(self) -> Lesson:
+        """To be kept. Silences are not: the device may only have been away."""
+        return Lesson(
+            self.registers_max if self.registers_max < self.registers_most else 0,
+            self._proven if self.registers_max < self.registers_most else 0,
+            {function: sorted(cuts) for function, cuts in sorted(self._cuts.items()) if cuts},
+            [RefusedStretch(*at, one.quality.reason, one.quality.raw) for at, one in sorted(self.refused.items())],
+        )
+
+    def resume(self, lesson: Lesson, now: float) -> None:
+        """Go on from a lesson that was kept; what was refused is asked for again at once, by itself."""
+        if lesson.registers:
+            self._limit(lesson.registers, now)
+            self._proven = min(lesson.proven, self.registers_max)
+        self._cuts = {function: set(cuts) for function, cuts in lesson.cuts.items()}
+        self.refused = {
+            Stretch(one.function, one.first, one.end): Refusal(Quality(Grade.BAD, one.reason, one.raw), 1, 0.0)
+            for one in lesson.refused
+        }
+        self.version += 1
 
     def reconsider(self) -> None:
         """The connection is a new one, so the device may be: what it refused is asked for again at once."""

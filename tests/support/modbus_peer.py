@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from config.model import Device, Line, Place, Point, Text
+from config.model import Device, Home, Line, Place, Point, Text
 from drivers.contract import Poll
 from drivers.modbus.line import ModbusLine
 from drivers.modbus.settings import ModbusAddress, ModbusPoint
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _HEADER = Struct(">HHHB")
 NAME = Text("试", "test")
+NOWHERE = Path("/dev/null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,10 @@ def device(*points: Point, name: str = "d", **address: Any) -> Device:
     return Device(name, NAME, "s", "l", ModbusAddress.model_validate(address), Place(), points, ())
 
 
-def line(port: int, *devices: Device, timeout_s: float = 0.2, concurrency: int = 1) -> Line:
+def line(port: int, *devices: Device, timeout_s: float = 0.2, concurrency: int = 1, state: Path = NOWHERE) -> Line:
+    """A line; what its driver would keep for its next start goes nowhere, unless `state` is a folder."""
     spec = ModbusLine(protocol="modbus", host="127.0.0.1", port=port)
-    return Line("l", NAME, "modbus", spec, devices, timeout_s, concurrency)
+    return Line("l", NAME, "modbus", spec, devices, timeout_s, concurrency, Home(state=state))
 
 
 def poll(of: Device) -> Poll:
