@@ -2,8 +2,8 @@
 # Installs or upgrades wardgate from a folder of wheels, without a network. May be run again at any time.
 #
 # Releases stand side by side in /opt/wardgate/releases; `current` names the one that runs. An upgrade is switched to only
-# when it accepts the configuration, and taken back when it is not healthy within a minute: ready, and the same process for
-# ten seconds. Devices and brokers have no say in that.
+# when it accepts the configuration, and taken back when it is not healthy within a minute (ready, and the same process for
+# ten seconds) or when this script is interrupted in that minute. Devices and brokers have no say in that.
 #
 # Exit codes: 0 done, 1 not done (what ran before still runs), 2 usage.
 set -eu
@@ -28,8 +28,12 @@ Usage: install.sh [--root DIR] [--wheels DIR] [--serial]
 END
 }
 
+say() { # to whoever is still there: a terminal that is gone must not end an upgrade half way
+    echo "install.sh: $*" >&2 || true
+}
+
 fail() {
-    echo "install.sh: $*" >&2
+    say "$*"
     exit 1
 }
 
@@ -88,6 +92,7 @@ build_release() {
     for paper in LICENSE LICENCES.md wardgate.cdx.json; do
         [ ! -e "$here/$paper" ] || install -m 0644 "$here/$paper" "$release"
     done
+    sync -f "$release" # before it is called complete: the power may go at any time
     touch "$release/.complete"
 }
 
@@ -149,13 +154,20 @@ restart_healthy() { # ready within the time, and then the same process for a whi
 upgrade_running() {
     "$release/bin/wardgate" check --config "$etc" >&2 ||
         fail "release $id does not accept the configuration in $etc; $previous goes on as before"
+    trap 'exit 1' HUP INT TERM
+    trap take_back EXIT
     switch_to "$id"
-    if restart_healthy; then return 0; fi
-    echo "install.sh: release $id is not healthy; back to $previous. Its last words:" >&2
+    restart_healthy || fail "release $id is not healthy"
+    trap - EXIT HUP INT TERM
+}
+
+take_back() { # at every end of a trial but the good one
+    trap '' EXIT HUP INT TERM
+    say "back to $previous; release $id stays in $opt/releases for a look at it. Its last words:"
     journalctl --unit=wardgate --lines=20 --no-pager >&2 || true
     switch_to "$previous"
-    restart_healthy || fail "$previous is not healthy either; see journalctl -u wardgate"
-    fail "$previous runs again; release $id stays in $opt/releases for a look at it"
+    if restart_healthy; then say "$previous runs again"; else say "$previous is not healthy either; see journalctl -u wardgate"; fi
+    exit 1
 }
 
 is_current() { # nothing would change

@@ -1,13 +1,16 @@
-"""The life of an installed gateway in one run: installed, configured, hung, upgraded to a broken release, removed."""
+"""The life of an installed gateway in one run: installed, configured, hung, upgraded to a broken release, swapped."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
-from booted_machine import changed_bundle
+from booted_machine import SHARED, changed_bundle
 from booted_site import (
     CURRENT,
+    act,
+    bring_tools,
     configure_example,
     install,
     let_it_hang,
@@ -44,16 +47,18 @@ print(*sqlite3.connect("/var/lib/wardgate/journal/journal.db").execute("PRAGMA t
 """
 
 
-def test_install_configure_hang_upgrade_and_remove(machine: Machine) -> None:
+def test_install_configure_hang_upgrade_swap_and_remove(machine: Machine) -> None:
     """Nothing is lost on the way, and in the end nothing is left but what belongs to the operator."""
     install(machine)
     configure_example(machine)
+    bring_tools(machine)
     start_broker(machine)
     start_hospital(machine)
     start_platform(machine)
     let_it_hang(machine)
     machine.run("systemctl", "start", "wardgate")
     everything_runs(machine)
+    raise_and_acknowledge(machine)
 
     machine.run("systemctl", "kill", "--kill-whom=main", "--signal=USR1", "wardgate")
     machine.until(lambda: restarts(machine) == 1)
@@ -66,16 +71,69 @@ def test_install_configure_hang_upgrade_and_remove(machine: Machine) -> None:
     assert machine.run("readlink", CURRENT) == before
     everything_runs(machine)
     assert "note" in machine.run("python3", "-c", COLUMNS)
+    interrupt_upgrade(machine, "broken")
+    assert machine.run("readlink", CURRENT) == before
+    everything_runs(machine)
+
+    seen = acknowledged(machine)
+    assert seen
+    swap_the_box(machine)
+    everything_runs(machine)
+    assert acknowledged(machine) == seen
 
     machine.run("systemctl", "stop", "wardgate")
     assert report(machine)["verdict"] == "COMPLETE"
-
     machine.run("sh", f"{CURRENT}/service/uninstall.sh")
-    assert machine.sh("ls -d /opt/wardgate /etc/wardgate /var/lib/wardgate || true").split() == [
-        "/etc/wardgate",
-        "/var/lib/wardgate",
-    ]
+    assert left(machine) == ["/etc/wardgate", "/var/lib/wardgate"]
     assert "wardgate.service" not in machine.run("systemctl", "list-unit-files")
+
+
+def raise_and_acknowledge(machine: Machine) -> None:
+    """It burns, and somebody has seen it."""
+    act(machine, "fire")
+    machine.until(lambda: bool(alarms(machine)))
+    for alarm in alarms(machine):
+        machine.run("wardgate", "alarms", "ack", alarm["alarm_id"])
+
+
+def alarms(machine: Machine) -> list[dict[str, str]]:
+    listed: list[dict[str, str]] = json.loads(machine.run("wardgate", "alarms", "--json", codes=(0, 1)))
+    return listed
+
+
+def acknowledged(machine: Machine) -> set[tuple[str, str]]:
+    """Occurrences that somebody has seen, and by whom."""
+    return {(alarm["occurrence_id"], alarm["ack_by"]) for alarm in alarms(machine) if alarm["ack_by"]}
+
+
+def swap_the_box(machine: Machine) -> None:
+    """A backup, nothing left of the gateway, and all of it back; a second root is filled on the way."""
+    machine.write("/srv/passphrase", "only for this test\n")
+    secret = ["--passphrase-file", "/srv/passphrase"]
+    machine.run("wardgate", "backup", "/srv/gw-1.backup", *secret)
+    machine.run("mkdir", "-p", "/srv/second/etc")
+    install(machine, None, "--root", "/srv/second")
+    machine.run("wardgate", "restore", "/srv/gw-1.backup", "--root", "/srv/second", *secret)
+    assert machine.sh("cd /srv/second; ls etc/wardgate/lines.yaml var/lib/wardgate/journal/journal.db")
+    machine.run("sh", f"{CURRENT}/service/uninstall.sh", "--purge")
+    assert left(machine) == []
+    install(machine)
+    machine.run("wardgate", "restore", "/srv/gw-1.backup", *secret)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "wardgate")
+
+
+def left(machine: Machine) -> list[str]:
+    return machine.sh("ls -d /opt/wardgate /etc/wardgate /var/lib/wardgate 2>/dev/null || true").split()
+
+
+def interrupt_upgrade(machine: Machine, folder: str) -> None:
+    """As when the operator's terminal goes away while the new release is on trial."""
+    before = machine.run("readlink", CURRENT)
+    machine.start("upgrade", "sh", f"{SHARED}/{folder}/install.sh")
+    machine.until(lambda: machine.run("readlink", CURRENT) != before)
+    machine.run("systemctl", "kill", "--signal=HUP", "upgrade")
+    machine.until(lambda: machine.about("ActiveState", "upgrade") in {"inactive", "failed"})
 
 
 def everything_runs(machine: Machine) -> None:

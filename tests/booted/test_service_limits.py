@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import booted_peers
 import pytest
 from booted_machine import SHARED
-from booted_site import drop_in, install, let_it_hang, python, restarts, start_broker
+from booted_site import PYTHON, bring_tools, drop_in, install, let_it_hang, restarts, start_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,7 @@ uplinks:
 def installed(machine: Machine) -> Iterator[None]:
     """The service, with nothing behind it that answers."""
     install(machine)
+    bring_tools(machine)
     support = Path(booted_peers.__file__).parent
     for name in ("booted_peers.py", "rtu_peer.py", "modbus_peer.py"):
         shutil.copy(support / name, machine.shared)
@@ -61,7 +62,7 @@ def reconfigure(machine: Machine, lines: str, devices: str) -> None:
 def peer(machine: Machine, *arguments: str, namespace: str = "") -> None:
     """One of `booted_peers`."""
     inside = ["ip", "netns", "exec", namespace] if namespace else []
-    command = [*inside, *python(machine), f"{SHARED}/booted_peers.py", *arguments]
+    command = [*inside, PYTHON, f"{SHARED}/booted_peers.py", *arguments]
     machine.start(f"peer-{arguments[0]}", f"--setenv=PYTHONPATH={SHARED}", *command)
 
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 BROKER = "mqtt://127.77.0.2:1883"
 CURRENT = "/opt/wardgate/current"
-RELEASES = "/opt/wardgate/releases"
+TOOLS = "/opt/tools"
+PYTHON = f"{TOOLS}/bin/python"
+HOSPITAL = "/run/hospital.sock"
 EXAMPLES = "config/examples"
 
 HANGS = """
@@ -41,9 +43,20 @@ def configure_example(machine: Machine) -> None:
     """)
 
 
+def bring_tools(machine: Machine) -> None:
+    """A copy of the release that is current now, for what must outlive it: hospital and platform."""
+    machine.sh(f"cp -a $(readlink -f {CURRENT}) {TOOLS}")
+
+
 def start_hospital(machine: Machine) -> None:
-    """Every device of the example hospital, for as long as the release that it is taken from is there."""
-    machine.start("hospital", *python(machine), "-m", "hardware_mocks", "--control", "/run/hospital.sock")
+    """Every device of the example hospital."""
+    machine.start("hospital", PYTHON, "-m", "hardware_mocks", "--control", HOSPITAL)
+
+
+def act(machine: Machine, action: str) -> None:
+    """Something happens to the hospital."""
+    order = json.dumps({"do": "act", "action": action})
+    assert '"ok": true' in machine.sh(f"echo '{order}' | socat -t 10 - UNIX-CONNECT:{HOSPITAL}")
 
 
 def start_broker(machine: Machine, *settings: str) -> None:
@@ -56,7 +69,7 @@ def start_platform(machine: Machine) -> None:
     """The reference consumer; what it says at its end is in the shared folder."""
     report = f"--property=StandardOutput=truncate:{SHARED}/report.json"
     words = "--property=StandardError=journal"
-    command = [*python(machine), "-m", "agent", "consume", BROKER, "--json", "--sqlite", f"{SHARED}/platform.db"]
+    command = [PYTHON, "-m", "agent", "consume", BROKER, "--json", "--sqlite", f"{SHARED}/platform.db"]
     machine.start("platform", report, words, *command)
 
 
@@ -65,11 +78,6 @@ def report(machine: Machine) -> dict[str, Any]:
     machine.run("systemctl", "stop", "platform")
     said: dict[str, Any] = json.loads((machine.shared / "report.json").read_text())
     return said
-
-
-def python(machine: Machine) -> list[str]:
-    """Of the release that is current now, by a name that stays."""
-    return [machine.sh(f"readlink -f {CURRENT}").strip() + "/bin/python"]
 
 
 def let_it_hang(machine: Machine, watchdog_s: int | None = None) -> None:
