@@ -112,6 +112,14 @@ def test_6_the_dashboard_can_be_laid_out() -> None:
         assert panel["type"] == "row" or panel["targets"]
 
 
+def test_the_configuration_of_prometheus_is_the_one_that_the_page_shows() -> None:
+    """The job has the name that dashboard and rules take for granted."""
+    whole, _ = yaml12.load((FOLDER / "prometheus.yaml").read_text(encoding="utf-8"))
+    (shown,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert yaml12.load(shown)[0]["scrape_configs"] == whole["scrape_configs"]
+    assert [job["job_name"] for job in whole["scrape_configs"]] == ["wardgate"]
+
+
 def test_the_files_are_linked() -> None:
     """From the page that is about them."""
     text = PAGE.read_text(encoding="utf-8")

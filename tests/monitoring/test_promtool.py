@@ -29,6 +29,11 @@ def test_the_rules_are_understood() -> None:
     assert "SUCCESS" in promtool("check", "rules", str(FOLDER / "wardgate.rules.yaml"))
 
 
+def test_the_configuration_of_prometheus_is_understood() -> None:
+    """Without looking for the files that a site has to put beside it."""
+    promtool("check", "config", "--syntax-only", str(FOLDER / "prometheus.yaml"))
+
+
 def test_the_rules_fire_when_they_should_and_not_when_they_should_not() -> None:
     """On series that were written down."""
     assert "SUCCESS" in promtool("test", "rules", str(TESTS))
