@@ -15,6 +15,7 @@ from config.load import Places, load
 from drivers import registry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from agent.clock import Clock
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from drivers.contract import Driver
 
 
-def accept(folder: Path, clock: Clock) -> tuple[Config, list[Driver]]:
-    """The configuration, and a driver for each of its lines. Raises `ConfigInvalid` with everything found."""
-    config, drivers = plan(folder, clock)
-    places = Places(folder)
+def accept(folder: Path, clock: Clock, kept: Mapping[str, bytes] | None = None) -> tuple[Config, list[Driver]]:
+    """The configuration, and a driver for each of its lines. Raises `ConfigInvalid` with everything found.
+
+    With `kept` files nothing is read: these were once read from there.
+    """
+    config, drivers = plan(folder, clock, kept)
+    places = Places(folder, kept)
     judges = (Busy(config, drivers), Late(config, latencies(config, drivers)))
     warnings = {places.locate(line, problem) for judge in judges for line, problem in judge.warnings()}
     problems = [places.locate(line, problem) for judge in judges for line, problem in judge.problems()]
@@ -35,10 +39,10 @@ def accept(folder: Path, clock: Clock) -> tuple[Config, list[Driver]]:
     return replace(config, warnings=tuple(sorted(warnings))), drivers
 
 
-def plan(folder: Path, clock: Clock) -> tuple[Config, list[Driver]]:
+def plan(folder: Path, clock: Clock, kept: Mapping[str, bytes] | None = None) -> tuple[Config, list[Driver]]:
     """The same before it is asked whether lines have the time for it, and whether alarms are in time."""
-    config = load(folder, registry.protocols())
-    places = Places(folder)
+    config = load(folder, registry.protocols(), kept)
+    places = Places(folder, kept)
     drivers, problems = [], []
     for line in config.lines:
         try:

@@ -35,16 +35,18 @@ from agent.control.socket_file import SocketBlocked
 from agent.doors import doors
 from agent.envelope import Origin
 from agent.epoch import JournalWatch, first_records
-from agent.events import DeviceState
 from agent.garbage import set_aside
 from agent.health import Health
+from agent.last_good import last_good
+from agent.lines import Lines
 from agent.notice.notifier import Notifier
 from agent.operate import OperatorDesk
 from agent.operations import Operations
 from agent.past import Past
 from agent.pipeline import End, Pipeline
-from agent.poll import LineWorker
 from agent.proof import ProofTest, Source
+from agent.reload import TARGET, Reload, keep_running
+from agent.retain import Retain
 from agent.rules import Rules
 from agent.service import Keeper, Manager
 from agent.uplink.uplink import Release, Uplink
@@ -52,13 +54,13 @@ from buffer.errors import JournalError
 from buffer.journal import Journal
 from buffer.retention import Limits
 from config.errors import ConfigInvalid
-from config.kept import keep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from agent.events import Event
+    from agent.reload import Change
     from agent.uplink.errands import Door
     from config.model import Config
     from drivers.contract import Driver, Reading
@@ -74,20 +76,47 @@ def main(folder: Path) -> int:
     try:
         config, drivers = accept(folder, clock)
     except ConfigInvalid as invalid:
-        return _say(str(invalid))
-    code = 0
+        _say(str(invalid))
+        return _fall_back(folder, clock, str(invalid).splitlines()[0])
+    daemon = Daemon(config, drivers, clock, Manager(os.environ))
+    error = _run(daemon)
+    return _fall_back(folder, clock, error, config.version) if error and not daemon.has_run else _code(error)
+
+
+def _run(daemon: Daemon) -> str:
+    """Gives what ended it, where that was no signal."""
+    said: list[str] = []
     try:
-        uvloop.run(Daemon(config, drivers, clock, Manager(os.environ)).run())
+        uvloop.run(daemon.run())
     except* (JournalError, SocketBlocked) as group:
-        code = max(_say(f"wardgate: {error}") for error in _leaves(group))
-    return code
+        said = [_say(f"wardgate: {error}") for error in _leaves(group)]
+    return "; ".join(said)
+
+
+def _fall_back(folder: Path, clock: SystemClock, why: str, without: str = "") -> int:
+    """It cannot start as it is configured: go on with the last configuration that ran, and say so everywhere."""
+    found = last_good(folder, clock, without)
+    if found is None:
+        return EXIT_NOT_WELL
+    config, drivers = found
+    _say(f"wardgate: starts with the last good configuration instead, {config.version}")
+    return _code(_run(Daemon(config, drivers, clock, Manager(os.environ), why)))
+
+
+def _code(error: str) -> int:
+    return EXIT_NOT_WELL if error else 0
 
 
 class Daemon:
     """Builds the stages of one configuration and runs them; what the lines share of them is here (`poll.Watcher`)."""
 
-    def __init__(self, config: Config, drivers: Sequence[Driver], clock: SystemClock, manager: Manager) -> None:
+    def __init__(
+        self, config: Config, drivers: Sequence[Driver], clock: SystemClock, manager: Manager, fallen_back: str = ""
+    ) -> None:
+        """`fallen_back` is why this is not the configuration in the folder but the last good one."""
         self.config = config
+        self.has_run = False
+        self._fallen_back = fallen_back
         self.site = config.site
         self.clock = clock
         self.health = Health()
@@ -119,6 +148,15 @@ class Daemon:
             if device.unconfirmed:
                 keys = ", ".join(alarm.key for alarm in device.unconfirmed)
                 self.health.hold("alarms_unconfirmed", device.id, self.clock.wall(), keys)
+            else:
+                self.health.release(device.id, "alarms_unconfirmed")
+
+    def _note_fallback(self, trail: Trail) -> None:
+        if self._fallen_back:
+            why, now = self._fallen_back, self.config.version
+            self.health.hold("config_fallback", TARGET, self.clock.wall(), why)
+            trail.append(GATEWAY, "config_fallback", TARGET, after=now, reason=why)
+            self._log.error("started with the last good configuration", cfg_ver=now, error=why)
 
     async def _open_journal(self) -> Journal:
         settings = self.config.journal
@@ -140,7 +178,7 @@ class Daemon:
         config = self.config
         rules = Rules.build(config, journal.state, clock_known=self.clock.state() != "unsynced")
         self._pipeline = Pipeline(rules, journal, self.clock, config.journal.telemetry_window_s, config.version)
-        workers = [LineWorker(*pair, self) for pair in zip(config.lines, self._drivers, strict=True)]
+        lines = Lines(config, self._drivers, self)
         origin = Origin(config.site, config.gateway, config.topic_root, config.type_prefix)
         board = AlarmBoard(rules)
         self._pipeline.listeners.append(board.on_stored)
@@ -150,12 +188,13 @@ class Daemon:
         uplinks = self._build_uplinks(journal, origin, board, trail, doors(past, operations, config.platform_commands))
         watch = JournalWatch(journal, self.health, self.clock, trail)
         self._clock_watch = ClockWatch(trail, self.clock, self.health)
-        self._retain_devices(workers, uplinks)
         self._proof = self._build_proof(journal, uplinks)
         self._notifiers = self._build_notifiers(uplinks, rules, board)
+        reload = self._build_reload(lines, journal, trail, uplinks, past)
+        self._note_fallback(trail)
         desk = OperatorDesk(
             config,
-            workers,
+            lines,
             self._pipeline,
             rules,
             board,
@@ -168,10 +207,13 @@ class Daemon:
             origin,
             operations,
             self._clock_watch,
+            reload,
         )
+        reload.followers.append(lambda change: desk.follow(change.config))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.hang_up)
         keeper = Keeper(self._manager, journal, desk.status, self.clock)
         async with serve(desk, config.control_socket, config.roles):
-            await self._flow(workers, uplinks, desk, keeper)
+            await self._flow(lines, uplinks, desk, keeper, reload)
 
     def _build_uplinks(
         self, journal: Journal, origin: Origin, board: AlarmBoard, trail: Trail, opened: Mapping[str, Door]
@@ -192,25 +234,46 @@ class Daemon:
             for settings in self.config.uplinks
         ]
 
-    def _build_proof(self, journal: Journal, uplinks: Iterable[Uplink]) -> ProofTest | None:
-        """One for all uplinks that want it, as often as the one that wants it most often."""
+    def _build_reload(
+        self, lines: Lines, journal: Journal, trail: Trail, uplinks: Sequence[Uplink], past: Past
+    ) -> Reload:
+        """Whoever has to follow another configuration, in the order in which they do."""
+        made = Reload(
+            self.config.home.config, self.config, lines, self._pipeline, journal.state, trail, self.health, self.clock
+        )
+        retain = Retain(lines, uplinks, self.config.version)
+        self._pipeline.listeners.append(retain.on_stored)
+
+        def follow(change: Change) -> None:
+            self.config = change.config
+            self._note_unconfirmed()
+            past.renew(point for device in change.config.devices for point in device.all_points)
+            for uplink in uplinks:
+                uplink.renew(change.config.version)
+            for proof in self._proof:
+                proof.renew(change.config.version)
+
+        made.followers += [follow, retain.follow]
+        return made
+
+    def _build_proof(self, journal: Journal, uplinks: Iterable[Uplink]) -> list[ProofTest]:
+        """One for all uplinks that want it, as often as the one that wants it most often; none where none does."""
         config = self.config
         paces = {each.id: each.proof_every_s for each in config.uplinks if each.proof_every_s is not None}
         if not paces:
-            return None
+            return []
         source = Source(config.site, config.gateway, config.version)
         proving = [uplink for uplink in uplinks if uplink.id in paces]
         put = self._pipeline.put
         proof = ProofTest(source, proving, min(paces.values()), put, journal, self.health, self.clock)
         self._pipeline.listeners.append(proof.on_stored)
-        return proof
+        return [proof]
 
     def _build_notifiers(self, uplinks: Sequence[Uplink], rules: Rules, board: AlarmBoard) -> list[Notifier]:
         """What stands since before the start is told too, where it has not reached a platform."""
         source = self.config.site, self.config.gateway
         built = [
-            Notifier(settings, source, uplinks, rules.runs, self.health, self.clock)
-            for settings in self.config.notifiers
+            Notifier(settings, source, uplinks, rules, self.health, self.clock) for settings in self.config.notifiers
         ]
         for notifier in built:
             notifier.on_stored(board.snapshot())
@@ -218,7 +281,7 @@ class Daemon:
         return built
 
     async def _flow(
-        self, workers: Sequence[LineWorker], uplinks: Sequence[Uplink], desk: OperatorDesk, keeper: Keeper
+        self, lines: Lines, uplinks: Sequence[Uplink], desk: OperatorDesk, keeper: Keeper, reload: Reload
     ) -> None:
         """The pipeline as it runs. The nesting is the shutdown order."""
         all_stored = asyncio.Event()
@@ -229,7 +292,9 @@ class Daemon:
             beside.append(sinks.create_task(self._clock_watch.run(), name="clock-watch"))
             bulletin = Bulletin(desk.status, self.health, uplinks, self.clock)
             beside.append(sinks.create_task(bulletin.run(), name="bulletin"))
-            beside.append(sinks.create_task(self._keep_configuration(), name="keep-configuration"))
+            running = keep_running(self.config, self.clock.wall(), GATEWAY.id)
+            beside.append(sinks.create_task(running, name="keep-configuration"))
+            reloading = sinks.create_task(reload.run(), name="reload")
             if self.config.http is not None:
                 page = Listener(self.config.http, desk, self.health, self.clock)
                 beside.append(sinks.create_task(page.run(), name="page"))
@@ -239,49 +304,24 @@ class Daemon:
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self._pipeline.run(), name="pipeline")
                 async with asyncio.TaskGroup() as sources:
-                    polling = [sources.create_task(worker.run(), name=f"line[{worker.line.id}]") for worker in workers]
-                    if self._proof is not None:
-                        polling.append(sources.create_task(self._proof.run(), name="proof-test"))
+                    lines.start(sources)
+                    proving = [sources.create_task(proof.run(), name="proof-test") for proof in self._proof]
+                    self.has_run = True
                     self._log.info("running", gateway=self.config.gateway, cfg_ver=self.config.version)
                     await self._stop.wait()
                     self._log.info("stopping")
                     self._manager.tell("STOPPING=1", "STATUS=stopping")
-                    for task in polling:
+                    reloading.cancel()
+                    lines.stop()
+                    for task in proving:
                         task.cancel()
                 await self._pipeline.put(End())  # lines are closed: nothing more will come
             all_stored.set()  # what cannot be sent in time stays in the journal
             for task in beside:
                 task.cancel()
 
-    async def _keep_configuration(self) -> None:
-        """What runs now is the last good one. A disk that cannot keep it stops nothing."""
-        config = self.config
-        try:
-            await asyncio.to_thread(
-                keep, config.home.state, config.files, config.version, self.clock.wall(), GATEWAY.id
-            )
-        except OSError as error:
-            self._log.warning("configuration not kept", error=str(error))
-
-    def _retain_devices(self, workers: Sequence[LineWorker], uplinks: Sequence[Uplink]) -> None:
-        """Have every broker keep what each device is, and how it is now."""
-
-        def on_stored(events: Iterable[Event]) -> None:
-            for event in events:
-                if isinstance(event.body, DeviceState):
-                    retain(event)
-
-        def retain(event: Event) -> None:
-            for uplink in uplinks:
-                uplink.retain(event)
-
-        for presence in (presence for worker in workers for presence in worker.devices.values()):
-            retain(presence.meta(self.config.version))
-            retain(presence.event())
-        self._pipeline.listeners.append(on_stored)
-
     def _heed_signals(self) -> None:
-        """The first SIGTERM or SIGINT asks for an orderly stop, a second one ends the process."""
+        """The first SIGTERM or SIGINT asks for an orderly stop, a second one ends the process; SIGHUP for a reload."""
         loop = asyncio.get_running_loop()
 
         def stop(number: signal.Signals) -> None:
@@ -290,11 +330,12 @@ class Daemon:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the configuration has just been read
 
 
-def _say(sentence: str) -> int:
+def _say(sentence: str) -> str:
     sys.stderr.write(sentence + "\n")
-    return EXIT_NOT_WELL
+    return sentence
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:

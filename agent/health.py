@@ -30,6 +30,8 @@ Code = Literal[
     "journal_damaged",
     "clock_unset",
     "notice_failed",
+    "config_refused",
+    "config_fallback",
     "alarms_unconfirmed",
     "review_due",
     "alarm_flood",
@@ -186,6 +188,25 @@ TABLE: dict[Code, Kind] = {
         Names(
             zh="按详情检查 notify 的地址、凭据和服务器；平台不可达期间请人工查看 wardgate alarms",
             en="Check address, secret and server under notify, as the detail says; until then watch wardgate alarms",
+        ),
+    ),
+    "config_refused": Kind(
+        "error",
+        Names(zh="新配置被拒绝，原配置继续运行", en="The new configuration was refused, the former one goes on"),
+        Names(
+            zh="用 wardgate check 查看并改正，再执行 wardgate reload；或用 wardgate config rollback 恢复",
+            en="Correct what wardgate check says, then wardgate reload; or put the former files back: config rollback",
+        ),
+    ),
+    "config_fallback": Kind(
+        "error",
+        Names(
+            zh="配置无法启动，正以上次可用的配置运行",
+            en="Started with the last good configuration, not with the one in the folder",
+        ),
+        Names(
+            zh="按详情改正（wardgate check），再执行 wardgate reload；或用 wardgate config rollback 恢复",
+            en="Correct what the detail says (wardgate check), then wardgate reload; or wardgate config rollback",
         ),
     ),
     "alarms_unconfirmed": Kind(

@@ -28,7 +28,7 @@ from config.model import STREAMS
 from config.outline import outline
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 
     from agent.board import AlarmBoard
     from agent.clock import Clock
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from agent.epoch import JournalWatch
     from agent.events import Actor
     from agent.health import Code, Health
+    from agent.lines import Lines
     from agent.operations import Operations
     from agent.past import Past
     from agent.pipeline import Pipeline
-    from agent.poll import LineWorker
     from agent.rules import AlarmCommand, MaintenanceCommand, Rules
-    from agent.status import AlarmView, HistoryView, MaintenanceView, OccurrenceView, TransitionView
+    from agent.status import AlarmView, HistoryView, MaintenanceView, OccurrenceView, ReloadView, TransitionView
     from agent.uplink.uplink import Uplink
     from buffer.journal import Journal
     from buffer.record import Record
@@ -80,7 +80,7 @@ class OperatorDesk:
     def __init__(
         self,
         config: Config,
-        workers: Sequence[LineWorker],
+        lines: Lines,
         pipeline: Pipeline,
         rules: Rules,
         board: AlarmBoard,
@@ -93,10 +93,10 @@ class OperatorDesk:
         origin: Origin,
         operations: Operations,
         clock_watch: ClockWatch,
+        reload: Callable[[Actor, str], Awaitable[ReloadView]],
     ) -> None:
         self._config = config
-        self._workers = workers
-        self._worker_of = {device: worker for worker in workers for device in worker.devices}
+        self._lines = lines
         self._pipeline = pipeline
         self._rules = rules
         self._journal = journal
@@ -111,6 +111,7 @@ class OperatorDesk:
         self._past = past
         self._operations = operations
         self._clock_watch = clock_watch
+        self._reload = reload
         self._loop_lag = Histogram(LAG_BOUNDS_S)
         self._stuck_s = 0.0
 
@@ -128,8 +129,8 @@ class OperatorDesk:
             now=rfc3339(self._clock.wall()),
             clock=self._clock.state(),
             uplinks=[uplink.view() for uplink in self._uplinks],
-            lines=[worker.view() for worker in self._workers],
-            devices=[presence.view() for worker in self._workers for presence in worker.devices.values()],
+            lines=[worker.view() for worker in self._lines],
+            devices=[presence.view() for presence in self._lines.devices],
             alarms=self._board.views(),
             journal=self._journal_view(),
             health=list(self._health.views()),
@@ -169,7 +170,7 @@ class OperatorDesk:
             loop_lag=self._loop_lag,
             alarm_stored=self._pipeline.alarm_times,
             alarm_acknowledged={uplink.id: uplink.alarm_times for uplink in self._uplinks},
-            polls={worker.line.id: worker.poll_times for worker in self._workers},
+            polls={worker.line.id: worker.poll_times for worker in self._lines},
             readings=self._pipeline.readings,
             values=self._pipeline.values_changed,
             inbox=self._pipeline.waiting,
@@ -232,6 +233,13 @@ class OperatorDesk:
         found = await asyncio.to_thread(outline, self._config)
         return ConfigView(version=self._config.version, outline={str(kind): parts for kind, parts in found.items()})
 
+    async def reload(self, actor: Actor, reason: str) -> ReloadView:
+        return await self._reload(actor, reason)
+
+    def follow(self, config: Config) -> None:
+        """Another configuration counts."""
+        self._config = config
+
     # --- points ---------------------------------------------------------------------------------------------------
 
     def points(self, device: str | None) -> list[PointView]:
@@ -241,7 +249,7 @@ class OperatorDesk:
 
     def _views(self, device: Device, mono: float) -> Iterator[PointView]:
         """What is read, and what is computed from it."""
-        yield from self._worker_of[device.id].devices[device.id].point_views(mono)
+        yield from self._lines.of(device.id).devices[device.id].point_views(mono)
         computed = self._rules.derived.of(device.id)
         if computed is not None:
             yield from views_of(*computed, mono)
@@ -252,7 +260,7 @@ class OperatorDesk:
             if name in {point.id for point in found.derived}:
                 raise LookupError(f"{name} of {device} is computed, not read; see wardgate points {device}")
             _find(name, [point.id for point in found.points], f"point of {device}")
-        reading = await self._worker_of[device].read_now(found, points)
+        reading = await self._lines.of(device).read_now(found, points)
         return [point_view(reading, index, self._clock.mono()) for index in range(len(reading.poll.points))]
 
     def watch(self, points: Sequence[str]) -> AsyncGenerator[list[PointView], None]:

@@ -60,6 +60,10 @@ class Past:
     def __init__(self, journal: Journal, clock: Clock, points: Iterable[Point]) -> None:
         self._journal = journal
         self._clock = clock
+        self.renew(points)
+
+    def renew(self, points: Iterable[Point]) -> None:
+        """Those of another configuration; what is stored of others is still found."""
         self._units = {f"{point.device}/{point.id}": point.unit for point in points}
 
     async def of_point(self, point: Point, from_s: float, to_s: float, every_s: float | None) -> HistoryView:

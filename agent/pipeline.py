@@ -58,7 +58,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """Another configuration, between two readings, and the one who waits until that is on disk."""
+    """Another configuration, between two readings, and the one who waits until the rules have it."""
 
     configuration: NewConfiguration
     done: asyncio.Future[Step]
@@ -189,7 +189,8 @@ class Pipeline:
         rest = (self._telemetry.batches(*batch) for batch in self._evidence.renew(alarms, new.kept, now.mono))
         self._store(self._drafts(chain(*rest)), {}, ())
         self._telemetry.renew(new.config.version, new.kept)
-        self._act_and_answer(outcome, now.mono, renewal.done)
+        self._act(outcome, now.mono)
+        _answer(renewal.done, outcome)
 
     def _step(self, item: StepItem, now: Now) -> Step:
         """The rules' answer; whoever keeps account of maintenance hears first of what began or ended by itself."""

@@ -120,6 +120,11 @@ class LineWorker:
         self._heard_mono = daemon.clock.mono()
         self.poll_times = Histogram(POLL_BOUNDS_S)
 
+    def renew(self, line: Line) -> None:
+        """The same line of another configuration, which differs in alarms and computed points only: it goes on."""
+        for device in line.devices:
+            self.devices[device.id].device = device
+
     # --- the life of the line -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -306,6 +311,8 @@ class LineWorker:
     async def read_now(self, device: Device, points: Iterable[str]) -> Reading:
         """Ask a device outside its schedule, for a person who waits. Raises `DriverError`."""
         wanted = set(points)
+        # The driver knows devices by what it was made with, which may be older than the configuration that counts now.
+        device = next(each for each in self.line.devices if each.id == device.id)
         chosen = tuple(point for point in device.points if not wanted or point.id in wanted)
         if self.state != "up":
             raise Unreachable(self.line.id, self._error or "the line is not open yet", self._todo or "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -88,6 +88,10 @@ class ProofTest:
         self._stored = asyncio.Event()
         self._overdue: set[str] = set()
         self._log = structlog.get_logger()
+
+    def renew(self, cfg_ver: str) -> None:
+        """The gateway runs with another configuration."""
+        self._source = replace(self._source, cfg_ver=cfg_ver)
 
     def on_stored(self, events: Iterable[Event]) -> None:
         """Our alarm is on disk, when its end is."""

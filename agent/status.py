@@ -292,6 +292,22 @@ class HealthView(View, frozen=True, kw_only=True):
     todo: Names
 
 
+class ReloadView(msgspec.Struct, frozen=True):
+    """What another configuration changed, by id: lines that were opened, closed, opened anew, and that went on.
+
+    `ended` are alarms that are configured no more.
+    """
+
+    before: str
+    version: str
+    opened: list[str]
+    closed: list[str]
+    renewed: list[str]
+    kept: list[str]
+    ended: list[str]
+    warnings: list[str] = []
+
+
 class ConfigView(View, frozen=True, kw_only=True):
     """A configuration as flat texts: by kind (`gateway`, `line`, `device`, `point`, `alarm`), by id, by dotted field.
 

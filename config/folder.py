@@ -16,6 +16,10 @@ from config.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+WHOLE = ("gateway.yaml", "lines.yaml")
+PARTS = ("devices", "profiles", "alarms")
+"""What a configuration is read from: files, and folders with files."""
+
 SHIPPED_PROFILES = Path(__file__).parent / "profiles"
 SHIPPED_PACKS = Path(__file__).parent / "alarm_packs"
 

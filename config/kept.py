@@ -83,6 +83,15 @@ def keep(state: Path, files: Mapping[str, bytes], version: str, since: float, by
     return Kept(number, version, since, by, path)
 
 
+def save(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Files that are about to be replaced, in a ZIP file of their own. Raises `OSError`."""
+    number = 1
+    while (path := folder / f"before-rollback-{number}.zip").exists():
+        number += 1
+    _write(path, _packed(files, {}))
+    return path
+
+
 def _entry(path: Path) -> Kept | None:
     named = _NAME.match(path.name)
     if named is None:

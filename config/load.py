@@ -58,8 +58,8 @@ def locate(root: Path, line: str, problem: ConfigProblem) -> Problem:
 class Places:
     """Where the parts of a valid configuration are written; its files are read once, when the first is asked for."""
 
-    def __init__(self, root: Path) -> None:
-        self._folder = Folder(root)
+    def __init__(self, root: Path, kept: Mapping[str, bytes] | None = None) -> None:
+        self._folder = Folder(root, kept)
 
     @cached_property
     def _devices(self) -> list[Document]:

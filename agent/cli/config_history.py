@@ -8,13 +8,15 @@ import msgspec
 import typer
 
 from agent.cli import show
-from agent.cli.options import ETC, AsJson, ConfigDir, Lang, gateway_home
+from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Socket, client, gateway_home
+from agent.cli.reload import tell
 from agent.cli.words import Words
-from agent.control.client import NotDone, UnknownName
+from agent.control.client import DaemonAbsent, NotDone, UnknownName
 from agent.events import rfc3339
-from config.kept import KeptUnreadable, all_kept
+from config.kept import KeptUnreadable, all_kept, save
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from config.kept import Kept
@@ -72,6 +74,57 @@ def show_files(
         print("" if file is not None else f"# {name}\n", text, sep="", end="" if text.endswith("\n") else "\n")
 
 
+@app.command(epilog="Example: wardgate config rollback 11 --reason 'the new limits call everybody'")
+def rollback(
+    lang: Lang,
+    which: Annotated[str, typer.Argument(metavar="NUMBER|VERSION", help="As `wardgate config history` tells it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; goes into the record with your user name.")] = "",
+    config: ConfigDir = ETC,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the files of a configuration that ran back, and have the daemon take them over.
+
+    What was in the folder is kept in a ZIP file beside it. A configuration that is not valid any more is not put back.
+    """
+    kept = _find(which, entries(gateway_home(config)[1]))
+    saved = _put_back(config, {name: text for name, text in _read(kept).items() if not name.startswith(SHIPPED)})
+    say = Words(lang)
+    if not as_json:
+        print(f"{config}: {kept.number} ({kept.version}); {say('what was there is in')} {saved}")
+    why = ", ".join(filter(None, (f"rollback to {kept.number} ({kept.version})", reason)))
+    try:
+        view = client(config, socket).reload(why)
+    except DaemonAbsent:
+        print(say("no daemon runs: the next start takes it over"))
+        return
+    except NotDone as error:
+        raise NotDone(f"the files are back, but {error.what}", error.hint) from error
+    tell(view, say, as_json=as_json)
+
+
+def _put_back(root: Path, files: Mapping[str, bytes]) -> Path:
+    """All of them, or as it was before. Gives where what was there is kept."""
+    from agent.accept import accept
+    from agent.clock import SystemClock
+    from config.errors import ConfigInvalid
+    from config.put_back import own_files, put_back
+
+    try:
+        before = own_files(root)
+        saved = save(root, before)
+        put_back(root, files)
+        try:
+            accept(root, SystemClock())
+        except ConfigInvalid as invalid:
+            put_back(root, before)
+            saved.unlink()
+            raise NotDone(f"it is not valid any more: {invalid.problems[0]}", "nothing has changed") from invalid
+    except OSError as error:
+        raise NotDone(f"cannot write {error.filename} ({error.strerror})", "use sudo") from error
+    return saved
+
+
 def entries(state: Path) -> list[Kept]:
     """What is kept below the gateway's state, the newest last. Raises `NotDone` where this user may not see it."""
     try:
@@ -90,14 +143,18 @@ def _find(which: str, among: list[Kept]) -> Kept:
 
 
 def _files(kept: Kept, file: str | None) -> dict[str, str]:
-    try:
-        found = kept.files()
-    except KeptUnreadable as error:
-        raise NotDone(str(error), "take another one, see `wardgate config history`") from error
+    found = _read(kept)
     if file is not None and file not in found:
         raise UnknownName(f"{kept.version} has no file {file!r}", f"it has {', '.join(sorted(found))}")
     names = [name for name in sorted(found) if not name.startswith(SHIPPED)] if file is None else [file]
     return {name: found[name].decode("utf-8-sig", errors="replace") for name in names}
+
+
+def _read(kept: Kept) -> dict[str, bytes]:
+    try:
+        return kept.files()
+    except KeptUnreadable as error:
+        raise NotDone(str(error), "take another one, see `wardgate config history`") from error
 
 
 def _view(kept: Kept) -> KeptView:

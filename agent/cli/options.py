@@ -2,14 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from agent.cli.run import CONFIG_VARIABLE, ETC
 from agent.control.client import Client, ControlError, NotDone
+from config.alone import gateway_fields, state_folder
 from config.document import Document
-from config.files import GatewaySpec
 
 DEFAULT_SOCKET = Path("/run/wardgate/control.sock")
 SOCKET_VARIABLE = "WARDGATE_SOCKET"
@@ -76,10 +76,9 @@ def _configured(config: Path) -> Path | None:
 
 def gateway_home(config: Path) -> tuple[str, Path]:
     """The gateway's name and its state folder. Read alone, so that a mistake elsewhere in the files does not matter."""
-    file = config / "gateway.yaml"
     try:
-        written: dict[str, Any] = dict(Document("gateway.yaml", file.read_bytes()).data or {})
+        written, state = gateway_fields(config), state_folder(config)
     except OSError as error:
-        raise NotDone(f"cannot read {file} ({error.strerror})", "name its folder with --config") from error
-    state = written.get("state", GatewaySpec.model_fields["state"].default)
-    return f"{written.get('site', '')}-{written.get('gateway', '')}", (config / str(state)).absolute()
+        what = f"cannot read {config / 'gateway.yaml'} ({error.strerror})"
+        raise NotDone(what, "name its folder with --config") from error
+    return f"{written.get('site', '')}-{written.get('gateway', '')}", state

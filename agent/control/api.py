@@ -3,6 +3,7 @@
     GET  /v1/status              Status
     GET  /v1/config              ConfigView
     GET  /v1/points?device=      [PointView]
+    POST /v1/config/reload       {reason} -> ReloadView
     POST /v1/read                {device, points} -> [PointView]
     GET  /v1/watch?point=…       NDJSON, one [PointView] a line
     GET  /v1/tail?stream=…       NDJSON, one envelope a line
@@ -35,6 +36,7 @@ from agent.control.requests import (
     MaintenanceRequest,
     OccurrenceRequest,
     ReadRequest,
+    ReloadRequest,
 )
 from agent.control.roles import LOCAL, NEEDED, ORDERS, Caller, Forbidden, require
 from agent.rules import MaintenanceCommand
@@ -99,6 +101,7 @@ class _Api:
         return {
             "GET /v1/status": self.status,
             "GET /v1/config": self.configuration,
+            "POST /v1/config/reload": self.reload,
             "GET /v1/points": self.points,
             "POST /v1/read": self.read,
             "GET /v1/watch": self.watch,
@@ -118,6 +121,10 @@ class _Api:
 
     async def configuration(self, _: web.Request) -> web.Response:
         return answer(await self._desk.configuration())
+
+    async def reload(self, request: web.Request) -> web.Response:
+        asked = msgspec.json.decode(await request.read(), type=ReloadRequest)
+        return answer(await self._desk.reload(await request[CALLER].actor(), asked.reason))
 
     async def points(self, request: web.Request) -> web.Response:
         return answer(self._desk.points(request.query.get("device")))

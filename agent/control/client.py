@@ -19,6 +19,7 @@ from agent.status import (
     MaintenanceView,
     OccurrenceView,
     PointView,
+    ReloadView,
     Status,
     TransitionView,
 )
@@ -92,6 +93,11 @@ class Client:
     def configuration(self) -> ConfigView:
         """What the daemon runs with, which is not always what its folder holds by now."""
         return self._ask("GET", "/v1/config", ConfigView)
+
+    def reload(self, reason: str = "") -> ReloadView:
+        """Have the daemon take over what its folder holds now. Waits as long as that takes."""
+        self._timeout_s = None
+        return self._ask("POST", "/v1/config/reload", ReloadView, {"reason": reason})
 
     def points(self, device: str | None = None) -> list[PointView]:
         query = "?" + urlencode({"device": device}) if device is not None else ""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         OccurrenceView,
         PointView,
         ProbeView,
+        ReloadView,
         Status,
         TransitionView,
     )
@@ -59,6 +60,9 @@ class Desk(Protocol):
 
     def ready(self) -> ProbeView:
         """Whether everything has been started that this gateway needs of itself; devices and brokers have no say."""
+
+    async def reload(self, actor: Actor, reason: str) -> ReloadView:
+        """Take over what the configuration folder holds now. Raises `Refusal`, and then nothing has changed."""
 
     def points(self, device: str | None) -> list[PointView]:
         """All points of one device, or of all. Raises `LookupError`."""

@@ -42,6 +42,10 @@ class BackupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
 
 
+class ReloadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: str = ""
+
+
 class AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verb: AlarmVerb
     alarm_id: str

@@ -35,6 +35,7 @@ NEEDED: Mapping[str, Role] = {
     "POST /v1/maintenance/start": "acknowledge",
     "POST /v1/maintenance/end": "acknowledge",
     "POST /v1/journal/backup": "configure",
+    "POST /v1/config/reload": "configure",
 }
 """A route that is not in here cannot be built."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import structlog
@@ -133,6 +133,20 @@ class Uplink:
             self._speaker.message(event, self._clock_state(), self._as_of(), retain=False, at_most_once=True)
         )
         self._wake.set()
+
+    def forget(self, event: Event) -> None:
+        """Have the broker keep nothing any more about a device that is gone."""
+        message = self._speaker.message(event, self._clock_state(), self._as_of())
+        self._retained.put(replace(message, payload=b""))
+        self._wake.set()
+
+    def renew(self, cfg_ver: str) -> None:
+        """The gateway runs with another configuration, and says so."""
+        self._release = replace(self._release, cfg_ver=cfg_ver)
+        if self._delivery is not None and self._feed is not None:
+            now = asyncio.get_running_loop().time()
+            self._delivery.publish(self._status("online", self._connection, self._feed.live_from), now)
+            self._wake.set()
 
     @property
     def id(self) -> str:

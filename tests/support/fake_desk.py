@@ -29,6 +29,7 @@ from agent.status import (
     OccurrenceView,
     PointView,
     ProbeView,
+    ReloadView,
     SampleView,
     Status,
     StreamView,
@@ -283,6 +284,7 @@ class FakeDesk:
         self.acknowledged = False
         self.running = ConfigView(version="c-00000001", outline={})
         self.commands: list[AlarmCommand] = []
+        self.asked: list[str] = []
         self.maintained: list[MaintenanceCommand] = []
         self.came: list[tuple[str, str]] = []
         self.went: list[tuple[str, str, str]] = []
@@ -292,6 +294,14 @@ class FakeDesk:
 
     async def configuration(self) -> ConfigView:
         return self.running
+
+    async def reload(self, actor: Actor, reason: str) -> ReloadView:
+        if reason == "broken":
+            raise Refusal(
+                "devices/x.yaml:3:5: line: no such line\ndevices/x.yaml:4:5: unit: wrong", "nothing has changed"
+            )
+        self.asked.append(f"reload by {actor.id}: {reason}")
+        return ReloadView("c-1", "c-2", ["l3"], [], ["l2"], ["l1"], ["pwr.lv/m1/u#level"])
 
     def scrape(self) -> Scrape:
         return scrape()
