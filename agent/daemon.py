@@ -35,7 +35,7 @@ from agent.control.socket_file import SocketBlocked
 from agent.doors import doors
 from agent.envelope import Origin
 from agent.epoch import JournalWatch, first_records
-from agent.garbage import set_aside
+from agent.garbage import look_again, set_aside
 from agent.health import Health
 from agent.last_good import last_good
 from agent.lines import Lines
@@ -209,7 +209,7 @@ class Daemon:
             self._clock_watch,
             reload,
         )
-        reload.followers.append(lambda change: desk.follow(change.config))
+        reload.followers += [lambda change: desk.follow(change.config), lambda _: look_again()]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.hang_up)
         keeper = Keeper(self._manager, journal, desk.status, self.clock)
         async with serve(desk, config.control_socket, config.roles):

@@ -23,3 +23,10 @@ async def set_aside(clock: Clock, warm_up_s: float = WARM_UP_S) -> None:
         await clock.sleep_until(clock.mono() + wait_s)
         gc.collect()
         gc.freeze()
+
+
+def look_again() -> None:
+    """What another configuration has made superfluous is freed; what is left is set aside anew."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

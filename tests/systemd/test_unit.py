@@ -43,8 +43,8 @@ def startable(tmp_path: Path) -> Path:
     program = tmp_path / "wardgate"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    text, replaced = re.subn(r"(?m)^ExecStart=\S+", f"ExecStart={program}", UNIT.read_text(encoding="utf-8"))
-    assert replaced == 1
+    text, replaced = re.subn(r"(?m)^(ExecStart|ExecReload)=\S+", rf"\1={program}", UNIT.read_text(encoding="utf-8"))
+    assert replaced == 2
     (tmp_path / UNIT.name).write_text(text)
     return tmp_path / UNIT.name
 
