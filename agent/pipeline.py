@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from agent.clock import Clock, Now
     from agent.events import ClockState
     from agent.rules import Rules, Step
-    from agent.rules.engine import Item as StepItem
     from agent.rules.maintenance import Change
+    from agent.rules.steps import Item as StepItem
     from buffer.journal import Journal
     from buffer.record import Draft
 

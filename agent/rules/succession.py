@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.clock import Now
-    from agent.rules.engine import Rules
+    from agent.rules.state import Rules
     from config.model import Config
     from drivers.contract import Poll, Reading
 

@@ -18,8 +18,8 @@ from drivers.contract import Grade, Poll, Quality, Reading
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.rules.engine import Item
     from agent.rules.occurrence import Run
+    from agent.rules.steps import Item
     from config.model import Condition, MaintenanceWindow
     from drivers.contract import Value
 

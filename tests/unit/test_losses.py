@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.events import DeviceCondition
-    from agent.rules.engine import Item
+    from agent.rules.steps import Item
 
 NAME = Text("", "")
 LOST = Quality(Grade.BAD, "comm_lost")
