@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from agent.poll import PROBE_S_MAX, polls_of
 from config.errors import ConfigProblem
-from config.model import COLOURS, Bits, Computed, Deviation, Limit, State
+from config.judgement import Bits, Computed, Deviation, Limit, State
+from config.model import COLOURS
 from drivers.contract import Planning, Reporting
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from buffer.journal import Journal
 from buffer.retention import Limits
 from config import model
 from config.files import AddressSpec, LineSpec, PointSpec
-from config.model import Alarm, Config, Device, Level, Limit, Line, Place, Point, Text
+from config.judgement import Level, Limit
+from config.model import Alarm, Config, Device, Line, Place, Point, Text
 
 NAME = Text("压测", "bench")
 DEVICES = 50

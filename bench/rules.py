@@ -24,23 +24,8 @@ from buffer.journal import Journal
 from buffer.retention import Limits
 from config import model
 from config.files import AddressSpec, LineSpec
-from config.model import (
-    Alarm,
-    Computed,
-    Config,
-    Deviation,
-    Device,
-    Formula,
-    Input,
-    Level,
-    Limit,
-    Line,
-    Mean,
-    Place,
-    Point,
-    Rate,
-    Text,
-)
+from config.judgement import Computed, Deviation, Formula, Input, Level, Limit, Mean, Rate
+from config.model import Alarm, Config, Device, Line, Place, Point, Text
 from drivers.contract import Poll, Reading
 from drivers.modbus.decode import BlockDecoder
 from drivers.modbus.plan import plan
@@ -50,7 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from buffer.record import Record
-    from config.model import Condition, Stream
+    from config.judgement import Condition
+    from config.model import Stream
 
 NAME = Text("压测", "bench")
 POINTS = 100

@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from config.conditions import condition, gate, unit
-from config.model import COLOURS, Alarm, Basis, Evidence, Limit, Text, colours_of
+from config.judgement import Limit, colours_of
+from config.model import COLOURS, Alarm, Basis, Evidence, Text
 from config.texts import named, text_of
 
 if TYPE_CHECKING:
     from config.files import AlarmSpec
+    from config.judgement import Condition
     from config.layers import Source
-    from config.model import Colour, Condition, Place, Point
+    from config.model import Colour, Place, Point
     from config.validate import Report
 
 

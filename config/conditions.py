@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from config.directory import Place
 from config.formulas import formula
-from config.model import (
+from config.judgement import (
     MEAN_WINDOWS_S,
     Bits,
     Computed,
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from config.files import AlarmSpec
+    from config.judgement import Condition, Formula, Measure
     from config.layers import Source
-    from config.model import Colour, Condition, Formula, Measure, Point
+    from config.model import Colour, Point
     from config.validate import Report
 
 RISING: tuple[LevelName, ...] = ("LL", "L", "H", "HH")

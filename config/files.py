@@ -37,7 +37,8 @@ from config.fields import (
     TimeZone,
     Unit,
 )
-from config.model import Colour, FireSignal, LevelName, PointType, Stream  # noqa: TC001 (pydantic reads these at run time)
+from config.judgement import LevelName  # noqa: TC001 (pydantic reads these at run time)
+from config.model import Colour, FireSignal, PointType, Stream  # noqa: TC001 (pydantic reads these at run time)
 from config.notice_files import NotifySpec  # noqa: TC001 (pydantic reads these at run time)
 from config.response_files import MaintenanceSpec, PlatformVerb, ResponseSpec  # noqa: TC001 (pydantic reads these at run time)
 

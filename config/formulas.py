@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from config.cel import CelMistake, compiled
 from config.directory import Place
 from config.formula_text import NAME, compared, tokens, translated
-from config.model import Formula, Input
+from config.judgement import Formula, Input
 from config.open_ids import NUMBER
 from config.wording import closest, near, shown
 

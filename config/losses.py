@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.model import COLOURS, Alarm, Faulty, LineDown, Offline, Text
+from config.judgement import Faulty, LineDown, Offline
+from config.model import COLOURS, Alarm, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

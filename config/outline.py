@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic import BaseModel
 
 from config.files import AddressSpec, LineSpec, PointSpec
-from config.model import Formula
+from config.judgement import Formula
 from config.secrets import Secret
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from config.alarm_files import Names  # noqa: TC001 (pydantic reads these at run
 from config.document import Document
 from config.errors import ConfigInvalid, Problem
 from config.fields import Spec
+from config.judgement import LevelName
 from config.layers import Layer, Source
-from config.model import COLOURS, Colour, LevelName
+from config.model import COLOURS, Colour
 from config.units import seconds
 from config.validate import Report, validate
 from config.wording import near, shown

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agent import events
 from agent.events import AlarmTransition, Event, Names, OverlayInfo, PlaceRef, rfc3339
 from agent.rules.machine import LATCHED
-from config.model import Limit
+from config.judgement import Limit
 
 if TYPE_CHECKING:
     from agent.rules.occurrence import Context, Run

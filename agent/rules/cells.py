@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from agent.rules.judges import Judge
     from config.cel import CelValue, Program
-    from config.model import Formula, PointType
+    from config.judgement import Formula
+    from config.model import PointType
     from drivers.contract import Value
 
 NO_RESULT = Quality(Grade.BAD, "not_available")

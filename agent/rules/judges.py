@@ -16,7 +16,7 @@ import msgspec
 from agent.rules.cells import Cell, Evaluator, Key
 from agent.rules.gauges import GOOD, LOOK_S_MIN, TOO_LITTLE, UNKNOWN, usable
 from agent.rules.sources import Gate, Measured, Present, Source, Told, gauge_of
-from config.model import Computed, Deviation, Faulty, Limit, LineDown, Offline
+from config.judgement import Computed, Deviation, Faulty, Limit, LineDown, Offline
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from agent.clock import Now
     from agent.events import DeviceCondition
     from agent.rules.occurrence import Run
-    from config.model import Alarm, Formula, PointType
+    from config.judgement import Formula
+    from config.model import Alarm, PointType
     from drivers.contract import Quality, Reading, Value
 
 STATE_PREFIX = "judge/"

@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from config.model import Bits, Limit, State
+from config.judgement import Bits, Limit, State
 
 if TYPE_CHECKING:
     from agent.rules.chatter import Chatter
-    from config.model import Alarm, Colour, Condition
+    from config.judgement import Condition
+    from config.model import Alarm, Colour
     from drivers.contract import Value
 
 _RANK = {"HH": 2, "LL": 2, "H": 1, "L": 1}

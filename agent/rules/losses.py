@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.rules.stored import Cause
-from config.model import LineDown, Offline
+from config.judgement import LineDown, Offline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agent.rules.chatter import HOLD_S, Chatter
 from agent.rules.gauges import BEYOND, is_beyond, usable
 from agent.rules.lanes import Lane, lanes, quiet_band
-from config.model import Deviation, Limit
+from config.judgement import Deviation, Limit
 from drivers.contract import GRADE_NAMES, Grade, Quality
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.rules.gauges import BEYOND, UNKNOWN, Gauge, RateOfChange, RollingMean, usable
 from agent.rules.standstill import CounterCheck, Silence, Standstill
-from config.model import Counter, Limit, Mean, NoUpdate, Rate, Stuck
+from config.judgement import Counter, Limit, Mean, NoUpdate, Rate, Stuck
 from drivers.contract import Grade, Quality
 
 if TYPE_CHECKING:
     from agent.rules.cells import Cell, Evaluator
-    from config.model import Condition
+    from config.judgement import Condition
     from drivers.contract import Value
 
 GATE_UNKNOWN = Quality(Grade.UNCERTAIN, "subnormal")

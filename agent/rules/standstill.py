@@ -14,7 +14,7 @@ from drivers.contract import Grade
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from config.model import Counter
+    from config.judgement import Counter
     from drivers.contract import Quality, Value
 
 

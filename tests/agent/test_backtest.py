@@ -16,7 +16,7 @@ from agent.envelope import draft
 from agent.events import TELEMETRY_BATCH, Event, Sample, TelemetryBatch, rfc3339
 from buffer.journal import Journal
 from buffer.retention import Limits
-from config.model import Level, Limit, Mean, NoUpdate, Offline, Rate, Stuck
+from config.judgement import Level, Limit, Mean, NoUpdate, Offline, Rate, Stuck
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

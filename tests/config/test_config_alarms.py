@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from config_toy import only_device, refused
 
-from config.model import Level, Limit, Place, State, Text
+from config.judgement import Level, Limit, State
+from config.model import Place, Text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from config_toy import only_device
 
-from config.model import Bits, Counter, Deviation, Limit, Mean, NoUpdate, Offline, Rate, Stuck
+from config.judgement import Bits, Counter, Deviation, Limit, Mean, NoUpdate, Offline, Rate, Stuck
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from config.model import Alarm, Condition, Measure
+    from config.judgement import Condition, Measure
+    from config.model import Alarm
 
 DEVICE = """
 devices:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from config_toy import accepted, only_device
 
-from config.model import Derived, Formula, Input
+from config.judgement import Formula, Input
+from config.model import Derived
 
 if TYPE_CHECKING:
     from pathlib import Path

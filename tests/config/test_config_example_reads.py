@@ -18,8 +18,8 @@ from hardware_mocks.client import HospitalProcess
 import config
 from agent import rules as alarm_rules
 from agent.clock import Now, SystemClock
+from config.judgement import Limit, State
 from config.load import load
-from config.model import Limit, State
 from drivers import registry
 from drivers.contract import Poll
 

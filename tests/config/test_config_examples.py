@@ -15,8 +15,9 @@ from hardware_mocks.layout import PLACES
 import config
 from agent.clock import ManualClock
 from config.folder import shipped_profiles
+from config.judgement import Limit
 from config.load import load
-from config.model import COLOURS, Limit
+from config.model import COLOURS
 from drivers import registry
 from drivers.bacnet.settings import BacnetAddress, BacnetPoint
 from drivers.modbus.line import ModbusLine

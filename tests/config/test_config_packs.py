@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from config_toy import accepted, only_device
 
-from config.model import Basis, Level, Limit, State, Text
+from config.judgement import Level, Limit, State
+from config.model import Basis, Text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,9 @@ import pytest
 from agent import rehearsal
 from config import yaml12
 from config.folder import SHIPPED_PACKS, SHIPPED_PROFILES, shipped_packs, shipped_profiles
+from config.judgement import Limit
 from config.load import load
-from config.model import COLOURS, FireSignal, Limit
+from config.model import COLOURS, FireSignal
 from config.systems import SYSTEMS
 from drivers.registry import protocols
 

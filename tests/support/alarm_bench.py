@@ -12,7 +12,8 @@ from agent.events import AlarmTransition
 from agent.rules import AlarmCommand, MaintenanceCommand, NewConfiguration, Rules, Tick, step
 from agent.rules.occurrence import Context
 from config.files import AddressSpec, PointSpec
-from config.model import Alarm, Device, Level, Limit, Place, Point, Scope, Text
+from config.judgement import Level, Limit
+from config.model import Alarm, Device, Place, Point, Scope, Text
 from drivers.contract import Grade, Poll, Quality, Reading
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from agent.rules.occurrence import Run
     from agent.rules.steps import Item
-    from config.model import Condition, MaintenanceWindow
+    from config.judgement import Condition
+    from config.model import MaintenanceWindow
     from drivers.contract import Value
 
 SAID = Text("氧气压力低", "Oxygen pressure low")

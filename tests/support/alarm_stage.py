@@ -16,7 +16,8 @@ from agent.rules import AlarmCommand, Rules
 from buffer.journal import Journal
 from buffer.retention import Limits
 from config.files import AddressSpec, PointSpec
-from config.model import Alarm, Device, Level, Limit, Place, Point, Text
+from config.judgement import Level, Limit
+from config.model import Alarm, Device, Place, Point, Text
 from drivers.contract import Poll, Reading
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from agent.events import DeviceCondition
     from buffer.record import Draft
-    from config.model import Condition
+    from config.judgement import Condition
     from drivers.contract import Value
 
 NAME = Text("室温", "Room temperature")

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.events import DeviceCondition
-    from config.model import Condition, Formula, PointType
+    from config.judgement import Condition, Formula
+    from config.model import PointType
     from drivers.contract import Value
 
 SOURCE_LAG_S = 0.5

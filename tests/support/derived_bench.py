@@ -10,7 +10,8 @@ from agent.clock import Now
 from agent.events import AlarmTransition
 from agent.rules import Rules, step
 from config.files import AddressSpec, PointSpec
-from config.model import Alarm, Derived, Device, Formula, Input, Place, Point, Text
+from config.judgement import Formula, Input
+from config.model import Alarm, Derived, Device, Place, Point, Text
 from drivers.contract import Poll, Reading
 
 if TYPE_CHECKING:

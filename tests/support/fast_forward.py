@@ -30,7 +30,8 @@ from buffer.journal import Journal
 from buffer.retention import Limits
 from config import model
 from config.files import AddressSpec, LineSpec, PointSpec
-from config.model import Alarm, Device, Level, Limit, Line, Place, Point, Text
+from config.judgement import Level, Limit
+from config.model import Alarm, Device, Line, Place, Point, Text
 from drivers.contract import Poll, Reading
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from condition_bench import LAST_KNOWN, LOST, OVER_RANGE, Room, alarm, told
 
-from config.model import (
+from config.judgement import (
     Bits,
     Condition,
     Counter,

@@ -8,7 +8,7 @@ import sys
 import pytest
 from condition_bench import LOST, OVER_RANGE, Room, alarm, told
 
-from config.model import Computed, Formula, Input, Level, Limit, NoUpdate
+from config.judgement import Computed, Formula, Input, Level, Limit, NoUpdate
 
 HIGH = Limit((Level("H", 26.0, "yellow"),), 0.5)
 

@@ -13,7 +13,7 @@ from agent.clock import Now
 from agent.health import Health
 from agent.load import load_view, note_flood
 from agent.rules.load import AlarmLoad
-from config.model import Level, Limit
+from config.judgement import Level, Limit
 
 if TYPE_CHECKING:
     from agent.events import AlarmTransition

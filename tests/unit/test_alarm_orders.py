@@ -6,7 +6,7 @@ import pytest
 from alarm_bench import ALARM, LOST, Bench
 
 from agent.rules import AlarmCommand, Refused
-from config.model import Level, Limit
+from config.judgement import Level, Limit
 
 YELLOW = Limit((Level("L", 360.0, "yellow"),), deadband=5.0)
 HOUR_S = 3600.0

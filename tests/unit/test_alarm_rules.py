@@ -9,7 +9,7 @@ from alarm_bench import LAST_KNOWN, LOST, OVER_RANGE, Bench
 
 from agent.clock import Now
 from agent.rules import AlarmCommand, Refused
-from config.model import Level, Limit, State
+from config.judgement import Level, Limit, State
 
 if TYPE_CHECKING:
     from agent.events import AlarmTransition

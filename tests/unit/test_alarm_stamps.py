@@ -7,7 +7,7 @@ from alarm_bench import OXYGEN, Bench
 from agent.clock import Now
 from agent.events import AlarmTransition, rfc3339
 from agent.rules import Step, step
-from config.model import Limit, Mean
+from config.judgement import Limit, Mean
 from drivers.contract import Reading
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from alarm_bench import LOST, Bench
 
-from config.model import Level, Limit
+from config.judgement import Level, Limit
 
 HIGH = Limit((Level("HH", 40.0, "orange"), Level("H", 35.0, "yellow")))
 IN, OUT, FAR_OUT = 30.0, 36.0, 41.0

@@ -9,7 +9,7 @@ from condition_bench import LAST_KNOWN, LOST, OVER_RANGE, Room, alarm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.model import (
+from config.judgement import (
     Bits,
     Computed,
     Condition,

@@ -8,7 +8,8 @@ from derived_bench import NAME, Pump, formula, point
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.model import Alarm, Computed, Derived, Level, Limit
+from config.judgement import Computed, Level, Limit
+from config.model import Alarm, Derived
 
 PLAYED = settings(max_examples=100, deadline=None, derandomize=True)
 HOUR = 3600.0

@@ -19,7 +19,8 @@ from agent.events import AlarmTransition, Event, TelemetryBatch
 from agent.evidence import SAMPLES_MAX, SLACK_S, SPAN_S_MAX, Evidence
 from agent.telemetry import Telemetry
 from config.files import AddressSpec, PointSpec
-from config.model import Alarm, Computed, Deviation, Device, Formula, Input, Level, Limit, Offline, Place, Point, Text
+from config.judgement import Computed, Deviation, Formula, Input, Level, Limit, Offline
+from config.model import Alarm, Device, Place, Point, Text
 from config.model import Evidence as Wanted
 from drivers.contract import Grade, Poll, Quality, Reading
 

@@ -11,7 +11,8 @@ import pytest
 from alarm_bench import ALARM, LAST_KNOWN, LOST, OVER_RANGE, Bench
 
 from agent.rules import AlarmCommand, Refused
-from config.model import FireSignal, State
+from config.judgement import State
+from config.model import FireSignal
 from drivers.contract import Driver, Quality, Subscribing
 
 FIRE = State((True,), "red")

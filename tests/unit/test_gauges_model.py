@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.rules.gauges import COVERAGE_MIN, GOOD, SLOTS, Gauge, RateOfChange, RollingMean
 from agent.rules.standstill import CounterCheck
-from config.model import Counter
+from config.judgement import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,9 @@ from agent.clock import Now
 from agent.events import AlarmTransition
 from agent.rules import AlarmCommand, DeviceChange, Rules, Tick, step
 from config.files import AddressSpec, LineSpec, PointSpec
+from config.judgement import Level, Limit, Offline, State
 from config.losses import FAULT_S, LINE_S, loss_alarms
-from config.model import Alarm, Device, Level, Limit, Line, Offline, Place, Point, State, Text
+from config.model import Alarm, Device, Line, Place, Point, Text
 from drivers.contract import Grade, Poll, Quality, Reading
 
 if TYPE_CHECKING:

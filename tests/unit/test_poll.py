@@ -17,7 +17,8 @@ from agent.health import Health
 from agent.log.limit import BURST, Limiter
 from agent.poll import PROBE_S_MAX, PROBE_URGENT_S_MAX, RECONNECT_S_MAX, LineWorker
 from config.files import AddressSpec, LineSpec, PointSpec
-from config.model import Alarm, Device, Line, Place, Point, State, Text
+from config.judgement import State
+from config.model import Alarm, Device, Line, Place, Point, Text
 from drivers.contract import Grade, Identity, Quality, Reading
 from drivers.errors import NoAnswer, Refused, Unreachable
 

@@ -12,13 +12,14 @@ from derived_bench import Pump, formula, point
 
 from agent.clock import Now
 from agent.rules import DeviceChange, NewConfiguration, step
-from config.model import Computed, Derived, Level, Limit, Mean, NoUpdate, Offline, Rate, Stuck
+from config.judgement import Computed, Level, Limit, Mean, NoUpdate, Offline, Rate, Stuck
+from config.model import Derived
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.events import AlarmTransition
-    from config.model import Condition
+    from config.judgement import Condition
 
 LOW, NORMAL = 350.0, 410.0
 HOT = Limit((Level("H", 30.0, "red"),))
