@@ -154,7 +154,7 @@ def test_2_expression_that_stands_goes_on_after_a_restart() -> None:
 def test_2_the_engine_is_loaded_only_where_somebody_needs_it(text: str, loads: bool) -> None:
     """A point by itself is no expression yet."""
     code = (
-        "import sys; from condition_bench import Room, alarm; from config.model import *\n"
+        "import sys; from condition_bench import Room, alarm; from config.judgement import *\n"
         f"Room(alarm(Computed(Formula({text!r}, {text!r}, (Input('lost', 'or-1', 'lost', 'lost'),)), 'red'), point=''),"
         " points=('lost',), kind='bool')\n"
         "print('cel_expr_python.cel' in sys.modules)"
