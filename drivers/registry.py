@@ -16,6 +16,7 @@ from config.errors import ConfigProblem
 if TYPE_CHECKING:
     from config.files import Protocol
     from config.model import Line
+    from config.pointlist.listing import Listing
     from drivers.contract import Clock, Driver
 
 GROUP = "wardgate.drivers"
@@ -53,6 +54,11 @@ class _Protocols(Mapping[str, "Protocol"]):
 def protocols() -> Mapping[str, Protocol]:
     """What `config.load` needs to know of the drivers. Asked for one that cannot be used it raises `ConfigProblem`."""
     return _Protocols()
+
+
+def listing(protocol: str) -> type[Listing]:
+    """What the driver knows of lists of points. Raises `ConfigProblem` where it knows nothing of them."""
+    return cast("type[Listing]", _load(protocol, "pointlist", "LISTING"))
 
 
 def build(line: Line, clock: Clock) -> Driver:
