@@ -7,6 +7,7 @@ records may be missing, an entry of the audit trail.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,6 +16,7 @@ from agent import events
 from agent.audit import GATEWAY
 from agent.envelope import draft
 from agent.events import Event, StreamBegin
+from buffer.ledger import BEFORE
 from config.model import STREAMS
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from config.model import Stream
 
 TARGET = "journal"
+
+LOSS_S = 86_400.0
+"""How long a loss is shown."""
 
 
 def first_records(clock: Clock) -> Callable[[Begun], Sequence[Draft]]:
@@ -60,10 +65,13 @@ class JournalWatch:
         self._log = structlog.get_logger()
         self._away_since: float | None = None
         self._incident: Incident | None = None
+        self._lost = _lost(journal.stats())
+        self._lost_mono: dict[str, float] = {}
 
     def look(self) -> None:
         stats = self._journal.stats()
         self._look_at_disk(stats)
+        self._look_at_losses(_lost(stats))
         if stats.incident is not None and stats.incident is not self._incident:
             self._incident = stats.incident
             self._tell(stats.incident)
@@ -80,6 +88,21 @@ class JournalWatch:
             self._away_since = None
             self._log.info("journal is on disk again", epoch=stats.epoch, away_s=away_s)
 
+    def _look_at_losses(self, lost: Counter[str]) -> None:
+        """A loss is told for a day after the last record."""
+        now = self._clock.now()
+        for target in [target for target, mono in self._lost_mono.items() if now.mono - mono > LOSS_S]:
+            del self._lost_mono[target]
+            self._health.release(target, "records_lost")
+        if lost == self._lost:
+            return
+        for target in [target for target, count in lost.items() if count > self._lost[target]]:
+            if target not in self._lost_mono:
+                self._log.error("records lost", target=target, count=lost[target])
+            self._lost_mono[target] = now.mono
+            self._health.hold("records_lost", target, now.wall, f"{lost[target]} records so far")
+        self._lost = lost
+
     def _tell(self, incident: Incident) -> None:
         self._health.hold("journal_damaged", TARGET, self._clock.wall(), incident.what)
         self._log.error(
@@ -91,3 +114,12 @@ class JournalWatch:
         )
         after = f"{incident.salvaged} records salvaged, {incident.lost} lost" if incident.moved_to else None
         self._trail.append(GATEWAY, "journal_damaged", incident.moved_to or TARGET, reason=incident.what, after=after)
+
+
+def _lost(stats: Stats) -> Counter[str]:
+    """Records that an uplink will never get, by uplink and stream."""
+    lost: Counter[str] = Counter()
+    for loss in stats.losses:
+        if loss.reason != BEFORE:
+            lost[f"{loss.cursor}/{loss.lane.stream}"] += loss.records
+    return lost

@@ -15,6 +15,7 @@ Code = Literal[
     "line_down",
     "line_refused",
     "line_fault",
+    "line_late",
     "device_offline",
     "uplink_down",
     "uplink_refused",
@@ -28,6 +29,7 @@ Code = Literal[
     "proof_overdue",
     "journal_volatile",
     "journal_damaged",
+    "records_lost",
     "clock_unset",
     "notice_failed",
     "config_refused",
@@ -63,6 +65,14 @@ TABLE: dict[Code, Kind] = {
         "error",
         Names(zh="驱动程序内部错误", en="Fault inside a driver"),
         Names(zh="线路会自动重启；请把日志发给支持人员", en="The line restarts by itself; send the log to support"),
+    ),
+    "line_late": Kind(
+        "warning",
+        Names(zh="线路跟不上轮询周期", en="Line cannot keep its pace"),
+        Names(
+            zh="减少点位或放慢轮询；wardgate points --plan 显示各设备占用的时间",
+            en="Ask less or less often; wardgate points --plan shows what each device takes of the line",
+        ),
     ),
     "device_offline": Kind(
         "warning",
@@ -172,6 +182,14 @@ TABLE: dict[Code, Kind] = {
         Names(
             zh="检查磁盘；损坏的文件保留在日志目录中，可发给支持人员",
             en="Check the disk; the damaged file is kept beside the journal, send it to support",
+        ),
+    ),
+    "records_lost": Kind(
+        "error",
+        Names(zh="有记录未能送达平台并已丢失", en="Records are lost to the platform"),
+        Names(
+            zh="检查平台中断原因，必要时增大 journal.size_max；水位消息向平台说明缺了哪些",
+            en="See why the platform did not take them, or raise journal.size_max; the watermark tells it which",
         ),
     ),
     "clock_unset": Kind(

@@ -19,6 +19,7 @@ from agent.events import Names, rfc3339
 from agent.histogram import Histogram
 from agent.load import load_view, note_flood
 from agent.metrics.scrape import Scrape
+from agent.pace import PaceWatch
 from agent.presence import point_view, views_of
 from agent.rules import Refused
 from agent.status import ConfigView, JournalView, PointView, ProbeView, Status, StreamView
@@ -113,6 +114,7 @@ class OperatorDesk:
         self._clock_watch = clock_watch
         self._reload = reload
         self._loop_lag = Histogram(LAG_BOUNDS_S)
+        self._pace = PaceWatch(lines, health, clock)
         self._stuck_s = 0.0
 
     # --- the present ----------------------------------------------------------------------------------------------
@@ -149,6 +151,7 @@ class OperatorDesk:
             self._note_uplinks()
             note_flood(self._rules.load, self._health, self._config.gateway, self._clock.now())
             self._watch_journal()
+            self._pace.look()
             self._operations.note_reviews(self._health, self._clock.wall())
             stats = self._journal.stats()
             self._rates.add(

@@ -15,6 +15,7 @@ from agent.clock import ManualClock
 from agent.events import DeviceState, Event
 from agent.health import Health
 from agent.log.limit import BURST, Limiter
+from agent.pace import PaceWatch
 from agent.poll import PROBE_S_MAX, PROBE_URGENT_S_MAX, RECONNECT_S_MAX, LineWorker
 from config.files import AddressSpec, LineSpec, PointSpec
 from config.judgement import State
@@ -455,3 +456,23 @@ async def test_a_line_that_is_opened_anew_listens_anew() -> None:
         told = [reading.values[0] for reading in site.readings("m1")]
     assert driver.open == 2
     assert told[-1] == 77.0
+
+
+@pytest.mark.parametrize(("polls", "late", "codes"), [(600, 61, ["line_late"]), (600, 60, []), (9, 9, [])])
+async def test_6_a_line_that_cannot_keep_its_pace_is_a_condition(polls: int, late: int, codes: list[str]) -> None:
+    """While more than a tenth of a minute's polls come late; some are on any bus, and a few polls say nothing."""
+    site = Site(device("m1", 1.0))
+    presence = site.worker.devices["m1"]
+    presence.read_count, presence.late_count = 1_000, 900  # of the minutes before
+    pace = PaceWatch([site.worker], site.health, site.clock)
+    presence.read_count += polls
+    presence.late_count += late
+    pace.look()
+    assert site.codes() == []
+    site.clock.advance(60.0)
+    pace.look()
+    assert [code for code, _ in site.codes()] == codes
+    presence.read_count += 600
+    site.clock.advance(60.0)
+    pace.look()
+    assert site.codes() == []

@@ -1,0 +1,38 @@
+"""What an operator hears of the journal: records that a platform will never get."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.audit import Trail
+from agent.clock import ManualClock
+from agent.epoch import LOSS_S, JournalWatch
+from agent.health import Health
+from buffer.journal import Journal
+from buffer.record import Draft
+from buffer.retention import Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_6_lost_records_are_a_condition_for_a_day(tmp_path: Path) -> None:
+    """With uplink, stream and count, from the first one on; those of an earlier run were told then."""
+    clock, health = ManualClock(), Health()
+    journal = await Journal.open(tmp_path, Limits(2_000_000, 3600.0), wall=clock.wall, cursors=["platform"])
+    await journal.append([Draft("alarm", 1, "alarm/red/fire/panel", b"{}")] * 5)
+    journal.settle("platform", "alarm", (), rejected={1: "packet_too_large"})
+    watch = JournalWatch(journal, health, clock, Trail(journal, clock))
+    watch.look()
+    assert list(health.views()) == []
+    journal.settle("platform", "alarm", (), rejected={3: "packet_too_large", 4: "packet_too_large"})
+    watch.look()
+    found = [(view.code, view.target, view.detail) for view in health.views()]
+    assert found == [("records_lost", "platform/alarm", "3 records so far")]
+    clock.advance(LOSS_S)
+    watch.look()
+    assert len(list(health.views())) == 1
+    clock.advance(1.0)
+    watch.look()
+    assert list(health.views()) == []
+    await journal.close()
