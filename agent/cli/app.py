@@ -7,6 +7,7 @@ Every verb's module is light; what is heavy (configuration, drivers, the live vi
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NoReturn
 
 import typer
@@ -39,7 +40,8 @@ from agent.cli import (
     watch,
 )
 from agent.cli import run as run_options
-from agent.cli.options import ETC, ConfigDir
+from agent.cli.options import ETC, ConfigDir, Language, locale_language
+from agent.cli.sentences import said
 from agent.control.client import ControlError, DaemonUnreachable, UnknownName
 
 NOT_WELL = 1
@@ -105,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         code = _group().main(list(arguments), prog_name="wardgate", standalone_mode=False)
     except ControlError as error:
-        return _failed(str(error), _code(error))
+        return _failed(said(str(error), _language(arguments)), _code(error))
     except typer.TyperException as error:
         return _usage(error)
     except (KeyboardInterrupt, typer.Abort):
@@ -115,6 +117,13 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_WELL
     return code if isinstance(code, int) else 0
+
+
+def _language(arguments: Sequence[str]) -> Language:
+    """An error leaves its verb before anybody can ask the verb for its language."""
+    asked = next((after for word, after in pairwise(arguments) if word == "--lang"), "")
+    asked = next((word.partition("=")[2] for word in arguments if word.startswith("--lang=")), asked)
+    return "zh" if asked == "zh" else "en" if asked == "en" else locale_language()
 
 
 def _code(error: ControlError) -> int:

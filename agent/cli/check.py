@@ -10,6 +10,7 @@ import typer
 
 from agent.cli import show
 from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Language, Socket, client
+from agent.cli.sentences import problem, said
 
 if TYPE_CHECKING:
     from agent.cli.configured import Unconfirmed, Verdict
@@ -68,24 +69,24 @@ def check(
             _compare(accepted, client(config, socket), lang, as_json=as_json)
             return
     except ConfigInvalid as invalid:
-        _refuse(invalid, as_json=as_json)
+        _refuse(invalid, lang, as_json=as_json)
     verdict = configured.praise(accepted)
     if as_json:
         show.json(verdict)
         return
     for warning in accepted.warnings:
-        sys.stderr.write(f"warning: {warning}\n")
+        sys.stderr.write(f"{said('warning', lang)}: {problem(warning, lang)}\n")
     _tell_waiting(verdict.unconfirmed, lang)
     _praise(verdict, lang)
 
 
-def _refuse(invalid: ConfigInvalid, *, as_json: bool) -> NoReturn:
+def _refuse(invalid: ConfigInvalid, lang: Language, *, as_json: bool) -> NoReturn:
     from agent.cli import configured
 
     if as_json:
         show.json(configured.blame(invalid))
     else:
-        sys.stderr.write(f"{invalid}\n")
+        sys.stderr.write("".join(f"{problem(one, lang)}\n" for one in invalid.problems))
     raise typer.Exit(1) from None
 
 

@@ -89,4 +89,4 @@ def _value(one: PointView, words: Words) -> str:
 
 
 def _quality(one: PointView, words: Words) -> str:
-    return words(one.q) if one.qr == "ok" else f"{words(one.q)}/{one.qr}"
+    return words(one.q) if one.qr == "ok" else f"{words(one.q)}/{words(one.qr)}"

@@ -258,7 +258,7 @@ def _values(
         return text.append(f"  {words('last ok')} {show.local_time(device.last_ok)}", "dim")
     text = Text(no_wrap=True, overflow="ellipsis")
     for point in _telling(points, memory, count=max(2, (columns - LABEL_COLUMNS) // CELL_COLUMNS)):
-        text.append_text(_measured(point, memory.of(point), mono))
+        text.append_text(_measured(point, memory.of(point), mono, words))
     states = [point for point in points if _is_state(point)]
     news = [point for point in states if mono - memory.of(point).changed < NEWS_S]
     for point in sorted(news, key=lambda point: point.value is False):
@@ -292,9 +292,9 @@ def _telling(points: Sequence[PointView], memory: Memory, count: int) -> list[Po
     return [point for point in points if point in chosen]
 
 
-def _measured(point: PointView, trace: Trace, mono: float) -> Text:
+def _measured(point: PointView, trace: Trace, mono: float, words: Words) -> Text:
     if point.q == "bad":
-        return Text.assemble((f"{point.point} ", "dim"), (f"— {point.qr}  ", "red"))
+        return Text.assemble((f"{point.point} ", "dim"), (f"— {words(point.qr)}  ", "red"))
     fresh = mono - trace.changed < FRESH_S
     arrow = {1: "↑", -1: "↓"}.get(trace.direction, " ") if fresh else " "
     ink = "yellow" if point.q == "uncertain" else ("bold bright_white" if fresh else "")

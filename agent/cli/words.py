@@ -47,6 +47,7 @@ CHINESE = {
         "{}条报警待确认限值（confirmed_by）后才投入运行："
     ),
     "{} tests, {} failed": "{}项测试，{}项不符",
+    "{} hidden, {} of them active": "隐藏{}条，其中{}条处于报警",
     "fine ({}): {} lines, {} devices, {} points, {} alarms, {} warnings": (
         "配置无误 ({})：{}条线路，{}台设备，{}个点，{}条报警，{}条警告"
     ),
@@ -272,6 +273,26 @@ CHINESE = {
     "what to do": "处置",
     "what was shorter than that may be missing": "更短的变化可能缺失",
     "yellow": "黄",
+    # why a value is not plainly good
+    "comm_lost": "通信中断",
+    "config_error": "配置错误",
+    "decode_error": "无法解码",
+    "denied": "无权限",
+    "device_fault": "设备故障",
+    "initial": "初始值",
+    "insufficient_data": "数据不足",
+    "last_known": "最后已知值",
+    "local_override": "就地强制",
+    "not_available": "无值",
+    "not_connected": "未连接",
+    "out_of_service": "停用",
+    "over_range": "超出量程上限",
+    "under_range": "低于量程下限",
+    "range_suspect": "超量程",
+    "sensor_fault": "传感器故障",
+    "sensor_uncalibrated": "传感器未校准",
+    "subnormal": "欠正常",
+    "substituted": "替代值",
 }
 
 

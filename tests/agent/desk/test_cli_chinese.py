@@ -1,0 +1,112 @@
+"""What people read in Chinese: refusals, mistakes, reasons; and what a maintenance hides, in one line."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import msgspec
+import pytest
+from fake_desk import alarm, status
+
+import agent.rules
+from agent.cli.alarms import alarm_table
+from agent.cli.app import main
+from agent.cli.sentences import chinese
+from agent.cli.words import CHINESE, Words
+from agent.events import OverlayInfo
+from drivers.contract import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.events import AlarmState
+    from agent.status import AlarmView
+
+CASES = Path(__file__).parents[2] / "cases"
+HAN = re.compile("[\u4e00-\u9fff]")
+ENGLISH = re.compile(r"[a-z]{3,} [a-z]{2,} [a-z]{2,}")
+"""Three words in a row are a sentence that nobody has translated."""
+
+
+def mistakes() -> Iterator[str]:
+    """Every part of every mistake that the cases show, without its place."""
+    for file in (*CASES.glob("config/*/expected.txt"), *CASES.glob("rule-tests/*/expected.txt")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            said, *hints = line.partition(": ")[2].split("; ")
+            field = re.match(r"[\w.\-/# \uff1a]+: ", said)
+            yield from (said[field.end() :] if field else said, *hints)
+
+
+def refusals() -> Iterator[str]:
+    """Every sentence with which the rules refuse an order, with something in each of its holes."""
+    for file in Path(agent.rules.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refused":
+                said = node.args[0]
+                parts = said.values if isinstance(said, ast.JoinedStr) else [said]
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in parts)
+
+
+@pytest.mark.parametrize("source", [mistakes, refusals])
+def test_each_mistake_and_each_refusal_is_told_in_chinese(source: object) -> None:
+    """Nothing of it is left in English but names, and what has to be written."""
+    found = list(source())  # type: ignore[operator]  # one of the two above
+    left = {said for said in found if not HAN.search(chinese(said)) or ENGLISH.search(chinese(said))}
+    assert len(found) > 15
+    assert left == set()
+
+
+def test_each_reason_of_a_quality_is_told_in_chinese() -> None:
+    """In every table of values."""
+    assert set(get_args(Reason)) - {"ok"} <= CHINESE.keys()
+
+
+def test_what_is_put_into_a_sentence_keeps_its_place() -> None:
+    """Also where Chinese wants another order, and where it holds a sentence of its own."""
+    assert chinese("found 'u', no point of a-1; did you mean run?") == "写的是 'u'，a-1 没有这个点；是不是 run？"
+    assert chinese("uplink main has 'x/y' at 127.0.0.1:1883 already") == "上行 main 已在 127.0.0.1:1883 使用 'x/y'"
+    assert chinese("nobody has translated this") == "nobody has translated this"
+
+
+def test_an_error_is_in_the_language_that_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the configuration, and of a daemon that is not there."""
+    assert main(["check", "--lang", "zh", "--config", str(tmp_path / "none")]) == 1
+    assert "没有这个目录；请指明含 gateway.yaml 的目录" in capsys.readouterr().err
+    for arguments in (["--lang", "zh"], ["--lang=zh"]):
+        assert main(["status", *arguments, "--socket", str(tmp_path / "none.sock")]) == 3
+        assert "上没有 wardgate 在运行" in capsys.readouterr().err
+    assert main(["status", "--lang=en", "--socket", str(tmp_path / "none.sock")]) == 3
+    assert "no wardgate daemon answers" in capsys.readouterr().err
+
+
+def maintained(name: str, state: AlarmState) -> AlarmView:
+    info = OverlayInfo(
+        overlay="DSUPR",
+        by="maintenance/1",
+        reason="new meter",
+        since="2026-11-21T03:00:00.000Z",
+        until="2026-11-21T09:00:00.000Z",
+    )
+    return msgspec.structs.replace(
+        alarm(state), alarm_id=name, hidden=True, overlay=["DSUPR"], overlay_info=[info], test=False
+    )
+
+
+def test_7_what_a_maintenance_hides_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """With how many of them stand; `--all` shows each, and a shelved one is shown in any case."""
+    hidden = [maintained("pwr.lv/m1/u#a", "NORM"), maintained("pwr.lv/m1/u#b", "UNACK")]
+    shelved = msgspec.structs.replace(alarm(), alarm_id="or/or-1/t#c", hidden=True, overlay=["SHLVD"])
+    now = msgspec.structs.replace(status(), alarms=[*hidden, shelved])
+    alarm_table(now, Words("zh"))
+    said = capsys.readouterr().out
+    assert ("maintenance/1" in said, "隐藏2条，其中1条处于报警; new meter" in said, "or/or-1/t#c" in said) == (
+        True,
+    ) * 3
+    assert "pwr.lv/m1/u#a" not in said
+    alarm_table(now, Words("en"), each=True)
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("pwr.lv/m1/u#a", "pwr.lv/m1/u#b", "or/or-1/t#c"))
+    assert "hidden" not in said
