@@ -19,6 +19,8 @@ from agent.log.limit import Limiter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from structlog.typing import EventDict, WrappedLogger
+
 _limiter = Limiter()
 
 
@@ -38,7 +40,7 @@ def setup(
     elif stream.isatty():
         processors = [*shared, time, structlog.dev.ConsoleRenderer(timestamp_key="time")]
     else:
-        processors = [*shared, time, structlog.processors.JSONRenderer()]
+        processors = [*shared, time, _heading, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -55,6 +57,12 @@ def tell_held_back() -> None:
     """Say what was held back and may be said now. To be called every few seconds."""
     for event, fields, level in _limiter.due():
         structlog.get_logger().log(level, event, **fields)
+
+
+def _heading(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+    """What a person looks for first comes first."""
+    first = {name: event_dict.pop(name) for name in ("time", "level", "event")}
+    return {**first, **event_dict}
 
 
 class _Told(logging.Handler):

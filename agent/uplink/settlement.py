@@ -31,6 +31,8 @@ SET_ASIDE: dict[int, str] = {
 }
 
 URGENT = frozenset({"critical", "alarm"})
+ALARMS = "alarm/"
+"""What the topic of every alarm begins with, and nothing else in those streams does."""
 
 ALARM_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0, 600.0)
 """The classes into which alarms are counted, by how long after they were stored a broker had them."""
@@ -89,7 +91,7 @@ class Batch:
     alarms_stored_ms: list[int] = field(default_factory=list)
 
     def accept(self, record: Record) -> None:
-        if record.stream in URGENT:
+        if record.stream in URGENT and record.topic.startswith(ALARMS):
             self.alarms_stored_ms.append(record.recorded_ms)
         spans = self.accepted.setdefault(Lane(record.epoch, record.stream), [])
         if spans and spans[-1][1] == record.sequence - 1:

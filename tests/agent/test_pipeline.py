@@ -38,6 +38,7 @@ async def test_an_alarm_is_on_disk_when_it_is_shown(tmp_path: Path) -> None:
         (event,) = await made.heard_of(1)
         assert (event.action, event.level, event.colour) == ("raise", "HH", "red")
         assert [view.alarm_id for view in made.board.views()] == [ALARM_ID]
+        assert made.pipeline.alarm_times.cumulative()[-1] == 1
         records = await made.journal.read("critical", 0, 10)
         assert json.loads(records[0].body)["data"]["occurrence_id"] == event.occurrence_id
 

@@ -55,6 +55,21 @@ async def test_everything_that_is_stored_arrives_and_is_settled(rig: Rig, broker
     assert rig.uplink.view().acknowledged == 4
 
 
+async def test_6_how_long_alarms_take_to_the_broker_is_counted(rig: Rig, broker: ScriptedBroker) -> None:
+    """From the journal to the acknowledgement: of alarms alone, each once, and not before the broker has it."""
+    broker.answer = only_status
+    rig.at(broker.port)
+    await rig.append(alarm(), alarm("alarm"), telemetry(), audit())
+    rig.start()
+    await until(lambda: len(broker.records()) == 4)
+    assert rig.uplink.alarm_times.cumulative()[-1] == 0
+    for record in broker.records():
+        broker.acknowledge(record)
+    await rig.settled()
+    assert rig.uplink.alarm_times.cumulative()[-1] == 2
+    assert rig.uplink.alarm_times.sum_s > 0
+
+
 async def test_streams_go_in_their_order_each_in_sequence(rig: Rig, broker: ScriptedBroker) -> None:
     """A backlog of telemetry never goes before an alarm that waits beside it."""
     rig.at(broker.port)
