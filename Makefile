@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-acceptance test-matrix test-power test-systemd test-contracts test-monitoring interop fuzz lint format mosquitto lock screenshot diagram bench soak bundle audit clean
+.PHONY: setup demo test test-acceptance test-matrix test-power test-systemd test-page test-contracts test-monitoring interop fuzz lint format mosquitto lock screenshot diagram bench soak bundle audit clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -38,6 +38,11 @@ test-power: setup
 test-systemd: bundle
 	@sh .ci/systemd
 	$(BIN)/pytest tests/booted $(ARGS)
+
+# The local page in a real browser. Needs Debian's chromium, and gets it.
+test-page: setup
+	@sh .ci/browser
+	$(BIN)/pytest tests/browser $(ARGS)
 
 # The contract with the platform, judged by programs that are not ours. Needs node and npm.
 CONTRACT_JUDGES := @asyncapi/parser@3.6.3 ajv@8.20.0

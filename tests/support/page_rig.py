@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,10 @@ def accounts() -> dict[str, Account]:
 class Page:
     """What is behind the door, and `ask` to knock."""
 
-    def __init__(self, settings: Http, limits: Limits | None) -> None:
-        self.desk = FakeDesk()
+    def __init__(self, settings: Http, limits: Limits | None, desk: FakeDesk | None = None) -> None:
+        self.desk = desk or FakeDesk()
+        self._settings = settings
+        self._running: asyncio.Task[None] | None = None
         self.health = Health()
         self.clock = ManualClock()
         self.listener = Listener(settings, self.desk, self.health, self.clock, limits)
@@ -54,6 +57,19 @@ class Page:
         self.tls: ssl.SSLContext | bool = True
         # Cookies of an address are kept only if told so.
         self.browser = ClientSession(cookie_jar=CookieJar(unsafe=True))
+
+    async def start(self, *, wait: bool = True) -> None:
+        """Open it; after `stop` on the port that it had."""
+        self._running = asyncio.create_task(self.listener.run())
+        if wait:
+            await self.until_open()
+
+    async def stop(self) -> None:
+        assert self._running is not None
+        address = ListenAddress(self._settings.listen.host, self.listener.port or 0)
+        self._running.cancel()
+        await asyncio.wait([self._running])
+        self.listener = Listener(replace(self._settings, listen=address), self.desk, self.health, self.clock)
 
     @property
     def port(self) -> int:
@@ -82,16 +98,13 @@ class Page:
 
 @asynccontextmanager
 async def opened(
-    settings: Http | None = None, limits: Limits | None = None, *, wait: bool = True
+    settings: Http | None = None, limits: Limits | None = None, *, wait: bool = True, desk: FakeDesk | None = None
 ) -> AsyncIterator[Page]:
     """The page while the block lasts; without settings on plain loopback, with accounts."""
-    page = Page(settings or Http(ANYWHERE, accounts=accounts()), limits)
-    running = asyncio.create_task(page.listener.run())
+    page = Page(settings or Http(ANYWHERE, accounts=accounts()), limits, desk)
     try:
-        if wait:
-            await page.until_open()
+        await page.start(wait=wait)
         yield page
     finally:
         await page.browser.close()
-        running.cancel()
-        await asyncio.wait([running])
+        await page.stop()
