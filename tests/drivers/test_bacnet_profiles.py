@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import yaml
 from hardware_mocks.bacnet_objects import OBJECTS
+from hardware_mocks.layout import PLACES
 
 from config.folder import SHIPPED_PROFILES
 from config.load import load
@@ -25,7 +26,7 @@ PROFILES = sorted(
 )
 GATEWAY = "site: h01\ngateway: gw-1\nuplinks: {main: {brokers: ['mqtt://127.0.0.1:1883']}}\n"
 LINES = "lines: {l: {protocol: bacnet, bind: '127.0.0.1/32:47900'}}\n"
-SERVED_BY = {"bacnet-chiller": "chiller-1", "bacnet-ahu": "ahu-1", "bacnet-lift": "lift-1"}
+SERVED_BY = {place.profile: name for name, place in PLACES.items() if place.protocol == "bacnet"}
 
 
 def rows(profile: str) -> dict[str, dict[str, Any]]:
@@ -71,5 +72,5 @@ def test_10_each_row_says_where_it_comes_from(profile: str) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_10_the_mock_serves_every_row(profile: str) -> None:
     """The simulated hospital has each object that the profile reads, under the name of its point."""
-    served = {item.point: f"{item.kind},{item.instance}" for item in OBJECTS[SERVED_BY[profile]]}
+    served = {item.point: item.where for item in OBJECTS[SERVED_BY[profile]]}
     assert {name: row["object"] for name, row in rows(profile).items()} == served

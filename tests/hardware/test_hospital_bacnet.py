@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 ANALOG_INPUT = 0
+WITHOUT_VALUE = {"lift-3", "esc-1"}
+"""Their objects have other properties in the place of a present value."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -59,7 +61,7 @@ async def test_each_device_answers_who_is(hospital: HospitalProcess, client: Any
     assert await client.who_is(9, 9, place(hospital, device), timeout=0.1) == []
 
 
-@pytest.mark.parametrize("device", sorted(OBJECTS))
+@pytest.mark.parametrize("device", sorted(set(OBJECTS) - WITHOUT_VALUE))
 async def test_every_object_of_the_map_can_be_read(hospital: HospitalProcess, client: Any, device: str) -> None:
     """ReadPropertyMultiple of present value and status flags gives healthy values; the truth holds the same."""
     request: list[Any] = []

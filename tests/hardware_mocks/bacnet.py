@@ -19,10 +19,12 @@ from bacpypes3.local.analog import AnalogInputObject, AnalogValueObject
 from bacpypes3.local.binary import BinaryInputObject
 from bacpypes3.local.device import DeviceObject
 from bacpypes3.local.multistate import MultiStateValueObject
+from bacpypes3.local.object import Object
+from bacpypes3.object import EscalatorObject, LifeSafetyPointObject, LifeSafetyZoneObject, LiftObject
 from bacpypes3.pdu import PDU, IPv4Address
 from bacpypes3.primitivedata import TagClass, TagNumber
 
-from hardware_mocks.bacnet_objects import OBJECTS, Item
+from hardware_mocks.bacnet_objects import DOORS, OBJECTS, PRESENT_VALUE, SIGNALS, Item
 from hardware_mocks.faults import SLOW_S, Fault
 from hardware_mocks.layout import PLACES, devices_of
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 VENDOR = 999
 REFRESH_TICKS = 4
-PRESENT_VALUE = "present-value"
 STATUS_FLAGS = "status-flags"
 HEALTHY, FAULTY = [0, 0, 0, 0], [0, 1, 0, 0]
 
@@ -95,9 +96,9 @@ class BacnetDevice:
         self._address = self._place.address(net)
         self._random = random.Random(f"{seed}/{name}")
         self._items = OBJECTS[name]
-        self._points_of = {item.identifier: item for item in self._items}
+        self._values_of = {item.identifier: item for item in self._items if item.name == PRESENT_VALUE}
         self._application: Any = None
-        self._objects: dict[str, Any] = {}
+        self._objects: dict[tuple[str, int], Any] = {}
         self._served: Points = {}
 
     async def listen(self) -> None:
@@ -114,7 +115,7 @@ class BacnetDevice:
         )
         self._application = FaultyApplication(device, IPv4Address(f"{host}/32:{port}"), self)
         self._served = {}
-        self._objects = {item.point: make_object(item) for item in self._items}
+        self._objects = {item.identifier: make_object(item) for item in self._items}
         for made in self._objects.values():
             self._application.add_object(made)
         await self.refresh()
@@ -144,7 +145,7 @@ class BacnetDevice:
         for item in self._items:
             value = shown(item, points[item.point])
             if item.point not in self._served or value != self._served[item.point]:
-                put(self._objects[item.point], value)
+                put(self._objects[item.identifier], item, value)
                 self._served[item.point] = value
 
     def noise(self) -> bytes:
@@ -171,7 +172,7 @@ class BacnetDevice:
         values: Points = {}
         flags: Points = {}
         for identifier, name, any_value in rows:
-            item = self._points_of.get((str(identifier[0]), identifier[1]))
+            item = self._values_of.get((str(identifier[0]), identifier[1]))
             if item is None or any_value is None:
                 continue
             if str(name) == PRESENT_VALUE:
@@ -211,12 +212,40 @@ def require_free(host: str, port: int) -> None:
             raise OSError(problem.errno, f"{host}:{port}/udp: {problem.strerror}") from problem
 
 
+class LocalLift(Object, LiftObject):
+    """The library knows what a Lift object is, but has none of its own to serve."""
+
+
+class LocalEscalator(Object, EscalatorObject):
+    """As above."""
+
+
+class LocalDetector(Object, LifeSafetyPointObject):
+    """As above."""
+
+
+class LocalZone(Object, LifeSafetyZoneObject):
+    """As above."""
+
+
 CLASSES = {
     "analog-input": AnalogInputObject,
     "analog-value": AnalogValueObject,
     "binary-input": BinaryInputObject,
     "multi-state-value": MultiStateValueObject,
+    "lift": LocalLift,
+    "escalator": LocalEscalator,
+    "life-safety-point": LocalDetector,
+    "life-safety-zone": LocalZone,
 }
+LIFE_SAFETY = {"presentValue": 0, "trackingValue": 0, "mode": 1, "acceptedModes": [1], "silenced": 0}
+BEGINNINGS: dict[str, dict[str, Any]] = {
+    "lift": {"carLoadUnits": "percent", "carDoorStatus": [0], "faultSignals": []},
+    "escalator": {"faultSignals": []},
+    "life-safety-point": LIFE_SAFETY,
+    "life-safety-zone": LIFE_SAFETY | {"zoneMembers": []},
+}
+"""What objects of these kinds have before anything is known."""
 
 
 def make_object(item: Item) -> Any:
@@ -230,7 +259,9 @@ def make_object(item: Item) -> Any:
         "reliability": "no-fault-detected",
         "outOfService": False,
     }
-    if item.states:
+    if item.kind in BEGINNINGS:
+        shared |= BEGINNINGS[item.kind]
+    elif item.states:
         shared |= {"presentValue": 1, "numberOfStates": len(item.states), "stateText": list(item.states)}
     elif item.kind == "binary-input":
         shared |= {"presentValue": "inactive", "polarity": "normal"}
@@ -243,17 +274,35 @@ def shown(item: Item, value: Value | None) -> Value | None:
     """The value as the object can hold it."""
     if value is None:
         return None
-    if item.states:
+    if item.part is not None:
+        return bool(value)
+    if item.states or item.kind in BEGINNINGS:
         return int(value)
     return bool(value) if item.kind == "binary-input" else round(float(value), item.decimals)
 
 
-def put(target: Any, value: Value | None) -> None:
+def put(target: Any, item: Item, value: Value | None) -> None:
     """A failed sensor keeps its last value and says so in its flags."""
+    if item.name != PRESENT_VALUE:
+        put_property(target, item, value)
+        return
     target.statusFlags = FAULTY if value is None else HEALTHY
     target.reliability = "no-sensor" if value is None else "no-fault-detected"
     if value is not None:
         target.presentValue = value
+
+
+def put_property(target: Any, item: Item, value: Value | None) -> None:
+    """Where one object has many points, each is a property, an element, or a number in a list."""
+    if item.name == SIGNALS:
+        others = [signal for signal in target.faultSignals if int(signal) != item.part]
+        if item.part is not None:
+            target.faultSignals = sorted([*others, item.part] if value else others)
+    elif item.name == DOORS:
+        target.carDoorStatus = [int(value or 0)]
+    else:
+        head, *rest = item.name.split("-")
+        setattr(target, head + "".join(map(str.capitalize, rest)), value)
 
 
 def first_tag(any_value: Any) -> Any:
@@ -271,7 +320,7 @@ def decoded(item: Item, any_value: Any) -> Value:
 
 
 class BacnetServers:
-    """The three BACnet devices of one hospital, in one process: their ports differ, so no stack takes another for
+    """The BACnet devices of one hospital, in one process: their ports differ, so no stack takes another for
     itself.
     """
 

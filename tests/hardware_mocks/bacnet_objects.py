@@ -1,13 +1,19 @@
-"""Which BACnet objects the three devices have: the tables of the README, as data. Pure."""
+"""Which BACnet objects the devices have: the tables of the README, as data. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hardware_mocks.annex import ESCALATOR_SIGNALS, LIFT_SIGNALS, signal_point
+
+PRESENT_VALUE, DOORS, SIGNALS = "present-value", "car-door-status", "fault-signals"
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One object. `decimals` is the resolution of an analog value, `states` the texts of a multi-state value."""
+    """One property of one object. `decimals` is the resolution of an analog value, `states` the texts of a multi-state
+    value, `part` where the point is one element of an array, or one number that a list may hold.
+    """
 
     kind: str
     instance: int
@@ -15,6 +21,14 @@ class Item:
     unit: str = ""
     decimals: int = 2
     states: tuple[str, ...] = ()
+    name: str = PRESENT_VALUE
+    part: int | None = None
+
+    @property
+    def where(self) -> str:
+        """As the gateway's users write it down."""
+        element = "[1]" if self.name == DOORS else ""
+        return f"{self.kind},{self.instance}" + ("" if self.name == PRESENT_VALUE else f" {self.name}{element}")
 
     @property
     def identifier(self) -> tuple[str, int]:
@@ -33,6 +47,24 @@ def _binary(names: str) -> tuple[Item, ...]:
 
 def _states(instance: int, point: str, states: str) -> Item:
     return Item("multi-state-value", instance, point, states=tuple(states.split()))
+
+
+def _properties(kind: str, rows: str) -> tuple[Item, ...]:
+    """`point property`, separated by commas, of the one object of a kind."""
+    return tuple(Item(kind, 1, *_named(row)) for row in rows.split(","))
+
+
+def _named(row: str) -> tuple[str, str, int, tuple[str, ...], str]:
+    point, name = row.split()
+    return point, "", 0, (), name
+
+
+def _signals(kind: str, names: str) -> tuple[Item, ...]:
+    """Numbered from 0, each in the list or not; the first of all says whether there is one."""
+    found = tuple(
+        Item(kind, 1, signal_point(name), name=SIGNALS, part=number) for number, name in enumerate(names.split())
+    )
+    return (Item(kind, 1, "fault", name=SIGNALS), *found)
 
 
 CELSIUS, PERCENT, PASCALS = "degrees-celsius", "percent", "pascals"
@@ -68,5 +100,32 @@ OBJECTS: dict[str, tuple[Item, ...]] = {
         _states(3, "door_car", "unknown none closed opening open closing limited"),
         *_numbered("analog-value", f"floor_no no-units 0, speed meters-per-second, load_pct {PERCENT} 0"),
         *_binary("alarm_bell entrap fault power door_zone"),
+    ),
+    "vav-1": (
+        *_numbered(
+            "analog-input",
+            f"t {CELSIUS}, fl cubic-meters-per-hour 0, rh percent-relative-humidity 1, co2 parts-per-million 0",
+        ),
+        *_numbered("analog-value", f"sp_t {CELSIUS} 1, dmp {PERCENT} 1"),
+        *_binary("occ fault"),
+    ),
+    "fire-bas": (
+        *(Item("life-safety-point", n, f"pt.{n}.state") for n in range(1, 9)),
+        *(Item("life-safety-zone", n, f"pt.z{n}.state") for n in range(1, 3)),
+    ),
+    "lift-3": (
+        *_properties(
+            "lift",
+            "alarm_bell passenger-alarm, mode car-mode, dir car-moving-direction, drive car-drive-status,"
+            f"door_car {DOORS}, floor_no car-position, load_pct car-load",
+        ),
+        *_signals("lift", LIFT_SIGNALS),
+    ),
+    "esc-1": (
+        *_properties(
+            "escalator",
+            "alarm_bell passenger-alarm, mode escalator-mode, dir operation-direction, power power-mode",
+        ),
+        *_signals("escalator", ESCALATOR_SIGNALS),
     ),
 }

@@ -145,6 +145,10 @@ DEVICES: dict[str, Callable[[Hospital], Points]] = {
     "contacts-2": annex.contacts,
     "or-2": annex.room,
     "lift-2": annex.lift,
+    "vav-1": annex.vav,
+    "fire-bas": annex.detectors,
+    "lift-3": annex.standard_lift,
+    "esc-1": annex.escalator,
 }
 
 

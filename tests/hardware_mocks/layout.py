@@ -55,6 +55,10 @@ PLACES: dict[str, Place] = {
     "contacts-1": Place("modbus", 48, 1502, 1, "moxa-iologik-e1210", in_annex=True),
     "contacts-2": Place("modbus", 49, 1502, 1, "advantech-adam-6050", in_annex=True),
     "or-2": Place("modbus", 50, 1502, 1, "template-operating-room", in_annex=True),
+    "vav-1": Place("bacnet", 24, 47824, 1004, "bacnet-vav", in_annex=True),
+    "fire-bas": Place("bacnet", 25, 47825, 1005, "bacnet-life-safety", in_annex=True),
+    "lift-3": Place("bacnet", 26, 47826, 1006, "bacnet-lift-object", in_annex=True),
+    "esc-1": Place("bacnet", 27, 47827, 1007, "bacnet-escalator", in_annex=True),
     "lift-2": Place("modbus", 51, 1502, 1, "template-elevator", in_annex=True),
 }
 
