@@ -14,17 +14,19 @@ HEALTHY_S=60
 KEEP=3
 
 here=$(cd "$(dirname "$0")" && pwd)
+wanted=""
 root=""
 wheels=$here/wheels
 serial=no
 
 usage() {
     cat <<'END'
-Usage: install.sh [--root DIR] [--wheels DIR] [--serial]
+Usage: install.sh [--root DIR] [--wheels DIR | --release NAME] [--serial]
 
-  --root DIR     install into the file system of another machine, such as an image; starts nothing
-  --wheels DIR   where the wheels are (default: wheels, beside this script)
-  --serial       open serial ports to the gateway (later, too: run it again)
+  --root DIR      install into the file system of another machine, such as an image; starts nothing
+  --wheels DIR    where the wheels are (default: wheels, beside this script)
+  --release NAME  instead of new wheels, one of the releases in /opt/wardgate/releases
+  --serial        open serial ports to the gateway (later, too: run it again)
 END
 }
 
@@ -44,6 +46,11 @@ while [ $# -gt 0 ]; do
             [ -d "$2" ] || { echo "install.sh: $2 is not a folder" >&2; exit 2; }
             folder=$(cd "$2" && pwd)
             if [ "$1" = --root ]; then root=${folder%/}; else wheels=$folder; fi
+            shift
+            ;;
+        --release)
+            [ $# -ge 2 ] || { usage >&2; exit 2; }
+            wanted=$2
             shift
             ;;
         --serial) serial=yes ;;
@@ -67,6 +74,19 @@ runs_systemd() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
 
 # --- the release ------------------------------------------------------------------------------------------------------
 
+choose_release() { # one that is here already, or the one that the wheels make
+    if [ -n "$wanted" ]; then
+        id=$wanted
+        [ -e "$opt/releases/$id/.complete" ] || fail "there is no release $id; there are: $(cd "$opt/releases" && echo *)"
+        here=$opt/releases/$id/service
+    else
+        wheel=$(one_wheel wardgate)
+        pip=$(one_wheel pip)
+        id=$(release_id)
+    fi
+    release=$opt/releases/$id
+}
+
 release_id() { # its version, and what tells two builds of one version apart: the list holds the hash of every wheel
     version=$(basename "$wheel" | cut -d- -f2)
     echo "$version-$(cat "$here/requirements.lock" "$here/wardgate.service" "$here/serial.conf" | sha256sum | cut -c1-8)"
@@ -88,7 +108,7 @@ build_release() {
     mkdir "$release/service"
     install -m 0644 "$here/wardgate.service" "$here/serial.conf" "$here/modules-load.conf" "$here/sysusers.conf" \
         "$release/service"
-    install -m 0755 "$here/uninstall.sh" "$release/service"
+    install -m 0755 "$here/install.sh" "$here/uninstall.sh" "$release/service"
     for paper in LICENSE LICENCES.md wardgate.cdx.json; do
         [ ! -e "$here/$paper" ] || install -m 0644 "$here/$paper" "$release"
     done
@@ -182,10 +202,7 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "needs pyt
 mkdir -p "$opt/releases"
 exec 9>"$opt/.lock"
 flock --nonblock 9 || fail "another install.sh is at work on $opt"
-wheel=$(one_wheel wardgate)
-pip=$(one_wheel pip)
-id=$(release_id)
-release=$opt/releases/$id
+choose_release
 previous=$(basename "$(readlink "$opt/current" || true)")
 
 build_release

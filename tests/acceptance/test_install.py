@@ -145,6 +145,11 @@ def test_releases_stand_side_by_side_and_the_newest_three_are_kept(machine: Mach
     assert machine.current() == names[-1]
     assert machine.version() == "1.0.3"
     assert machine.releases() == set(names[1:])
+    assert machine.run("install.sh", "--release", names[1]).returncode == 0
+    assert (machine.current(), machine.version()) == (names[1], "1.0.1")
+    done = machine.run("install.sh", "--release", names[0])
+    assert (done.returncode, machine.current()) == (1, names[1])
+    assert f"there is no release {names[0]}; there are: {names[1]} " in done.stderr
 
 
 def test_what_the_operator_has_decided_survives_an_upgrade(machine: Machine) -> None:
