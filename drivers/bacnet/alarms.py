@@ -11,7 +11,7 @@ alarm is active, so that nothing is said then: the state says `fault`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from drivers.bacnet import events, names, values
 from drivers.bacnet.batches import Batch
@@ -49,8 +49,6 @@ QUIET: Said = (NORMAL, ALL_ACKED)
 @dataclass(slots=True)
 class AlarmItem:
     """A point that follows the alarms of one object, or of all where `target` is nothing."""
-
-    learns: ClassVar[bool] = False
 
     point: Point
     target: int | None

@@ -38,8 +38,6 @@ class Item(Protocol):
     """What a batch knows of one of its points."""
 
     keys: list[Key]
-    learns: ClassVar[bool]
-    """Whether it asks for some things only until it knows them."""
 
     def judge(self, raw: Mapping[Key, Raw]) -> Judged:
         """Value and flaw, by an answer to all that was asked."""
@@ -65,7 +63,6 @@ class Batch:
         self.service = READ_PROPERTY_MULTIPLE if multiple else READ_PROPERTY
         self.last: Answer | None = None
         self._items = items
-        self._learns = any(item.learns for item in items)
         self.overtaken = False
         self.requests = self._encode()
 
@@ -91,8 +88,6 @@ class Batch:
         if sum(item.widen(raw) for item in self._items):  # a sum and not any: every one has to be widened
             self.requests = self._encode()
             return None
-        if self._learns:
-            self.requests = self._encode()
         return [item.judge(raw) for item in self._items]
 
     def flawed(self, flaw: Quality) -> list[Judged]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from drivers.bacnet import names, units, values
 from drivers.bacnet.codec import NO_INDEX
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from drivers.bacnet.events import EventNotification
     from drivers.bacnet.values import Judged
 
+_NO_TEXT = AccessError(*names.NO_TEXT)
 _UNIT_PROPERTIES: Mapping[int, int] = {names.PRESENT_VALUE: names.UNITS, names.CAR_LOAD: names.CAR_LOAD_UNITS}
 """Where the device says in what unit a property is."""
 
@@ -27,8 +28,6 @@ _UNIT_PROPERTIES: Mapping[int, int] = {names.PRESENT_VALUE: names.UNITS, names.C
 @dataclass(slots=True)
 class PropertyItem:
     """A point and the properties that are asked for it: its own, the status flags, once faulty the reliability."""
-
-    learns: ClassVar[bool] = False
 
     point: Point
     keys: list[Key]
@@ -38,11 +37,11 @@ class PropertyItem:
         if own not in raw:
             return None, values.LOST
         flags, reliability = (raw.get(key) for key in (self._of(names.STATUS_FLAGS), self._of(names.RELIABILITY)))
-        return values.judge(self.point, self._meant(raw[own]), flags, reliability)
+        return values.judge(self.point, self._meant(raw), flags, reliability)
 
-    def _meant(self, own: Raw) -> Raw:
+    def _meant(self, raw: Mapping[Key, Raw]) -> Raw:
         """What the device's own value stands for."""
-        return own
+        return raw[self.keys[0]]
 
     def widen(self, raw: Mapping[Key, Raw]) -> bool:
         """Ask for the reliability from now on, if the flags say that there is something to know."""
@@ -86,40 +85,29 @@ class MeasuredItem(PropertyItem):
         return self.doubt != before
 
 
-@dataclass(slots=True)
 class TextItem(PropertyItem):
-    """A state by the text that the device has for it, which is asked for when the state is met for the first time."""
-
-    learns: ClassVar[bool] = True
-
-    texts: dict[int, Raw] = field(default_factory=dict)
+    """A state by the text that the device has for it, which is asked for beside the state, and is as new as that."""
 
     def widen(self, raw: Mapping[Key, Raw]) -> bool:
-        number = raw.get(self.keys[0])
-        more = False
-        if type(number) is int and number not in self.texts:
-            key = self._text_key(number)
-            if key in raw:
-                self.texts[number] = raw[key]
-            elif key not in self.keys:
-                self.keys.append(key)
-                more = True
-        if not more:
-            self.keys = [key for key in self.keys if key[1] not in names.TEXTS]
+        key = self._text_key(raw)
+        more = key is not None and key not in self.keys
+        if key is not None and more:
+            self.keys = [*(one for one in self.keys if one[1] not in names.TEXTS), key]
         return PropertyItem.widen(self, raw) or more
 
-    def reported(self, raw: Mapping[Key, Raw]) -> Judged | None:
-        """Nothing where the text is not known yet: the next poll asks for it."""
-        return PropertyItem.reported(self, raw) if raw.get(self.keys[0]) in self.texts else None
+    def reported(self, _: Mapping[Key, Raw]) -> Judged | None:
+        """Nothing: a notification has no text, and the next poll asks for it."""
+        return None
 
-    def _meant(self, own: Raw) -> Raw:
-        if type(own) is not int:
-            return own
-        text = self.texts.get(own)
-        return text if isinstance(text, (str, AccessError)) else AccessError(*names.NO_TEXT)
+    def _meant(self, raw: Mapping[Key, Raw]) -> Raw:
+        key = self._text_key(raw)
+        return raw[self.keys[0]] if key is None else raw.get(key, _NO_TEXT)
 
-    def _text_key(self, number: int) -> Key:
-        target = self.keys[0][0]
+    def _text_key(self, raw: Mapping[Key, Raw]) -> Key | None:
+        """Where the text of this state is; nothing where it is no state."""
+        number, target = raw.get(self.keys[0]), self.keys[0][0]
+        if type(number) is not int:
+            return None
         if names.is_multi_state(target):
             return target, names.STATE_TEXT, number
         return target, names.ACTIVE_TEXT if number else names.INACTIVE_TEXT, NO_INDEX

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from bacnet_peer import Reply, Request
 
-TIMEOUT_S = 0.15
+TIMEOUT_S = 0.5
 GOOD = [(PRESENT_VALUE, real(21.5)), (STATUS_FLAGS, flags("0000"))]
 
 

@@ -197,7 +197,7 @@ class Texted(RawDevice):
 
 @pytest.mark.parametrize("has_multiple", [True, False])
 async def test_state_texts_of_the_device_are_values(*, has_multiple: bool) -> None:
-    """Each is asked for when its state is met for the first time, and only then."""
+    """Asked for beside the state, so that a text that is corrected is corrected here, too."""
 
     def answer(request: Request) -> Reply:
         refused = request.service == READ_PROPERTY_MULTIPLE and not has_multiple
@@ -210,13 +210,10 @@ async def test_state_texts_of_the_device_are_values(*, has_multiple: bool) -> No
         for state in (1, 1, 2, 1):
             device.objects.update(stated(state).objects)
             said.append(list((await read()).values))
-    assert said == [
-        ["手动", "运行"],
-        ["手动", "运行"],
-        ["自动", "停止"],
-        ["手动", "运行"],
-    ]
-    assert device.asked == [1, 2]
+        device.texts[1] = "停止"
+        said.append(list((await read()).values))
+    assert said == [["手动", "运行"], ["手动", "运行"], ["自动", "停止"], ["手动", "运行"], ["停止", "运行"]]
+    assert set(device.asked) == {1, 2}
 
 
 async def test_a_state_without_a_text_is_no_value() -> None:

@@ -28,6 +28,7 @@ SUBSCRIBE_COV, SUBSCRIBE_COV_PROPERTY = 5, 28
 UNKNOWN_OBJECT, UNKNOWN_PROPERTY = (1, 31), (2, 32)
 UNRECOGNIZED_SERVICE, SEGMENTATION_NOT_SUPPORTED = 9, 4
 DEVICE, ANALOG_INPUT = 8, 0
+ORIGINAL_UNICAST, NETWORK_MESSAGE = 0x0A, 0x80
 
 
 # --- encoded values ------------------------------------------------------------------------------------------------
@@ -182,9 +183,11 @@ class RawDevice(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         apdu = data[6:]
+        if len(apdu) < 2 or data[1] != ORIGINAL_UNICAST or data[5] & NETWORK_MESSAGE:
+            return
         if apdu[0] >> 4:
             self.others.append(apdu)
-        else:
+        elif len(apdu) > 3:
             request = Request(apdu[2], apdu[3], apdu[4:], addr)
             self.requests.append(request)
             self._reply(request)
