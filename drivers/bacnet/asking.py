@@ -81,8 +81,11 @@ async def ask_one(stack: Stack, peer: Peer, key: Key, *, exact: bool = True) -> 
     return raw if about == key or not exact else None
 
 
-async def ask_all(stack: Stack, peer: Peer, keys: Sequence[Key]) -> Mapping[Key, Raw]:
+async def ask_all(stack: Stack, met: Met, keys: Sequence[Key]) -> Mapping[Key, Raw]:
     """Some properties, in one request where the device can."""
+    peer = met.peer
+    if codec.READ_PROPERTY_MULTIPLE in met.lacks:
+        return {key: await ask_one(stack, peer, key) for key in keys}
     groups = [list(group) for _, group in groupby(keys, key=itemgetter(0))]
     try:
         answer = await stack.ask(peer, codec.READ_PROPERTY_MULTIPLE, codec.read_multiple(groups))
@@ -96,7 +99,7 @@ async def learn(stack: Stack, met: Met, plan: Plan) -> None:
     keys = plan.unknown_units()
     raw: dict[Key, Raw] = {}
     for start in range(0, len(keys), met.batch):
-        raw.update(await ask_all(stack, met.peer, keys[start : start + met.batch]))
+        raw.update(await ask_all(stack, met, keys[start : start + met.batch]))
     if keys:
         plan.learn_units(raw)
 

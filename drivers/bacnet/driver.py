@@ -161,7 +161,7 @@ class BacnetDriver:
             raise NoAnswer(device.id, met.raw, "correct the instance or the address of the device")
         target = names.object_id(names.DEVICE, _address(device).instance)
         keys = {name: (target, names.parse_property(text), NO_INDEX) for name, text in _IDENTITY.items()}
-        raw = await ask_all(stack, met.peer, list(keys.values()))
+        raw = await ask_all(stack, met, list(keys.values()))
         said = {name: raw.get(key) for name, key in keys.items()}
         return Identity(**{name: value for name, value in said.items() if isinstance(value, str)})
 

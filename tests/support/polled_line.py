@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from config.model import Device, Line
+    from drivers.contract import Clock, Driver
 
 
 class PolledLine:
@@ -24,12 +25,12 @@ class PolledLine:
 
     site = "h01"
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, make: Callable[[Line, Clock], Driver]) -> None:
         self.clock = SystemClock()
         self.health = Health()
         self.random = Random(1)
         self.readings: list[Reading] = []
-        self.worker = LineWorker(line, ModbusDriver(line, self.clock), self)
+        self.worker = LineWorker(line, make(line, self.clock), self)
 
     async def emit(self, item: object) -> None:
         if isinstance(item, Reading):
@@ -45,9 +46,9 @@ class PolledLine:
 
 
 @asynccontextmanager
-async def polled(line: Line) -> AsyncIterator[PolledLine]:
+async def polled(line: Line, make: Callable[[Line, Clock], Driver] = ModbusDriver) -> AsyncIterator[PolledLine]:
     """The line is served while the block lasts."""
-    served = PolledLine(line)
+    served = PolledLine(line, make)
     task = asyncio.create_task(served.worker.run())
     try:
         yield served
