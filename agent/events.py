@@ -40,7 +40,6 @@ Action = Literal[
     "unhide",
     "unhide_latched",
     "cause_changed",
-    "source_fault",
     "removed",
 ]
 

@@ -50,7 +50,7 @@ def alarm_table(now: Status, words: Words, *, each: bool = False) -> None:
         return
     hidden = {} if each else _by_maintenance(now.alarms)
     summed = {one.alarm_id for together in hidden.values() for one in together}
-    headings = [words(word) for word in ("alarm", "state", "raised", "age", "value", "text", "what to do")]
+    headings = [words(word) for word in ("alarm", "state", "raised", "for", "value", "text", "what to do")]
     rows: list[Row] = [
         [_colour(one, words), *_row(one, now, words)] for one in now.alarms if one.alarm_id not in summed
     ]

@@ -110,6 +110,11 @@ def called(scrape: Scrape) -> Iterable[tuple[Labels, float]]:
     return [(("10min",), load.per_10_min), (("1h",), load.per_hour), (("1d",), load.per_day)]
 
 
+def called_peak(scrape: Scrape) -> Iterable[tuple[Labels, float]]:
+    load = scrape.status.load
+    return [(("10min",), load.peak_10_min), (("1h",), load.peak_hour)]
+
+
 def conditions(scrape: Scrape) -> Iterable[tuple[Labels, float]]:
     held = Counter(condition.code for condition in scrape.status.health)
     return [((code, kind.severity), held[code]) for code, kind in CONDITIONS.items()]

@@ -22,7 +22,6 @@ WORDS: dict[Action, Names] = {
     "escalate": Names(zh="升级", en="worse"),
     "realarm": Names(zh="仍未解除", en="still standing"),
     "unhide_raise": Names(zh="报警（解除屏蔽）", en="alarm, no longer hidden"),
-    "source_fault": Names(zh="信号源故障", en="source fault"),
     "clear": Names(zh="恢复", en="over"),
     "clear_latched": Names(zh="恢复（已锁存）", en="over, latched"),
 }

@@ -1,8 +1,8 @@
 """How many alarms people are called for: what EEMUA 191 and ISA-18.2 measure, and whether there is a flood.
 
 What is counted calls for people anew (`ANNOUNCING`), is shown to them and is no test. Nothing is held back because of
-what is counted here. It is kept for a day, also over a restart: what was counted in the last minute before a kill is
-all that may be missing.
+what is counted here. It is kept for a day, also over a restart: what was counted in the last ten seconds before a
+kill is all that may be missing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WORST = 10
 STATE_KEY = "load"
 """Key of the state that the journal keeps for the counts."""
 
-STORE_S = 60.0
+STORE_S = 10.0
 KEPT_PER_HOUR = 20
 """Counts are stored at most so often, and of each hour those of so many alarms, the ones that called most."""
 
@@ -88,7 +88,7 @@ class AlarmLoad:
         self._by_hour.put_before(((at - ahead_s, counts) for at, counts in stored.hours), now.mono)
 
     def take_state(self, now: Now, *, at_once: bool = False) -> dict[str, bytes]:
-        """What is to be stored, if anything: the end of an orderly stop waits for no minute."""
+        """What is to be stored, if anything: the end of an orderly stop waits for nothing."""
         if not self.is_dirty or (now.mono < self._stored_at + STORE_S and not at_once):
             return {}
         self.is_dirty, self._stored_at = False, now.mono

@@ -166,7 +166,7 @@ def test_4_the_counts_survive_a_restart_and_go_on_to_age() -> None:
     assert view(next_day).per_day == 0
 
 
-def test_the_counts_are_stored_once_a_minute_and_at_an_orderly_end() -> None:
+def test_the_counts_are_stored_every_ten_seconds_and_at_an_orderly_end() -> None:
     """A flood is not made slower by being counted."""
     bench = Bench(HIGH, ack=False)
     bench.read(OUT)
