@@ -39,7 +39,7 @@ ROWS: tuple[dict[str, object], ...] = (
 ALARM_ROWS: tuple[dict[str, object], ...] = (
     {"object": "analog-input,1", "event": "active"},
     {"object": "analog-input,1", "event": "state"},
-    {"object": "device,1", "event": "acked"},
+    {"object": "device", "event": "acked"},
 )
 
 
@@ -115,6 +115,10 @@ def _corpus(folder: Path) -> None:
     (folder / "cov").write_bytes(
         bytes.fromhex("09 07 1c 02 00 03 e9 2c 00 00 00 01 39 3c 4e 09 55 2e 44 41 ac 00 00 2f 09 6f 2e 82 04 00 2f 4f")
     )
+    page = "0e 0c 00 00 00 01 19 03 2a 05 60 3e 19 01 19 02 19 03 3f 49 00 5a 05 e0 6e 21 64 21 64 21 64 6f 0f 19 00"
+    (folder / "events").write_bytes(bytes.fromhex(page))
+    event = "09 01 1c 02 00 00 01 2c 00 00 00 01 3e 19 01 3f 49 03 59 64 69 05 89 00 99 01 a9 00 b9 03"
+    (folder / "event").write_bytes(bytes.fromhex(event))
     (folder / "i-am").write_bytes(bytes.fromhex("c4 02 00 03 e9 22 05 c4 91 03 21 0f"))
 
 

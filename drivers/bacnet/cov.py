@@ -170,7 +170,7 @@ def _subscriptions(poll: Poll, numbers: Iterator[int]) -> Iterator[Subscription]
             continue
         increment = None if spec.cov is True else spec.cov
         step = None if increment is None else increment * abs(point.scale)
-        yield Subscription(next(numbers), poll, at, key_of(point), increment, step, instance)
+        yield Subscription(next(numbers), poll, at, key_of(point, instance), increment, step, instance)
 
 
 def _differs(before: Value, now: Value, step: float | None) -> bool:

@@ -23,7 +23,7 @@ from drivers.bacnet.foreign import ForeignLink
 from drivers.bacnet.peer import Peer
 from drivers.bacnet.plan import Plan
 from drivers.bacnet.reports import CovNotification
-from drivers.bacnet.settings import BacnetAddress, BacnetLine
+from drivers.bacnet.settings import BacnetAddress, BacnetLine, BacnetPoint
 from drivers.bacnet.stack import Stack, open_stack
 from drivers.bacnet.transactions import APDU_BYTES_MAX
 from drivers.bacnet.waiting import Waiting
@@ -222,6 +222,7 @@ class BacnetDriver:
 def _check(line: Line, spec: BacnetLine) -> None:
     """What only the whole line shows. Raises `ConfigProblem`."""
     for device in line.devices:
+        _check_points(device)
         at = _address(device).at
         if at is not None:
             _check_at(spec, device, at)
@@ -231,6 +232,22 @@ def _check(line: Line, spec: BacnetLine) -> None:
                 f"give its address (at: 10.1.2.3:47808), or the line its prefix (bind: {spec.interface.ip}/24)",
                 device=device.id,
                 field="at",
+            )
+
+
+def _check_points(device: Device) -> None:
+    """The object of another device is nobody's here."""
+    instance = _address(device).instance
+    for point in device.points:
+        assert isinstance(point.spec, BacnetPoint)
+        target = names.own_object(names.parse_object(point.spec.object_name), instance)
+        if names.is_device(target) and target != names.object_id(names.DEVICE, instance):
+            raise ConfigProblem(
+                f"{point.spec.object_name} is another device than this one, which has instance {instance}",
+                "write object: device",
+                device=device.id,
+                point=point.id,
+                field="object",
             )
 
 

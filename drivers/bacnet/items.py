@@ -113,17 +113,21 @@ class TextItem(PropertyItem):
         return target, names.ACTIVE_TEXT if number else names.INACTIVE_TEXT, NO_INDEX
 
 
-def key_of(point: Point) -> Key:
-    """The property that a point is."""
+def key_of(point: Point, instance: int) -> Key:
+    """The property that a point is in the device with this instance."""
     spec = point.spec
     assert isinstance(spec, BacnetPoint)
     index = NO_INDEX if spec.index is None else spec.index
-    return names.parse_object(spec.object_name), names.parse_property(spec.property_name), index
+    return (
+        names.own_object(names.parse_object(spec.object_name), instance),
+        names.parse_property(spec.property_name),
+        index,
+    )
 
 
-def property_item(point: Point) -> PropertyItem:
+def property_item(point: Point, instance: int) -> PropertyItem:
     """A point that is a property."""
-    key, spec = key_of(point), point.spec
+    key, spec = key_of(point, instance), point.spec
     assert isinstance(spec, BacnetPoint)
     keys = [key, (key[0], names.STATUS_FLAGS, NO_INDEX)]
     if spec.text:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from bacpypes3.basetypes import (
+    DeviceStatus,
     ErrorClass,
     ErrorCode,
     EscalatorMode,
@@ -57,6 +58,7 @@ _ENUMERATIONS: Mapping[str, type[Enumerated]] = {
     "event-state": EventState,
     "reliability": Reliability,
     "silenced": SilencedState,
+    "system-status": DeviceStatus,
     "car-mode": LiftCarMode,
     "car-moving-direction": LiftCarDirection,
     "car-assigned-direction": LiftCarDirection,
@@ -90,6 +92,7 @@ _LIFE_SAFETY_ENUMERATIONS: Mapping[str, type[Enumerated]] = {
     "mode": LifeSafetyMode,
 }
 
+_OWN_DEVICE = "device"
 _OBJECT = re.compile(r"\s*([A-Za-z0-9-]+)\s*[,: ]\s*(\d+)\s*")
 
 
@@ -109,7 +112,12 @@ def is_multi_state(identifier: int) -> bool:
 
 
 def parse_object(text: str) -> int:
-    """`analog-input,1`, or with a number for a vendor's own type `300,1`, as 32 bits. Raises `ValueError`."""
+    """`analog-input,1`, or with a number for a vendor's own type `300,1`, as 32 bits. Raises `ValueError`.
+
+    `device` alone is the device's own object, whatever its instance: a wildcard until `own_object` fills it in.
+    """
+    if text.strip() == _OWN_DEVICE:
+        return object_id(DEVICE, WILDCARD_INSTANCE)
     match = _OBJECT.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not an object; write its type and instance, such as analog-input,1")
@@ -123,7 +131,15 @@ def parse_object(text: str) -> int:
 def object_name(identifier: int) -> str:
     """`analog-input,1`; the type as a number where the standard has no name for it."""
     type_number, instance = identifier >> 22, identifier & WILDCARD_INSTANCE
+    if (type_number, instance) == (DEVICE, WILDCARD_INSTANCE):
+        return _OWN_DEVICE
     return f"{_OBJECT_NAMES.get(type_number, type_number)},{instance}"
+
+
+def own_object(identifier: int, instance: int) -> int:
+    """The object as it is called in the device with this instance."""
+    wildcard = object_id(DEVICE, WILDCARD_INSTANCE)
+    return object_id(DEVICE, instance) if identifier == wildcard else identifier
 
 
 def parse_property(text: str) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from drivers.bacnet.alarms import AlarmBatch, AlarmItem, alarm_item
 from drivers.bacnet.batches import Batch
 from drivers.bacnet.items import MeasuredItem, property_item
-from drivers.bacnet.settings import BacnetPoint
+from drivers.bacnet.settings import BacnetAddress, BacnetPoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,9 @@ class Plan:
 
     def __init__(self, poll: Poll, size: int) -> None:
         self._size = len(poll.points)
-        items = [alarm_item(point) if _is_alarm(point) else property_item(point) for point in poll.points]
+        assert isinstance(poll.device.address, BacnetAddress)
+        instance = poll.device.address.instance
+        items = [alarm_item(point) if _is_alarm(point) else property_item(point, instance) for point in poll.points]
         self._measured = [item for item in items if isinstance(item, MeasuredItem)]
         self.batches = list(_batches(items, size))
         self._values: list[Value] = [None] * self._size

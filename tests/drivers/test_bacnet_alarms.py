@@ -158,8 +158,8 @@ async def test_event_information_becomes_source_alarms_of_the_device() -> None:
     """Between values of the same poll, with one request for all: active, acknowledged and state, and of the whole."""
     points = [make_point("analog-input,1"), *facets("analog-input,1"), make_point("analog-input,2")]
     points += [
-        following("device,1001", "active"),
-        following("device,1001", "acked"),
+        following("device", "active"),
+        following("device", "acked"),
         following("analog-input,2", "active"),
     ]
     async with watching(*points) as rig:
@@ -201,7 +201,7 @@ async def test_what_is_not_mentioned_is_normal_again() -> None:
 
 async def test_an_object_in_fault_cannot_tell_whether_its_alarm_is_active() -> None:
     """Neither a false alarm nor a false all-clear: no value, while the state says why."""
-    async with watching(*facets("analog-input,1"), following("device,1001", "active")) as rig:
+    async with watching(*facets("analog-input,1"), following("device", "active")) as rig:
         rig.device.standing = {ai(1): (FAULT, "111")}
         given = await rig.read()
         rig.device.standing[ai(2)] = OFFNORMAL, "111"
@@ -236,7 +236,7 @@ async def test_pages_without_end_are_no_answer() -> None:
 @pytest.mark.parametrize("confirmed", [True, False])
 async def test_a_received_event_notification_becomes_a_source_alarm_at_once(*, confirmed: bool) -> None:
     """Between two polls, with all other values as they were; a confirmed one is acknowledged, as a frame."""
-    points = [make_point("analog-input,1"), *facets("analog-input,1"), following("device,1001", "active")]
+    points = [make_point("analog-input,1"), *facets("analog-input,1"), following("device", "active")]
     async with watching(*points) as rig:
         await rig.read()
         rig.device.report(ai(1), HIGH_LIMIT, confirmed=confirmed)
@@ -307,7 +307,7 @@ async def test_a_device_without_event_information_is_asked_for_each_object() -> 
     device = Alarming(answer=lambda one: [one.reject(UNRECOGNIZED_SERVICE)] if one.service == 29 else None)
     device.put(1, real(1.5))
     device.objects[ai(1)].update({EVENT_STATE: enumerated(HIGH_LIMIT), ACKED_TRANSITIONS: b"\x82\x05\x60"})
-    points = [*facets("analog-input,1"), following("device,1001", "active"), following("analog-input,9", "active")]
+    points = [*facets("analog-input,1"), following("device", "active"), following("analog-input,9", "active")]
     async with watching(*points, device=device) as rig:
         given = await rig.read()
         await rig.read()

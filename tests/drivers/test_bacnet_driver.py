@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from bacnet_peer import (
+    DEVICE,
     READ_PROPERTY,
     READ_PROPERTY_MULTIPLE,
     RELIABILITY,
@@ -18,6 +19,7 @@ from bacnet_peer import (
     UNRECOGNIZED_SERVICE,
     RawDevice,
     RoutedDevice,
+    enumerated,
     free_port,
     identifier,
     inputs,
@@ -269,6 +271,24 @@ def test_a_device_at_the_port_of_the_line_is_a_mistake() -> None:
     with pytest.raises(ConfigProblem, match="has the port of the line itself") as problem:
         BacnetDriver(line, ManualClock())
     assert (problem.value.device, problem.value.field) == ("dev-1001", "at")
+
+
+def test_the_object_of_another_device_is_a_mistake() -> None:
+    """A device object belongs to the device of its instance; `device` is its own, whatever that is."""
+    with pytest.raises(ConfigProblem, match=r"another device than this one.*write object: device"):
+        BacnetDriver(make_line(make_device("10.0.0.1", [make_point("device,7")])), ManualClock())
+
+
+async def test_the_device_s_own_object_is_read_by_its_instance() -> None:
+    """It is asked for by its number, which every device answers with."""
+    device = RawDevice()
+    device.objects[identifier(DEVICE, 1001)][112] = enumerated(4)
+    async with serving(device):
+        point = make_point("device", "enum", property="system-status", states={4: "non-operational"})
+        made = make_device(device.at, [point])
+        async with connected(make_line(made)) as driver:
+            given = await driver.read(Poll(made, made.points, 1.0))
+    assert list(given.values) == ["non-operational"]
 
 
 def test_the_same_port_on_a_real_network_is_fine() -> None:

@@ -84,6 +84,7 @@ def test_the_object_type_says_what_its_value_is(written: dict[str, object], valu
         ({"object": "escalator,1", "property": "escalator-mode"}, 5, "out-of-service"),
         ({"object": "escalator,1", "property": "operation-direction"}, 1, "stopped"),
         ({"object": "lift,1", "property": "car-door-status", "index": 1}, 9, "limited-opened"),
+        ({"object": "device", "property": "system-status"}, 4, "non-operational"),
         ({"object": "lift,1", "property": "car-mode", "states": {11: "fire"}}, 11, "fire"),
     ],
 )
@@ -124,7 +125,7 @@ def test_what_the_standard_has_names_for_has_them(written: dict[str, object], nu
         (BacnetPoint, {"object": "analog-input,1", "device_unit": "kilopascal"}, "did you mean 'kilopascals'?"),
         (BacnetPoint, {"object": "lift,1", "event": "active", "value": "number"}, "leave value: number out"),
         (BacnetPoint, {"object": "lift,1", "event": "active", "property": "car-mode"}, "leave property, index, holds"),
-        (BacnetPoint, {"object": "device,1", "event": "state"}, "write event: active, or name one object"),
+        (BacnetPoint, {"object": "device", "event": "state"}, "write event: active, or name one object"),
         (BacnetPoint, {"object": "analog-input,1", "index": -1}, "greater than or equal to 0"),
         (BacnetPoint, {"object": "analog-input,1", "property": "units", "cov": True}, "only a present-value reports"),
         (BacnetPoint, {"object": "analog-input,1", "index": 1, "cov": 0.5}, "only a present-value reports its changes"),
