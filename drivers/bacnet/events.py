@@ -28,6 +28,7 @@ _DEVICE = 8
 _INSTANCE_BITS = 22
 _INSTANCE_MASK = 0x3FFFFF
 _ENUMERATED_BYTES_MAX = 4
+_UNSPECIFIED = b"\xff\xff\xff\xff"
 
 _OBJECT, _STATE, _ACKED, _PRIORITIES = 0, 1, 2, 6
 _SUMMARIES, _MORE = 0, 1
@@ -47,7 +48,8 @@ class Summary:
 class EventNotification:
     """That an object went into a state, or with `acknowledgement` that somebody has seen that it did.
 
-    `time` is the device's own, as it was encoded: the same event said twice has the same one.
+    `time` is the device's own, as it was encoded: the same event said twice has the same one, if the device has a clock
+    or counts.
     """
 
     instance: int
@@ -56,6 +58,11 @@ class EventNotification:
     kind: NotifyType
     ack_required: bool
     state: int
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether it can be told from the same event at another time."""
+        return _UNSPECIFIED not in self.time
 
 
 def event_information(after: int | None) -> bytes:

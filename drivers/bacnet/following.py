@@ -51,7 +51,7 @@ class Following:
         """A device reports an alarm; gives whether it is the one that was met there."""
         if not met.certain or source != met.peer.address:
             return False
-        if notification not in self._latest:
+        if not notification.is_dated or notification not in self._latest:
             self._latest.append(notification)
             self._tell(notification, device, plans)
         return True

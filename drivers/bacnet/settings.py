@@ -241,6 +241,8 @@ class BacnetPoint(PointSpec):
             raise ValueError("only the present-value of binary and multi-state objects has texts; leave text: out")
         if self.value != "string" or self.states:
             raise ValueError("the device has the texts; leave value and states out")
+        if self.cov is not False:
+            raise ValueError("what a device reports by itself has no texts; leave cov: out")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bacpypes3.apdu import ConfirmedRequestPDU, ErrorPDU, RejectPDU, RejectReason, SimpleAckPDU, UnconfirmedRequestPDU
 from bacpypes3.appservice import ABORTED, COMPLETED, ApplicationServiceAccessPoint, ClientSSM
 from bacpypes3.basetypes import ErrorClass, ErrorCode, Segmentation
+from bacpypes3.pdu import Address
 
 from drivers.bacnet import codec, events, reports
 from drivers.bacnet.codec import IAm
@@ -21,7 +22,7 @@ from drivers.bacnet.reports import CovNotification
 
 if TYPE_CHECKING:
     from bacpypes3.apdu import APDU
-    from bacpypes3.pdu import PDU, Address
+    from bacpypes3.pdu import PDU
 
 APDU_BYTES_MAX = 1476
 """The longest APDU that fits into one UDP datagram of BACnet/IP."""
@@ -32,6 +33,7 @@ ANSWER_BYTES_MAX = 65536
 _SEGMENTS_MAX = 32
 _CONFIRMED, _UNCONFIRMED = ConfirmedRequestPDU.pduType, UnconfirmedRequestPDU.pduType
 _SEGMENTED = 0x08
+_BROADCASTS = frozenset((Address.localBroadcastAddr, Address.remoteBroadcastAddr, Address.globalBroadcastAddr))
 Report = CovNotification | EventNotification
 
 _CONFIRMED_REPORTS: Mapping[int, Callable[[bytes], Report]] = {
@@ -92,6 +94,9 @@ class AccessPoint(ApplicationServiceAccessPoint):
     async def confirmation(self, pdu: PDU) -> None:
         """What comes in. Broadcasts of others are the most frequent thing on a network and cost next to nothing."""
         kind = pdu.pduData[0] >> 4
+        assert pdu.pduDestination is not None
+        if kind != _UNCONFIRMED and pdu.pduDestination.addrType in _BROADCASTS:
+            return  # somebody passes on, in the name of a device, what only the device itself can say to us
         if kind == _UNCONFIRMED:
             if pdu.pduData[1] == codec.I_AM:
                 assert pdu.pduSource is not None

@@ -69,11 +69,12 @@ class Alarming(RawDevice):
         confirmed: bool = True,
         ack_required: bool = True,
         instance: int | None = None,
+        time: bytes = b"",
     ) -> None:
-        """An event notification to whoever asked last; `number` is what it has instead of a time."""
+        """An event notification to whoever asked last; `number` is what it has instead of a `time`."""
         mine = self.instance if instance is None else instance
         data = b"\x09\x01\x1c" + identifier(DEVICE, mine) + b"\x2c" + target
-        data += b"\x3e\x19" + bytes([number]) + b"\x3f\x49\x03\x59\x64\x69\x05\x89" + bytes([notify])
+        data += b"\x3e" + (time or bytes([0x19, number])) + b"\x3f\x49\x03\x59\x64\x69\x05\x89" + bytes([notify])
         data += b"\x99" + bytes([ack_required]) + b"\xa9\x00\xb9" + bytes([state])
         head = bytes([0x00, 0x05, 0x55, CONFIRMED_EVENT]) if confirmed else bytes([0x10, UNCONFIRMED_EVENT])
         self.transport.sendto(frame(head + data), self.requests[-1].source)
@@ -258,6 +259,17 @@ async def test_a_notification_that_comes_twice_counts_once() -> None:
         assert await rig.answered(3) == [CONFIRMED] * 3
         assert rig.noticed.empty()
     assert said == [True, False]
+
+
+async def test_a_device_without_a_clock_may_say_the_same_again() -> None:
+    """Its notifications have no time by which a repetition could be known: each counts."""
+    async with watching(*facets("analog-input,1")) as rig:
+        await rig.read()
+        said = []
+        for state in (HIGH_LIMIT, NORMAL, HIGH_LIMIT):
+            rig.device.report(ai(1), state, time=b"\x0c\xff\xff\xff\xff")
+            said.append((await rig.notice()).values[0])
+    assert said == [True, False, True]
 
 
 async def test_a_poll_puts_right_what_notifications_left_wrong() -> None:

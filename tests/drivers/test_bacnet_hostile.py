@@ -201,6 +201,26 @@ async def test_an_answer_from_another_address_is_not_taken() -> None:
                 await driver.read(poll)
 
 
+async def test_an_answer_that_a_stranger_passes_on_is_not_taken() -> None:
+    """As a BBMD passes broadcasts on, with the address of the device inside: an answer is no broadcast."""
+    device = RawDevice()
+    async with met(device) as (driver, poll):
+        with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as stranger:
+            stranger.bind((loopback(), 0))
+            host, port = device.at.split(":")
+            origin = socket.inet_aton(host) + int(port).to_bytes(2, "big")
+
+            def answer(ask: Request) -> list[bytes]:
+                wrong = ask.ack(result(identifier(0, 1), [(PRESENT_VALUE, real(66.6)), GOOD[1]]))
+                body = origin + wrong[4:]
+                stranger.sendto(b"\x81\x04" + (len(body) + 4).to_bytes(2, "big") + body, ask.source)
+                return []
+
+            device.answer = instead(answer)
+            with pytest.raises(NoAnswer):
+                await driver.read(poll)
+
+
 async def test_a_late_answer_is_not_taken_for_the_next_one() -> None:
     """The answer of a request that was given up arrives while the next one waits."""
     device = RawDevice()

@@ -122,6 +122,7 @@ def test_what_the_standard_has_names_for_has_them(written: dict[str, object], nu
             {"object": "multi-state-input,1", "text": True, "states": {1: "on"}},
             "leave value and states out",
         ),
+        (BacnetPoint, {"object": "binary-input,1", "text": True, "cov": True}, "leave cov: out"),
         (BacnetPoint, {"object": "analog-input,1", "device_unit": "kilopascal"}, "did you mean 'kilopascals'?"),
         (BacnetPoint, {"object": "lift,1", "event": "active", "value": "number"}, "leave value: number out"),
         (BacnetPoint, {"object": "lift,1", "event": "active", "property": "car-mode"}, "leave property, index, holds"),
