@@ -37,7 +37,7 @@ from agent.envelope import Origin
 from agent.epoch import JournalWatch, first_records
 from agent.garbage import look_again, set_aside
 from agent.health import Health
-from agent.last_good import last_good
+from agent.last_good import gone_since, last_good
 from agent.lines import Lines
 from agent.notice.notifier import Notifier
 from agent.operate import OperatorDesk
@@ -176,7 +176,8 @@ class Daemon:
 
     async def _run_stages(self, journal: Journal) -> None:
         config = self.config
-        rules = Rules.build(config, journal.state, clock_known=self.clock.state() != "unsynced")
+        clock_known = self.clock.state() != "unsynced"
+        rules = Rules.build(config, journal.state, clock_known=clock_known, gone=gone_since(config))
         self._pipeline = Pipeline(rules, journal, self.clock, config.journal.telemetry_window_s, config.version)
         lines = Lines(config, self._drivers, self)
         origin = Origin(config.site, config.gateway, config.topic_root, config.type_prefix)
@@ -238,8 +239,9 @@ class Daemon:
         self, lines: Lines, journal: Journal, trail: Trail, uplinks: Sequence[Uplink], past: Past
     ) -> Reload:
         """Whoever has to follow another configuration, in the order in which they do."""
+        folder, clock = self.config.home.config, self.clock
         made = Reload(
-            self.config.home.config, self.config, lines, self._pipeline, journal.state, trail, self.health, self.clock
+            lambda: accept(folder, clock), self.config, lines, self._pipeline, journal.state, trail, self.health, clock
         )
         retain = Retain(lines, uplinks, self.config.version)
         self._pipeline.listeners.append(retain.on_stored)

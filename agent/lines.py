@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from drivers.contract import Driver, Poll
 
 
+CLOSE_S_MAX = 10.0
+"""What does not come to its end by then does so beside what is opened instead."""
+
+
 class Lines:
     """In the order of the configuration. Made with a driver for each of its lines; nothing is opened before `start`."""
 
@@ -62,7 +66,8 @@ class Lines:
         closing = [self._tasks.pop(name) for name in names if name in self._tasks]
         for task in closing:
             task.cancel()
-        await asyncio.gather(*closing, return_exceptions=True)
+        if closing:
+            await asyncio.wait(closing, timeout=CLOSE_S_MAX)
         return [self._workers[name] for name in names]
 
     def renew(self, config: Config, drivers: Collection[Driver]) -> list[LineWorker]:

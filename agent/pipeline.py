@@ -20,6 +20,7 @@ import msgspec
 from agent.envelope import draft, volatile
 from agent.events import AlarmTransition, DeviceState, Event
 from agent.evidence import Evidence
+from agent.garbage import paused
 from agent.histogram import Histogram
 from agent.rules import AlarmCommand, DeviceChange, MaintenanceCommand, NewConfiguration, Refused, Tick, step
 from agent.telemetry import Telemetry
@@ -184,7 +185,8 @@ class Pipeline:
         """What was gathered under the old configuration goes out under it."""
         self._flush()
         new, now = renewal.configuration, self._clock.now()
-        outcome = self._step(new, now)
+        with paused():
+            outcome = self._step(new, now)
         alarms = [run.alarm for run in self._rules.runs.values()]
         rest = (self._telemetry.batches(*batch) for batch in self._evidence.renew(alarms, new.kept, now.mono))
         self._store(self._drafts(chain(*rest)), {}, ())

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from agent.accept import accept
 from agent.control.desk import Refusal
 from agent.events import Actor
 from agent.pipeline import Renewal
@@ -27,7 +26,6 @@ from config.outline import outline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from agent.audit import Trail
     from agent.clock import Clock
@@ -71,11 +69,14 @@ class Change:
 
 
 class Reload:
-    """`config` is what runs. Everybody in `followers` hears of the new one once it counts, in order."""
+    """`config` is what runs, `accept` reads what is wanted (in a thread) and raises `ConfigInvalid`.
+
+    Everybody in `followers` hears of the new one once it counts, in order.
+    """
 
     def __init__(
         self,
-        folder: Path,
+        accept: Callable[[], tuple[Config, Sequence[Driver]]],
         config: Config,
         lines: Lines,
         pipeline: Pipeline,
@@ -86,7 +87,7 @@ class Reload:
     ) -> None:
         self.config = config
         self.followers: list[Callable[[Change], None]] = []
-        self._folder = folder
+        self._accept = accept
         self._lines = lines
         self._pipeline = pipeline
         self._stored = stored
@@ -125,7 +126,7 @@ class Reload:
 
     async def _reload(self, actor: Actor, reason: str) -> ReloadView:
         try:
-            config, drivers = await asyncio.to_thread(accept, self._folder, self._clock)
+            config, drivers = await asyncio.to_thread(self._accept)
             plan = await asyncio.to_thread(_plan, self.config, config)
         except ConfigInvalid as invalid:
             problems = "\n".join(str(problem) for problem in invalid.problems)

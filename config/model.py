@@ -501,3 +501,8 @@ class Config:
     @property
     def devices(self) -> tuple[Device, ...]:
         return tuple(device for line in self.lines for device in line.devices)
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """All that run."""
+        return (*(alarm for device in self.devices for alarm in device.alarms), *self.losses)

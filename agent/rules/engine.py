@@ -113,6 +113,8 @@ class _Work:
 
     def _resume(self) -> None:
         """The first step after a start."""
+        while self.rules.gone:
+            self._remove(self.rules.gone.pop())
         self.rules.load.resume(self.now)
         for run in self.rules.runs.values():
             if run.stands or run.has_timers or run.told_in_test or run.told_overlay:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent.events import DeviceCondition
     from agent.rules.cells import Cell
     from agent.rules.maintenance import Entry
-    from config.model import Config
+    from config.model import Alarm, Config
     from drivers.contract import Poll, Reading
 
 T = TypeVar("T")
@@ -81,11 +81,16 @@ class Rules:
     load: AlarmLoad = field(default_factory=AlarmLoad)
     wall_due: float = NOT_SET
     offset: float | None = None
+    gone: list[Run] = field(default_factory=list)
     conditions: dict[str, DeviceCondition] = field(default_factory=dict)
 
     @classmethod
-    def build(cls, config: Config, stored: Mapping[str, bytes], *, clock_known: bool = True) -> Rules:
+    def build(
+        cls, config: Config, stored: Mapping[str, bytes], *, clock_known: bool = True, gone: Iterable[Alarm] = ()
+    ) -> Rules:
         """Every alarm of the configuration, each in the state in which the journal keeps it.
+
+        Those that are `gone` were in the configuration before; where one stands, the first step ends it.
 
         Where nobody knows what time it is, what ends by the clock on the wall ends now.
         """
@@ -94,7 +99,7 @@ class Rules:
         types = {(point.device, point.id): point.type for device in config.devices for point in device.all_points}
         judges = Judges(stored, types)
         losses = Losses(config.lines, stored.get(LOSSES_KEY))
-        for alarm in (*(alarm for device in config.devices for alarm in device.alarms), *config.losses):
+        for alarm in config.alarms:
             run = runs[alarm.id] = Run(alarm, config.site, config.response)
             if not judges.add(run):
                 by_point.setdefault((alarm.device, alarm.point), []).append(run)
@@ -104,6 +109,9 @@ class Rules:
             losses.add(run)
         derived = DerivedPoints(config.devices, stored)
         rules = cls(config.site, config.gateway, config.version, runs, by_point, losses, judges, derived)
+        rules.gone = [Run(alarm, config.site, config.response) for alarm in gone if STATE_PREFIX + alarm.id in stored]
+        for run in rules.gone:
+            run.restore(stored[STATE_PREFIX + run.alarm.id])
         rules.shelved = {run.alarm.id: run for run in runs.values() if run.shelving is not None}
         rules.out_of_service = {run.alarm.id: run for run in runs.values() if run.out_of_service is not None}
         rules.load = AlarmLoad(stored.get(LOAD_KEY))

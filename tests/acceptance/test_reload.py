@@ -157,8 +157,12 @@ async def test_3_a_start_that_is_not_possible_goes_on_with_the_last_good_configu
         assert "before-rollback-1.zip" in capsys.readouterr().out
         assert [each.code for each in gateway.status().health] == []
         assert gateway.said("configuration taken over")[-1]["cfg_ver"] == good
-        edit(here / "gateway.yaml", {"name": {"zh": "另一个", "en": "another"}})
         await gateway.stop()
+        edit(here / "devices" / "load.yaml", {"devices": {"m3": {"alarms": {"a": None}}}})
         await gateway.ready()
+        client = Client(here / "control.sock")
+        await until(lambda: stand(gateway, 2), WAIT_S)
+        seen = await asyncio.to_thread(client.alarm_history, "energy/m3/r1#a", 0.0, 1e12)
+        assert [each.action for each in seen] == ["raise", "removed"]
         assert gateway.status().cfg_ver != good
         assert [each["version"] for each in history(here, capsys)] == [good, gateway.status().cfg_ver]

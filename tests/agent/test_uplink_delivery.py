@@ -382,3 +382,32 @@ async def test_projections_go_after_alarms_and_before_telemetry(rig: Rig, broker
         "audit",
         "telemetry",
     ]
+
+
+async def test_of_a_device_that_is_gone_the_broker_keeps_nothing(rig: Rig, broker: ScriptedBroker) -> None:
+    """An empty retained message on its topic, in this session and in the next, as with everything that it keeps."""
+    rig.at(broker.port)
+    rig.start()
+    rig.uplink.retain(device_state())
+    await until(lambda: [p for p in broker.published if "/device/" in p.topic])
+    rig.uplink.forget(device_state())
+    await until(lambda: [p for p in broker.published if p.payload == b""])
+    broker.cut()
+    await until(lambda: len([p for p in broker.published if p.payload == b""]) == 2)
+    (state,) = [p for p in broker.published if "/device/" in p.topic and p.payload]
+    assert {(p.topic, p.retain) for p in broker.published if p.payload == b""} == {(state.topic, True)}
+
+
+async def test_another_configuration_is_told_at_once_and_after_each_connect(rig: Rig, broker: ScriptedBroker) -> None:
+    """As status `online` with its version, on the same connection."""
+    rig.at(broker.port)
+    rig.start()
+    await until(lambda: broker.published)
+    rig.uplink.renew("c-2")
+    await until(lambda: len([p for p in broker.published if p.topic == f"{ROOT}status"]) == 2)
+    first, second = [p.event["data"] for p in broker.published if p.topic == f"{ROOT}status"]
+    changing = ("cfg_ver", "since", "last_seq")
+    assert (first["cfg_ver"], second["cfg_ver"], second["state"]) == ("1", "c-2", "online")
+    assert {k: v for k, v in first.items() if k not in changing} == {
+        k: v for k, v in second.items() if k not in changing
+    }

@@ -261,3 +261,34 @@ def test_every_reading_around_a_turn_goes_out_exactly_once(turns: list[int], mov
     assert set(counted.values()) <= {1}
     around = {at for turn in turns for at in range(200) if turn - 20 < at <= turn + 15}
     assert around <= counted.keys()
+
+
+@pytest.mark.parametrize("renewals", [(), (195.2,), (200.2, 230.2), (262.2,)])
+def test_another_configuration_loses_no_evidence(renewals: tuple[float, ...]) -> None:
+    """Of a poll that goes on: what was before, and what is still to come, is there once, as without it."""
+    stage = Stage(poll_of("u", "other"), alarm("u"))
+    for at in range(300):
+        stage.read(at, 230.0 + at % 3, 50.0)
+        if at == 200:
+            stage.evidence.turned(transition("u"), 200.1)
+        for when in renewals:
+            if at == int(when):
+                batches = stage.evidence.renew([alarm("u"), alarm("new")], {stage.poll}, when)
+                stage.events += [event for batch in batches for event in stage.telemetry.batches(*batch)]
+        stage.flush(at + 0.5)
+    assert times(stage.out("u")) == [0, *range(141, 261)]
+
+
+def test_evidence_goes_on_with_the_poll_of_a_line_that_was_opened_anew() -> None:
+    """What was under way goes on with the next poll of the same point, and nothing of the old one is kept."""
+    stage = Stage(poll_of("u"), alarm("u"))
+    for at in range(100):
+        stage.read(at, 230.0 + at % 3)
+    stage.evidence.turned(transition("u"), 99.1)
+    batches = stage.evidence.renew([alarm("u")], set(), 99.2)
+    stage.events += [event for batch in batches for event in stage.telemetry.batches(*batch)]
+    stage.poll = poll_of("u")
+    for at in range(103, 200):
+        stage.read(at, 230.0 + at % 3)
+        stage.flush(at + 0.5)
+    assert times(stage.out("u")) == [0, *range(40, 100), *range(103, 160)]

@@ -11,14 +11,14 @@ from condition_bench import Room, alarm
 from derived_bench import Pump, formula, point
 
 from agent.clock import Now
-from agent.rules import DeviceChange, NewConfiguration, step
+from agent.events import AlarmTransition
+from agent.rules import DeviceChange, NewConfiguration, Rules, Tick, step
 from config.judgement import Computed, Level, Limit, Mean, NoUpdate, Offline, Rate, Stuck
 from config.model import Derived
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.events import AlarmTransition
     from config.judgement import Condition
 
 LOW, NORMAL = 350.0, 410.0
@@ -200,3 +200,21 @@ def test_a_device_of_another_line_is_not_taken_for_known() -> None:
     assert room.rules.conditions == {}
     outcome = step(room.rules, DeviceChange("or-1", "online"), Now(room.wall, room.mono))
     assert [event.body.action for event in outcome.events] == ["clear"]  # type: ignore[attr-defined]  # alarms only
+
+
+def test_an_alarm_that_was_taken_away_while_the_gateway_was_down_ends() -> None:
+    """With the first step, as it was last told; one that was at rest is not told of."""
+    bench = Bench()
+    (raised,) = bench.read(LOW)
+    without = replace(bench.config, version="c-2", lines=())
+    rules = Rules.build(without, bench.stored, gone=[bench.alarm, replace(bench.alarm, id="or/or-1/o2_p#other")])
+    outcome = step(rules, Tick(), Now(bench.wall + 60.0, 7.0))
+    (event,) = outcome.events
+    body = event.body
+    assert isinstance(body, AlarmTransition)
+    assert (body.action, body.ended, body.cfg_ver) == ("removed", True, "c-2")
+    assert (body.occurrence_id, body.n) == (raised.occurrence_id, raised.n + 1)
+    assert set(outcome.states) == {f"alarm/{ALARM}"}
+    bench.stored |= outcome.states
+    again = Rules.build(without, bench.stored, gone=[bench.alarm])
+    assert step(again, Tick(), Now(bench.wall + 90.0, 7.0)).events == []
