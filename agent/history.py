@@ -40,6 +40,7 @@ class StoredSample(msgspec.Struct):
     dt: int
     v: Value
     q: QualityName = "good"
+    qr: str = "ok"
 
 
 class StoredBatch(msgspec.Struct):

@@ -10,7 +10,7 @@ import heapq
 from datetime import datetime
 from itertools import count, groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -18,6 +18,7 @@ import msgspec
 from agent.events import DEVICE_STATE, TELEMETRY_BATCH, DeviceCondition, QualityName, Value
 from agent.history import BEGUN_S_MAX, LATE_S_MAX
 from buffer.archive import past
+from drivers.contract import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 EVENT = b'"specversion"'
 EXAMPLE_JSON = '{"time": "2026-11-21T10:00:00Z", "device": "lv-main", "point": "u_ab", "value": 398.2}'
 EXAMPLE_CSV = "time,device,point,value and 2026-11-21T10:00:00Z,lv-main,u_ab,398.2"
+REASONS: tuple[str, ...] = get_args(Reason)
 TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -195,7 +197,7 @@ def _json_lines(path: Path, order: Iterator[int], reader: _Reader, *, states: bo
                     yield from _of_event(line, reader.time(_moment(line).time), order)
                 else:
                     row = _row(line)
-                    told = Told(row.point, row.value, row.quality, row.reason)
+                    told = Told(row.point, row.value, row.quality, _reason(row.reason))
                     yield reader.time(row.time), next(order), row.device, [told]
             except (msgspec.MsgspecError, ValueError) as error:
                 raise Unusable(f"{path}:{number}: {error}; write {EXAMPLE_JSON}") from error
@@ -212,6 +214,7 @@ def _csv(path: Path, order: Iterator[int], reader: _Reader, *, states: bool) -> 
             )
         at_time, at_point, at_value = place["time"], place["point"], place["value"]
         at_device, at_quality = place.get("device", place.get("subject", 0)), place.get("quality")
+        at_reason = place.get("reason")
         at_type, at_data = place.get("type"), place.get("data", 0)
         for row in rows:
             try:
@@ -224,7 +227,8 @@ def _csv(path: Path, order: Iterator[int], reader: _Reader, *, states: bool) -> 
                 else:
                     value = reader.value(device, row[at_point], row[at_value])
                     quality = _quality(row[at_quality] if at_quality is not None else "", value)
-                    yield time_s, next(order), device, [Told(row[at_point], value, quality)]
+                    reason = _reason(row[at_reason] if at_reason is not None else "")
+                    yield time_s, next(order), device, [Told(row[at_point], value, quality, reason)]
             except (ValueError, IndexError, msgspec.MsgspecError) as error:
                 raise Unusable(f"{path}:{rows.line_num}: {error}; write {EXAMPLE_CSV}") from error
 
@@ -237,6 +241,13 @@ def _quality(text: str, value: Value) -> QualityName:
         case "uncertain" | "bad":
             return text
     raise ValueError(f"{text!r} is no quality; there are good, uncertain and bad")
+
+
+def _reason(text: str) -> str:
+    """Raises `ValueError`: one that is misspelt would be taken for a value that may be judged."""
+    if text and text not in REASONS:
+        raise ValueError(f"{text!r} is no reason; there are {', '.join(REASONS)}")
+    return text or "ok"
 
 
 def gathered(items: Iterable[Item]) -> Iterator[Item]:

@@ -47,6 +47,7 @@ COLUMNS = (
     "point",
     "value",
     "quality",
+    "reason",
     "data",
 )
 
@@ -135,10 +136,10 @@ def _rows(record: Record) -> Iterator[list[object]]:
         event.subject,
     ]
     if event.type != TELEMETRY_BATCH:
-        yield [_rfc3339(record.time_ms), *head, "", "", "", bytes(event.data).decode()]
+        yield [_rfc3339(record.time_ms), *head, "", "", "", "", bytes(event.data).decode()]
         return
     for sample in msgspec.json.decode(event.data, type=StoredBatch).samples:
-        yield [_rfc3339(record.time_ms + sample.dt), *head, sample.p, sample.v, sample.q, ""]
+        yield [_rfc3339(record.time_ms + sample.dt), *head, sample.p, sample.v, sample.q, sample.qr, ""]
 
 
 def _rfc3339(time_ms: int) -> str:

@@ -72,6 +72,17 @@ def test_rows_of_json_lines(tmp_path: Path) -> None:
     assert read(path) == [(1795255200.0, "d", [("n", 1.5, "good")]), (1795255201.0, "d", [("b", True, "uncertain")])]
 
 
+def test_the_reason_of_a_quality_is_kept(tmp_path: Path) -> None:
+    """It says whether a value that is not good may be judged, and on which side of its range a sensor is."""
+    path = tmp_path / "day.csv"
+    path.write_text(
+        "time,device,point,value,quality,reason\n1,d,n,,uncertain,over_range\n2,d,n,3,,\n", encoding="utf-8"
+    )
+    items = of_file(path, *ALL, KINDS, "Asia/Shanghai")  # type: ignore[arg-type]  # the names are kinds
+    told = [one for *_, said in items if isinstance(said, list) for one in said]
+    assert [one.qr for one in told] == ["over_range", "ok"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -80,6 +91,11 @@ def test_rows_of_json_lines(tmp_path: Path) -> None:
         ("a.csv", "time,device,point,value\n1,d,n,much\n", r"a\.csv:2: .*much"),
         ("a.csv", "time,device,point,value\n1,d,b,perhaps\n", r"a\.csv:2: 'perhaps' is neither true nor false"),
         ("a.csv", "time,device,point,value,quality\n1,d,n,1,fine\n", r"'fine' is no quality"),
+        (
+            "a.csv",
+            "time,device,point,value,quality,reason\n1,d,n,,uncertain,over\n",
+            r"'over' is no reason; there are ok, ",
+        ),
         ("a.csv", "time,device,point,value\n1,d\n", r"a\.csv:2: "),
         ("a.jsonl", '{"time": 1, "device": "d", "point": "n"}\n', r"a\.jsonl:1: .*value.*; write \{"),
         ("a.jsonl", "dear diary\n", r"a\.jsonl:1: "),
