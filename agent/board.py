@@ -75,7 +75,8 @@ class AlarmBoard:
         run = self._rules.runs.get(view.alarm_id)
         if run is None:
             return view
-        return msgspec.structs.replace(view, value=run.value, q=run.quality_name, condition_known=run.known)
+        now = {"value": run.value, "q": run.quality_name, "qr": run.quality.reason, "condition_known": run.known}
+        return msgspec.structs.replace(view, **now)
 
 
 def _rank(view: AlarmView) -> tuple[bool, bool, int]:
@@ -99,6 +100,7 @@ def _shown(body: AlarmTransition, before: AlarmView | None, raised: str | None =
         unit=body.unit,
         limit=body.limit,
         q=body.q,
+        qr=body.qr,
         raised=raised or body.ts_decided,
         changed=body.ts_decided,
         text=body.text,

@@ -204,7 +204,10 @@ class OccurrenceView(View, frozen=True, kw_only=True):
 
 
 class AlarmView(View, frozen=True, kw_only=True):
-    """One alarm that is not NORM, or that is hidden: `overlay` says by what, the one to be shown first."""
+    """One alarm that is not NORM, or that is hidden: `overlay` says by what, the one to be shown first.
+
+    `value`, `q` and its reason `qr` are those of now.
+    """
 
     alarm_id: str
     occurrence_id: str
@@ -228,6 +231,7 @@ class AlarmView(View, frozen=True, kw_only=True):
     overlay: list[Overlay] = []
     overlay_info: list[OverlayInfo] = []
     test: bool = False
+    qr: str = "ok"
 
 
 class WorstAlarm(View, frozen=True, kw_only=True):

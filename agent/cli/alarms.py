@@ -13,6 +13,7 @@ from agent.cli.words import Words
 from agent.status import AlarmView, Status
 
 ACTIVE = frozenset({"UNACK", "ACKED"})
+BEYOND = frozenset({"over_range", "under_range"})
 MAINTENANCE = "maintenance/"
 
 app = typer.Typer(invoke_without_command=True)
@@ -90,7 +91,14 @@ def _row(one: AlarmView, now: Status, words: Words) -> Row:
         state_of(one, words),
         show.local_time(one.raised),
         show.age(show.seconds_between(one.raised, now.now)),
-        f"{show.value(one.value)} {show.unit(one.unit)}".rstrip(),
+        _value(one, words),
         words.of(one.text),
         words.of(one.advice),
     ]
+
+
+def _value(one: AlarmView, words: Words) -> str:
+    """Of a sensor beyond its range that gives no number, on which side it is."""
+    if one.value is None and one.qr in BEYOND:
+        return words(one.qr)
+    return f"{show.value(one.value)} {show.unit(one.unit)}".rstrip()

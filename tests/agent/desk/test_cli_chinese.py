@@ -110,3 +110,10 @@ def test_7_what_a_maintenance_hides_is_one_line(capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     assert all(name in said for name in ("pwr.lv/m1/u#a", "pwr.lv/m1/u#b", "or/or-1/t#c"))
     assert "hidden" not in said
+
+
+def test_3_an_alarm_of_a_sensor_beyond_its_range_says_on_which_side(capsys: pytest.CaptureFixture[str]) -> None:
+    """In place of the value that nobody knows."""
+    over = msgspec.structs.replace(alarm(), value=None, q="uncertain", qr="over_range")
+    alarm_table(msgspec.structs.replace(status(), alarms=[over]), Words("zh"))
+    assert "超出量程上限" in capsys.readouterr().out
