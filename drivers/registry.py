@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from config.files import Protocol
     from config.model import Line
     from config.pointlist.listing import Listing
+    from config.starter import Starter
     from drivers.contract import Clock, Driver
 
 GROUP = "wardgate.drivers"
@@ -59,6 +60,11 @@ def protocols() -> Mapping[str, Protocol]:
 def listing(protocol: str) -> type[Listing]:
     """What the driver knows of lists of points. Raises `ConfigProblem` where it knows nothing of them."""
     return cast("type[Listing]", _load(protocol, "pointlist", "LISTING"))
+
+
+def starter(protocol: str) -> Starter:
+    """What the driver says to a beginner. Raises `ConfigProblem` where it says nothing."""
+    return cast("Starter", _load(protocol, "starter", "STARTER"))
 
 
 def build(line: Line, clock: Clock) -> Driver:

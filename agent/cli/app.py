@@ -26,6 +26,7 @@ from agent.cli import (
     exporting,
     history,
     importing,
+    init,
     journal,
     maintenance,
     opcua,
@@ -61,6 +62,7 @@ def run(config: ConfigDir = ETC) -> NoReturn:
 VERBS = {
     "run": _run,
     "demo": demo.app,
+    "init": init.app,
     "check": check.app,
     "reload": reload.app,
     "config": config_history.app,

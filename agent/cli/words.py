@@ -52,6 +52,13 @@ CHINESE = {
     "fine ({}): {} lines, {} devices, {} points, {} alarms, {} warnings": (
         "配置无误 ({})：{}条线路，{}台设备，{}个点，{}条报警，{}条警告"
     ),
+    "id of the hospital, such as h01": "医院编号，如 h01",
+    "id of this gateway, such as gw-1": "网关编号，如 gw-1",
+    "the platform's broker, such as mqtts://10.0.0.5": "平台的 MQTT 代理，如 mqtts://10.0.0.5",
+    "a connection, such as modbus=192.168.1.50:502": "一条线路，如 modbus=192.168.1.50:502",
+    "a device, such as lv-main=schneider-pm5300:1": "一台设备，如 lv-main=schneider-pm5300:1",
+    "(Enter: no more)": "（回车：没有了）",
+    "next:": "下一步：",
     "{}: {}, {}, headings in row {}": "{}：{}，{}，表头在第{}行",
     "commas": "逗号分隔",
     "semicolons": "分号分隔",
