@@ -112,14 +112,18 @@ class Accounts:
         known = name if account is not None else ""
         self._begin(source, known)
         proof = account.proof if account is not None and not account.proof.is_token else _NOBODY
-        async with self._one_at_a_time:
-            fits = await asyncio.to_thread(proof.fits, password)
+        # Shielded, so that whoever hangs up does not let the next one in while their password is still judged.
+        fits = await asyncio.shield(self._judge(proof, password))
         if account is None or not fits:
             raise self._refused(source, known)
         self._succeed(source, known)
         member = Member(name, account.role)
         self._desk.let_in(await member.actor(), f"page from {source}")
         return self._remember(member)
+
+    async def _judge(self, proof: Proof, password: str) -> bool:
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(proof.fits, password)
 
     def by_session(self, shown: str) -> Member | None:
         """Whose session this is, if it still holds."""

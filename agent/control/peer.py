@@ -83,10 +83,21 @@ def identify(request: web.Request, groups: Groups) -> Peer:
     handle = request.transport.get_extra_info("socket")
     # A duplicate of our own, because uvloop's stand-in for the socket has no getsockopt().
     with socket.socket(fileno=os.dup(handle.fileno())) as peer:
-        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        _, uid, gid = struct.unpack("3i", credentials)
+        uid, gid = _credentials(peer)
         others = _groups(peer)
     return Peer(uid, groups.role(uid, (gid, *others)), groups)
+
+
+def source_of(peer: socket.socket) -> str:
+    """Whom a connection counts for: its user."""
+    return f"uid {_credentials(peer)[0]}"
+
+
+def _credentials(peer: socket.socket) -> tuple[int, int]:
+    """User and group."""
+    found = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, gid = struct.unpack("3i", found)
+    return uid, gid
 
 
 def _groups(peer: socket.socket) -> tuple[int, ...]:

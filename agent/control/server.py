@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from agent.control.acceptor import Acceptor
 from agent.control.api import REQUEST_BYTES_MAX, Routes, explain
-from agent.control.peer import Groups, identify
+from agent.control.gate import Limits
+from agent.control.peer import Groups, identify, source_of
 from agent.control.socket_file import listening
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from agent.control.desk import Desk
     from config.model import Role
 
-SHUTDOWN_S = 1.0
+LIMITS = Limits(connections=128, per_source=64, idle_s=75.0, body_s=10.0, write_s=3600.0)
+"""One user cannot keep out the others. Whoever pages through `journal tail` may take their time to read."""
+
 FILE_MODE, OPEN_FILE_MODE = 0o660, 0o666
 
 
@@ -31,16 +35,10 @@ FILE_MODE, OPEN_FILE_MODE = 0o660, 0o666
 async def serve(desk: Desk, path: Path, roles: Mapping[Role, Iterable[str]] | None = None) -> AsyncIterator[None]:
     """Answer on `path` until the block is left; `roles` names groups. Raises `SocketBlocked`."""
     groups = await asyncio.to_thread(Groups, roles or {})
+    acceptor = Acceptor(LIMITS, lambda peer, _: source_of(peer))
     with listening(path, OPEN_FILE_MODE if groups.is_open else FILE_MODE) as listener:
-        runner = web.AppRunner(
-            application(desk, groups), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S
-        )
-        await runner.setup()
-        try:
-            await web.SockSite(runner, listener).start()
+        async with acceptor.serving(application(desk, groups), listener):
             yield
-        finally:
-            await runner.cleanup()
 
 
 def application(desk: Desk, groups: Groups) -> web.Application:

@@ -9,13 +9,14 @@ import os
 import socket
 import stat
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
 
 from agent.control.client import Client, DaemonUnreachable, NotDone, UnknownName
-from agent.control.server import serve
+from agent.control.server import LIMITS, serve
 from agent.control.socket_file import SocketBlocked
 
 if TYPE_CHECKING:
@@ -164,6 +165,30 @@ def test_peer_credentials_under_uvloop(desk: FakeDesk, socket_path: Path) -> Non
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(acknowledge())
     assert [actor.id for actor in desk.actors] == [getpass.getuser()]
+
+
+def test_one_user_cannot_take_all_places(served: Served) -> None:
+    """One more connection than a user may have is closed at once; when one leaves, the next is served."""
+    held = []
+    for _ in range(LIMITS.per_source):
+        peer = socket.socket(socket.AF_UNIX)
+        peer.settimeout(5)
+        peer.connect(str(served.path))
+        peer.sendall(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert peer.recv(4).startswith(b"HTTP")
+        held.append(peer)
+    with pytest.raises(DaemonUnreachable):
+        Client(served.path).status()
+    held.pop().close()
+
+    def is_served() -> bool:
+        with suppress(DaemonUnreachable):
+            return Client(served.path).status().site == "h01"
+        return False
+
+    until(is_served)
+    for peer in held:
+        peer.close()
 
 
 def test_a_stop_ends_streams_and_removes_the_socket(served: Served) -> None:

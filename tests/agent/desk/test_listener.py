@@ -194,5 +194,5 @@ async def test_a_client_that_speaks_no_tls_leaves_no_trace(tmp_path: Path) -> No
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await ended(reader)
         writer.close()
-        await until(lambda: not page.listener._gate._inside)
+        await until(lambda: not page.listener._acceptor.gate._inside)
         assert (await page.ask("GET", "/v1/me"))[0] == 200
