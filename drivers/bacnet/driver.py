@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from bacpypes3.pdu import IPv4Address
+from bacpypes3.pdu import Address, IPv4Address
 
 from config.errors import ConfigProblem
 from drivers.bacnet import names
@@ -32,8 +32,6 @@ from drivers.errors import NoAnswer, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
-
-    from bacpypes3.pdu import Address
 
     from config.model import Device, Line
     from drivers.bacnet.codec import IAm
@@ -180,7 +178,7 @@ class BacnetDriver:
         if at is None:
             peer = await _search(stack, instance, all_of_them=known is not None and known.disputed)
         else:
-            peer = await _visit(stack, instance, at, None if known is None else known.peer)
+            peer = await _visit(stack, address, at, None if known is None else known.peer)
         if isinstance(peer, Quality):
             return peer
         if known is not None and (known.peer.address, known.peer.max_apdu) == (peer.address, peer.max_apdu):
@@ -278,12 +276,17 @@ async def _search(stack: Stack, instance: int, *, all_of_them: bool) -> Peer | Q
     return Quality(Grade.BAD, "config_error", f"several devices have instance {instance}: {places}")
 
 
-async def _visit(stack: Stack, instance: int, at: str, earlier: Peer | None) -> Peer | Quality:
+async def _visit(stack: Stack, address: BacnetAddress, at: str, earlier: Peer | None) -> Peer | Quality:
     """Who is at an address, by one request that every device must answer; a wrong device is a flaw."""
-    peer = Peer(IPv4Address(at), _APDU_BYTES_UNKNOWN)
+    there: Address = IPv4Address(at)
+    if address.behind is not None:
+        router, there = IPv4Address(at), Address(address.behind)
+        assert there.addrNet is not None
+        await stack.route(there.addrNet, router)
+    peer = Peer(there, _APDU_BYTES_UNKNOWN)
     if earlier is not None:
         peer.follow(earlier)
-    asked = names.object_id(names.DEVICE, instance), names.MAX_APDU, NO_INDEX
+    asked = names.object_id(names.DEVICE, address.instance), names.MAX_APDU, NO_INDEX
     size = await ask_one(stack, peer, asked)
     if isinstance(size, AccessError) and size.code == _UNKNOWN_OBJECT:
         return Quality(Grade.BAD, "config_error", await _who(stack, peer))

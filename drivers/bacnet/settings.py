@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, NetmaskValueError
 from typing import Annotated, ClassVar, Literal
 
+from bacpypes3.pdu import Address
 from pydantic import AfterValidator, Field, model_validator
 
 from config.files import AddressSpec, Duration, LineSpec, PointSpec, Protocol
@@ -56,6 +57,17 @@ def _peer(text: str) -> str:
     except AddressValueError as error:
         raise ValueError(f"{host!r} is not an IPv4 address; write for example 10.1.2.3:{DEFAULT_PORT}") from error
     return f"{address}:{port}"
+
+
+def _behind(text: str) -> str:
+    example = "write NETWORK:STATION, such as 2001:7"
+    try:
+        address = Address(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no station of a network: {error}; {example}") from error
+    if address.addrType != Address.remoteStationAddr:
+        raise ValueError(f"{text!r} is no station of a network; {example}")
+    return str(address)
 
 
 def _object(text: str) -> str:
@@ -122,7 +134,8 @@ class BacnetLine(LineSpec):
 class BacnetAddress(AddressSpec):
     """A device by its instance number.
 
-    `at` is `ADDRESS[:PORT]` of a device that cannot or should not be searched for by broadcast. `batch` is how many
+    `at` is `ADDRESS[:PORT]` of a device that cannot or should not be searched for by broadcast, or with `behind` of the
+    BACnet router before it: `behind` is `NETWORK:STATION`. `batch` is how many
     objects one request asks for at most; fewer where the device's answers must be smaller. `parallel` is how many
     requests it may have to answer at once.
     """
@@ -133,8 +146,15 @@ class BacnetAddress(AddressSpec):
         int, Field(ge=0, le=names.INSTANCE_MAX, description="the device's own number, unique on the whole network")
     ]
     at: Annotated[str, AfterValidator(_peer)] | None = None
+    behind: Annotated[str, AfterValidator(_behind)] | None = None
     batch: Annotated[int, Field(ge=1, le=100)] = 20
     parallel: Annotated[int, Field(ge=1, le=4)] = 1
+
+    @model_validator(mode="after")
+    def _check_behind(self) -> BacnetAddress:
+        if self.behind is not None and self.at is None:
+            raise ValueError("behind: without at:; write the address of the BACnet router as at:, or leave behind: out")
+        return self
 
 
 def _defaults(written: Mapping[str, object]) -> Mapping[str, object]:

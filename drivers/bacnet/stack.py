@@ -57,10 +57,17 @@ class Stack:
     """Opened by `open_stack`; after `close`, or when the socket is lost, every request raises `Unreachable`."""
 
     def __init__(
-        self, address: IPv4Address, server: Server, access: AccessPoint, timeout_s: float, foreign: ForeignLink | None
+        self,
+        address: IPv4Address,
+        server: Server,
+        network: NetworkServiceAccessPoint,
+        access: AccessPoint,
+        timeout_s: float,
+        foreign: ForeignLink | None,
     ) -> None:
         self._endpoint = f"{address.addrTuple[0]}:{address.addrTuple[1]}"
         self._server = server
+        self._network = network
         self._access = access
         self._timeout_s = timeout_s
         self._foreign = foreign
@@ -124,6 +131,12 @@ class Stack:
         finally:
             del self._searches[instance]
         return [Peer(address, min(max_apdu, APDU_BYTES_MAX)) for address, max_apdu in search.found.items()]
+
+    async def route(self, network: int, router: IPv4Address) -> None:
+        """A network is reached through this router; nobody has to be asked for the way."""
+        ours = self._network.local_adapter
+        assert ours is not None
+        await self._network.router_info_cache.update_path_info(ours.adapterNet, router, {network})
 
     def renew(self) -> None:
         """Something answered: a registration with a BBMD that is half over is renewed."""
@@ -213,4 +226,4 @@ async def open_stack(bind_to: str, timeout_s: float, retries: int, foreign: Fore
     bind(multiplexer, server)
     network.bind(link, address=address)
     await server.ready()
-    return Stack(address, server, access, timeout_s, foreign)
+    return Stack(address, server, network, access, timeout_s, foreign)

@@ -22,6 +22,7 @@ from bacnet_peer import (
     real,
     serving,
 )
+from polled_line import every, is_good, polled
 
 from agent.clock import ManualClock
 from drivers.bacnet.driver import BacnetDriver
@@ -330,3 +331,14 @@ async def test_a_device_without_event_information_is_asked_for_each_object() -> 
     assert {at: flaw.reason for at, flaw in given.flaws.items()} == {3: "config_error", 4: "config_error"}
     assert asked == 1
     assert list(told.values)[::2][:2] == [False, "normal"]
+
+
+async def test_a_reported_alarm_passes_the_line_at_once() -> None:
+    """By the worker of the daemon, an hour before the next poll; silence about it is not a lost device."""
+    async with serving(Alarming()) as device:
+        assert isinstance(device, Alarming)
+        made = every(3600.0, make_device(device.at, facets("life-safety-point,4")))
+        async with polled(make_line(made), BacnetDriver) as line:
+            await line.until(is_good)
+            device.report(identifier(LIFE_SAFETY_POINT, 4), LIFE_SAFETY_ALARM)
+            await line.until(lambda reading: list(reading.values) == [True, False, "life-safety-alarm"])

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
 from bacnet_peer import (
     RawDevice,
     RoutedDevice,
@@ -24,6 +25,7 @@ from bacnet_peer import (
 from agent.clock import ManualClock
 from drivers.bacnet.driver import BacnetDriver
 from drivers.contract import Poll
+from drivers.errors import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -215,3 +217,22 @@ async def test_nobody_can_dispute_a_device_whose_address_is_given() -> None:
         asked = len(device.requests) - seen
         await driver.close()
     assert (list(given.values), asked, stranger.requests) == ([1.5], 1, [])
+
+
+@pytest.mark.parametrize(("station", "answers"), [("2001:7", True), ("2001:8", False)])
+async def test_a_station_behind_a_router_is_asked_without_a_search(station: str, *, answers: bool) -> None:
+    """Through the router at its address, and only that station; who it is is checked there."""
+    device = RoutedDevice()
+    device.put(1, real(1.5))
+    async with serving(device):
+        made = make_device(device.at, inputs(1), behind=station)
+        driver = BacnetDriver(make_line(made, timeout_s=1.0 if answers else 0.3), ManualClock())
+        await driver.connect()
+        try:
+            if answers:
+                assert list((await driver.read(Poll(made, made.points, 1.0))).values) == [1.5]
+            else:
+                with pytest.raises(NoAnswer, match="2001:8"):
+                    await driver.read(Poll(made, made.points, 1.0))
+        finally:
+            await driver.close()

@@ -310,8 +310,8 @@ def inputs(count: int) -> tuple[Point, ...]:
     return tuple(make_point(f"analog-input,{number}") for number in range(1, count + 1))
 
 
-def make_device(at: str | None, points: Sequence[Point], instance: int = 1001, **more: int) -> Device:
-    """A device; `batch` and `parallel` belong to its address."""
+def make_device(at: str | None, points: Sequence[Point], instance: int = 1001, **more: object) -> Device:
+    """A device; `batch`, `parallel` and `behind` belong to its address."""
     address = BacnetAddress.model_validate({"instance": instance, "at": at, **more})
     return Device(f"dev-{instance}", NAME, "sys", "line", address, Place(), tuple(points), ())
 
