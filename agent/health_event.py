@@ -104,6 +104,17 @@ class UplinkHealth(Body, frozen=True, kw_only=True):
     rejected: int
 
 
+class MachineHealth(Body, frozen=True, kw_only=True):
+    """What the gateway takes of its machine, and how much all of its programs ask of its processors.
+
+    `load_1min` is how many programs wanted to run at once over the last minute; more than `cpus` means that they wait.
+    """
+
+    memory_bytes: int
+    load_1min: float
+    cpus: int
+
+
 class GatewayHealth(Body, frozen=True, kw_only=True):
     """How the gateway is: once a minute, and when a condition comes or goes.
 
@@ -122,11 +133,12 @@ class GatewayHealth(Body, frozen=True, kw_only=True):
     protocols: list[ProtocolHealth]
     uplinks: list[UplinkHealth]
     journal: JournalHealth
+    machine: MachineHealth
     alarms: AlarmLoad
     rates: dict[str, float]
 
 
-def health_event(status: Status, reason: Reason, wall: float) -> Event:
+def health_event(status: Status, machine: MachineHealth, reason: Reason, wall: float) -> Event:
     """The event for how it is at this moment (`wall`, epoch seconds)."""
     states = Counter(device.state for device in status.devices)
     body = GatewayHealth(
@@ -171,6 +183,7 @@ def health_event(status: Status, reason: Reason, wall: float) -> Event:
             error=status.journal.error,
             dropped={name: stream.dropped for name, stream in status.journal.streams.items()},
         ),
+        machine=machine,
         alarms=_alarm_load(status.load),
         rates=status.rates,
     )

@@ -20,7 +20,7 @@ from agent.clock import ManualClock
 from agent.envelope import AsOf, Origin, project
 from agent.events import GATEWAY_HEALTH, Event
 from agent.health import Health
-from agent.health_event import CONDITIONS_MAX, GatewayHealth, health_event
+from agent.health_event import CONDITIONS_MAX, GatewayHealth, MachineHealth, health_event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from uplink_rig import Rig
 
     from agent.status import Status
+
+
+MACHINE = MachineHealth(memory_bytes=80_000_000, load_1min=0.4, cpus=2)
 
 
 class Desk:
@@ -83,13 +86,14 @@ async def test_4_health_is_told_once_a_minute_and_soon_after_a_change() -> None:
             await desk.hold_on(1)
         assert len(desk.told) - before <= 20 / CHANGE_S_MIN
         assert desk.told[-1].alarms.per_10_min == status().load.per_10_min
+        assert desk.told[-1].machine.memory_bytes > 1_000_000
 
 
 def test_4_health_has_the_alarm_load_and_counts_by_protocol_and_is_valid_by_its_schema() -> None:
     """As it is published; a thousand conditions are told by their number, and the worst of them by name."""
     shown = status()
     one = shown.health[0]
-    event = health_event(msgspec.structs.replace(shown, health=[one] * 1000), "interval", 1_763_700_000.0)
+    event = health_event(msgspec.structs.replace(shown, health=[one] * 1000), MACHINE, "interval", 1_763_700_000.0)
     as_of = AsOf(epoch="7f3a9c20", sequences={})
     projection = project(event, Origin("h01", "gw-1"), "synced", as_of, f"main-{1:016}")
     found = json.loads(projection.payload)
@@ -109,7 +113,7 @@ async def test_health_is_published_at_most_once_and_kept_by_nobody(rig: Rig, bro
     rig.at(broker.port)
     rig.start()
     for version in ("old", "new"):
-        rig.uplink.tell(health_event(msgspec.structs.replace(status(), cfg_ver=version), "interval", TIME))
+        rig.uplink.tell(health_event(msgspec.structs.replace(status(), cfg_ver=version), MACHINE, "interval", TIME))
     await rig.settled()
     await until(lambda: any(publish.topic == ROOT + "health" for publish in broker.published))
     (publish,) = [publish for publish in broker.published if publish.topic == ROOT + "health"]
