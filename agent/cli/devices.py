@@ -45,4 +45,6 @@ def device_table(now: Status, words: Words) -> None:
 
 
 def _state(one: DeviceView, words: Words) -> str:
-    return words(one.state) if one.state == "online" or not one.reason else f"{words(one.state)}: {one.reason}"
+    return (
+        words(one.state) if one.state == "online" or not one.reason else f"{words(one.state)}: {words.said(one.reason)}"
+    )

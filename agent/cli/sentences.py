@@ -11,11 +11,13 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from agent.cli import troubles
+
 if TYPE_CHECKING:
     from agent.cli.options import Language
     from config.errors import Problem
 
-CHINESE = {
+SENTENCES = {
     # refusals
     "{} is {}: {}": "{} 处于 {}：{}",
     "there is nothing to acknowledge": "没有需要确认的内容",
@@ -408,6 +410,8 @@ CHINESE = {
     # warnings
     "warning": "警告",
 }
+
+CHINESE = troubles.CHINESE | SENTENCES
 
 _HOLE = re.compile(r"\\\{\\\}")
 

@@ -47,7 +47,7 @@ def _uplinks(now: Status, words: Words) -> None:
             str(one.acknowledged),
             _count(one.handed_over),
             _count(one.confirmed),
-            _trouble(one.error, one.todo),
+            _trouble(one.error, one.todo, words),
         ]
         for one in now.uplinks
     ]
@@ -64,7 +64,7 @@ def _lines(now: Status, words: Words) -> None:
             one.endpoint,
             Cell(words(one.state), show.STYLES.get(one.state, "")),
             show.local_time(one.since),
-            _trouble(one.error, one.todo),
+            _trouble(one.error, one.todo, words),
         ]
         for one in now.lines
     ]
@@ -81,7 +81,7 @@ def _health(now: Status, words: Words) -> None:
             Cell(words(one.severity), show.STYLES.get(one.severity, "")),
             one.target,
             show.local_time(one.since),
-            f"{words.of(one.title)}: {one.detail}" if one.detail else words.of(one.title),
+            f"{words.of(one.title)}: {words.said(one.detail)}" if one.detail else words.of(one.title),
             words.of(one.todo),
         ]
         for one in now.health
@@ -100,5 +100,5 @@ def _count(count: int | None) -> str:
     return show.value(None) if count is None else str(count)
 
 
-def _trouble(error: str | None, todo: str | None) -> str:
-    return "; ".join(part for part in (error, todo) if part)
+def _trouble(error: str | None, todo: str | None, words: Words) -> str:
+    return words.said("; ".join(part for part in (error, todo) if part))

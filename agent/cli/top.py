@@ -199,7 +199,7 @@ def _journal(status: Status, words: Words) -> Text:
     text.append(f"{show.size(kept.size_bytes)}  ")
     text.append(f"{words('waiting')} ", "dim")
     text.append(f"{waiting:,}", "bold yellow" if waiting > sum(up.in_flight for up in status.uplinks) else "bold green")
-    return text if kept.error is None else text.append(f"  {kept.error}", "bold red")
+    return text if kept.error is None else text.append(f"  {words.said(kept.error)}", "bold red")
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def _line(line: LineView, words: Words) -> tuple[Text, Text, Text]:
     style = show.STYLES.get(line.state, "")
     about = Text(f"{line.protocol}  {line.endpoint}", style="bright_black")
     if line.state != "up":
-        about.append(f"  {line.error or words(line.state)}", style)
+        about.append(f"  {words.said(line.error) if line.error else words(line.state)}", style)
     return Text.assemble(("▪ ", style), (line.id, "bright_black")), Text(words.of(line.name), "bright_black"), about
 
 
@@ -254,7 +254,7 @@ def _values(
     device: DeviceView, points: Sequence[PointView], memory: Memory, words: Words, mono: float, columns: int
 ) -> Text:
     if device.state == "offline":
-        text = Text.assemble((words("offline"), "bold red"), f"  {device.reason}")
+        text = Text.assemble((words("offline"), "bold red"), f"  {words.said(device.reason)}")
         return text.append(f"  {words('last ok')} {show.local_time(device.last_ok)}", "dim")
     text = Text(no_wrap=True, overflow="ellipsis")
     for point in _telling(points, memory, count=max(2, (columns - LABEL_COLUMNS) // CELL_COLUMNS)):

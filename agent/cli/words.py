@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.cli.sentences import said
+
 if TYPE_CHECKING:
     from agent.cli.options import Language
     from agent.events import Names
@@ -311,6 +313,10 @@ class Words:
 
     def __call__(self, word: str) -> str:
         return CHINESE.get(word, word) if self.language == "zh" else word
+
+    def said(self, sentence: str) -> str:
+        """What was said elsewhere, as far as it is known in this language."""
+        return said(sentence, self.language)
 
     def of(self, names: Names) -> str:
         return names.zh if self.language == "zh" else names.en

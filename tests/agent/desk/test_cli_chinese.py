@@ -117,3 +117,18 @@ def test_3_an_alarm_of_a_sensor_beyond_its_range_says_on_which_side(capsys: pyte
     over = msgspec.structs.replace(alarm(), value=None, q="uncertain", qr="over_range")
     alarm_table(msgspec.structs.replace(status(), alarms=[over]), Words("zh"))
     assert "超出量程上限" in capsys.readouterr().out
+
+
+def test_what_is_wrong_with_a_line_a_device_and_an_uplink_is_told_in_chinese() -> None:
+    """The errors of every day, with what to do."""
+    said = {
+        "127.0.0.1:1502 unit 3: no answer (timeout, timeout 1 s); check its power and network": (
+            "127.0.0.1:1502 unit 3：无应答（超时，超时1秒）；检查设备电源和网络"
+        ),
+        "3 points bad": "3个点无效",
+        "no answer within 2 s": "2秒内无应答",
+        "broker.h01 refuses connections on port 1883; check that the broker runs there, and the port": (
+            "broker.h01 的端口 1883 拒绝连接；检查代理是否在该处运行，以及端口"
+        ),
+    }
+    assert {text: chinese(text) for text in said} == said
