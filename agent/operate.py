@@ -16,6 +16,7 @@ from agent import __version__, log
 from agent.control.desk import Refusal
 from agent.envelope import splice
 from agent.events import Names, rfc3339
+from agent.expiry import ExpiryWatch
 from agent.histogram import Histogram
 from agent.load import load_view, note_flood
 from agent.metrics.scrape import Scrape
@@ -115,6 +116,7 @@ class OperatorDesk:
         self._reload = reload
         self._loop_lag = Histogram(LAG_BOUNDS_S)
         self._pace = PaceWatch(lines, health, clock)
+        self._expiry = ExpiryWatch(lines, health, clock)
         self._stuck_s = 0.0
 
     # --- the present ----------------------------------------------------------------------------------------------
@@ -152,6 +154,7 @@ class OperatorDesk:
             note_flood(self._rules.load, self._health, self._config.gateway, self._clock.now())
             self._watch_journal()
             self._pace.look()
+            self._expiry.look()
             self._operations.note_reviews(self._health, self._clock.wall())
             stats = self._journal.stats()
             self._rates.add(

@@ -20,17 +20,17 @@ from agent.events import Event, Names, rfc3339
 from agent.histogram import Histogram
 from agent.presence import Presence
 from agent.status import LineView
-from drivers.contract import Counting, Notifying, Poll, Reading, Subscribing
+from drivers.contract import Certified, Counting, Notifying, Poll, Reading, Subscribing
 from drivers.errors import NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping
     from random import Random
 
     from agent.clock import Clock
     from agent.health import Code, Health
     from config.model import Device, Line
-    from drivers.contract import Driver
+    from drivers.contract import Driver, Validity
 
 RECONNECT_S_MIN = 0.5
 RECONNECT_S_MAX = 5.0
@@ -354,6 +354,10 @@ class LineWorker:
             devices=list(self.devices),
             counts=dict(self._driver.counts()) if isinstance(self._driver, Counting) else {},
         )
+
+    def validities(self) -> Mapping[str, Validity]:
+        """Of the certificates that the line needs; of most there are none."""
+        return self._driver.validities() if isinstance(self._driver, Certified) else {}
 
     async def close(self) -> None:
         await self._driver.close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -205,3 +205,18 @@ class Counting(Protocol):
 
     def counts(self) -> Mapping[str, int]:
         """How often each happened since the driver was built, by a name in lower case."""
+
+
+class Validity(NamedTuple):
+    """From when to when a certificate holds, in seconds since the epoch."""
+
+    begin: float
+    end: float
+
+
+@runtime_checkable
+class Certified(Protocol):
+    """A driver whose line ends when a certificate does."""
+
+    def validities(self) -> Mapping[str, Validity]:
+        """Of each certificate that the connection needs, by what a person calls it; empty until it was open once."""

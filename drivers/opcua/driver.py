@@ -13,7 +13,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
 from config.errors import ConfigProblem
-from drivers.contract import Clock, Grade, Identity, Poll, Quality, Reading
+from drivers.contract import Clock, Grade, Identity, Poll, Quality, Reading, Validity
 from drivers.errors import NoAnswer, Unreachable
 from drivers.opcua import requests
 from drivers.opcua.alarms import Alarms
@@ -128,6 +128,10 @@ class PollingOpcuaDriver:
         samples = await self._connected().read(_BUILD, f"identifying {device.id}", NoAnswer)
         vendor, model, firmware = (value if isinstance(value, str) else "" for _, _, value, _, _ in samples)
         return Identity(vendor=vendor, model=model, firmware=firmware)
+
+    def validities(self) -> Mapping[str, Validity]:
+        """As `Certified`; without security there are none."""
+        return self._opener.validities
 
     def _connected(self) -> Session:
         if self._session is None:

@@ -20,6 +20,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
 from config.secrets import secret_of
+from drivers.contract import Validity
 from drivers.errors import Refused
 from drivers.opcua import endpoints, identity, requests
 from drivers.opcua.bounds import bound_frames, bound_messages
@@ -73,6 +74,7 @@ class Opener:
         self._timeout_s = line.timeout_s
         self._home = line.home
         self._clock = clock
+        self.validities: dict[str, Validity] = {}
 
     async def open(self) -> Session:
         """A new connection with an active session. Raises `Unreachable` or `Refused`; leaves nothing open then."""
@@ -81,12 +83,22 @@ class Opener:
                 return await self._open(None, None, _User())
             ours, user = await asyncio.to_thread(self._credentials)
             choice = await self._choose()
+            self._note_validities(ours, user, choice)
             await asyncio.to_thread(self._check, choice)
             return await self._open(ours, choice, user)
 
     def _credentials(self) -> tuple[Identity, _User]:
         ours = identity.own(identity.folder(self._home.state), self._home.name, self._clock.wall())
         return ours, self._user()
+
+    def _note_validities(self, ours: Identity, user: _User, choice: Choice) -> None:
+        """Also of a server that is then refused, for one that has ended is."""
+        self.validities = {
+            "the gateway's certificate": _validity(ours.certificate),
+            "the server's certificate": _validity(_chain(choice.certificate)[0]),
+        }
+        if user.identity is not None:
+            self.validities["the user's certificate"] = _validity(user.identity.certificate)
 
     def _user(self) -> _User:
         settings, root = self._settings, self._home.config
@@ -182,6 +194,10 @@ def _protect(client: Client, ours: Identity, choice: Choice) -> None:
     policy = _POLICIES[choice.policy](server, ours.certificate, ours.key, choice.mode)
     client.security_policy = policy  # type: ignore[assignment]  # annotated as the one without security
     client.uaclient.set_security(policy)
+
+
+def _validity(certificate: x509.Certificate) -> Validity:
+    return Validity(certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp())
 
 
 def _chain(encoded: bytes) -> list[x509.Certificate]:

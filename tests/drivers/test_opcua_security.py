@@ -351,3 +351,22 @@ async def test_8_certificate_renewal_without_a_restart(
         await driver.connect()
         assert driver._session is not None
         assert driver._session._client.application_uri == "urn:renewed"
+
+
+async def test_9_it_is_known_when_the_certificates_of_a_connection_end(peer: OpcuaPeer, home: Home) -> None:
+    """Ours, the server's and the user's, so that somebody can renew them in time; without security there are none."""
+    trust(peer, home)
+    der, pem = write(home.config, "nurse", certificate("nurse", end=timedelta(days=9)))
+    user = {"user_cert": der, "user_key": {"file": str(pem)}}
+    async with connected(peer, home, **user) as driver:
+        found = driver.validities()
+    ours = identity.own(identity.folder(home.state), home.name, 0.0).certificate
+    assert peer._secured
+    servers = identity.parse(peer._secured.certificate.read_bytes(), "the test's server")
+    theirs = identity.parse(der.read_bytes(), "the user")
+    assert {what: end for what, (_, end) in found.items()} == {
+        "the gateway's certificate": ours.not_valid_after_utc.timestamp(),
+        "the server's certificate": servers.not_valid_after_utc.timestamp(),
+        "the user's certificate": theirs.not_valid_after_utc.timestamp(),
+    }
+    assert driver_for(peer.url, home=home, security="none", mode="read").validities() == {}
