@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
@@ -201,6 +202,18 @@ def test_readme_alarm_is_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "devices" / "power.yaml").write_text(device + alarm)
     ((found,),) = [device.alarms for device in load(tmp_path, protocols()).devices]
     assert found.id == "pwr.lv/lv-main/u_an#voltage"
+
+
+def test_the_front_page_says_the_same_in_chinese() -> None:
+    """Block for block, command for command, link for link."""
+    english, chinese = text("README.md"), text("README.zh-CN.md")
+    assert re.findall(r"^```.*?^```$", chinese, re.MULTILINE | re.DOTALL) == re.findall(
+        r"^```.*?^```$", english, re.MULTILINE | re.DOTALL
+    )
+    for pattern in (r"`((?:make|wardgate) [^`\n]+)`", r"\]\(((?!README)[^)\s]+)\)", r"^(#+) "):
+        assert Counter(re.findall(pattern, chinese, re.MULTILINE)) == Counter(
+            re.findall(pattern, english, re.MULTILINE)
+        )
 
 
 def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
