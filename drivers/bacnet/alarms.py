@@ -173,6 +173,7 @@ class AlarmBatch:
         text = acked.text if isinstance(acked, Bits) else ALL_ACKED.text
         said = notification.state, Bits(_unseen(text, notification.state) if notification.ack_required else text)
         self._standing[target] = self._meanwhile[target] = said
+        self.last, self.overtaken = None, True
         concerned = ((at, item) for at, item in zip(self.at, self._items, strict=True))
         return [(at, self._show(item)) for at, item in concerned if item.target in {None, target}]
 
