@@ -23,7 +23,8 @@ from agent.metrics.scrape import Scrape
 from agent.pace import PaceWatch
 from agent.presence import point_view, views_of
 from agent.rules import Refused
-from agent.status import ConfigView, JournalView, PointView, ProbeView, Status, StreamView
+from agent.status import ConfigView, JournalView, PointView, Status, StreamView
+from agent.vitals import Vitals
 from buffer.errors import JournalError, JournalUnavailable
 from buffer.ledger import BEFORE
 from config.model import STREAMS
@@ -44,7 +45,15 @@ if TYPE_CHECKING:
     from agent.past import Past
     from agent.pipeline import Pipeline
     from agent.rules import AlarmCommand, MaintenanceCommand, Rules
-    from agent.status import AlarmView, HistoryView, MaintenanceView, OccurrenceView, ReloadView, TransitionView
+    from agent.status import (
+        AlarmView,
+        HistoryView,
+        MaintenanceView,
+        OccurrenceView,
+        ProbeView,
+        ReloadView,
+        TransitionView,
+    )
     from agent.uplink.uplink import Uplink
     from buffer.journal import Journal
     from buffer.record import Record
@@ -54,13 +63,8 @@ WATCH_S = 0.2
 RATE_WINDOW_S = 10
 TAIL_BATCH = 200
 
-WELL = "ok"
-
 LAG_BOUNDS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """The classes into which the event loop's lag is counted."""
-
-STUCK_S_MAX = 30.0
-"""A writer that has done nothing for so long, although its disk let it, is not alive."""
 
 SESSION_CODES: frozenset[Code] = frozenset(
     {
@@ -117,7 +121,7 @@ class OperatorDesk:
         self._loop_lag = Histogram(LAG_BOUNDS_S)
         self._pace = PaceWatch(lines, health, clock)
         self._expiry = ExpiryWatch(lines, health, clock)
-        self._stuck_s = 0.0
+        self._vitals = Vitals(journal)
 
     # --- the present ----------------------------------------------------------------------------------------------
 
@@ -148,7 +152,7 @@ class OperatorDesk:
         due = self._clock.mono()
         while True:
             self._loop_lag.observe(max(0.0, self._clock.mono() - due))
-            self._stuck_s = self._journal.stuck_s()
+            self._vitals.look()
             log.tell_held_back()
             self._note_uplinks()
             note_flood(self._rules.load, self._health, self._config.gateway, self._clock.now())
@@ -184,15 +188,10 @@ class OperatorDesk:
         )
 
     def alive(self) -> ProbeView:
-        checks = {"loop": WELL, "writer": WELL}  # whoever is answered has seen that the event loop lives
-        if self._stuck_s > STUCK_S_MAX:
-            checks["writer"] = f"has done nothing for {self._stuck_s:.0f} s although its disk let it"
-        return _probe(checks)
+        return self._vitals.alive()
 
     def ready(self) -> ProbeView:
-        stats = self._journal.stats()
-        journal = stats.error or stats.away
-        return _probe({"configuration": WELL, "journal": journal or WELL, **self.alive().checks})
+        return self._vitals.ready()
 
     def _note_uplinks(self) -> None:
         for uplink in self._uplinks:
@@ -375,10 +374,6 @@ class OperatorDesk:
 
     def turned_away(self, actor: Actor, asked: str, why: str) -> None:
         self._operations.turned_away(actor, asked, why)
-
-
-def _probe(checks: dict[str, str]) -> ProbeView:
-    return ProbeView(ok=all(check == WELL for check in checks.values()), checks=checks)
 
 
 class Rates:

@@ -67,7 +67,6 @@ async def test_6_how_long_alarms_take_to_the_broker_is_counted(rig: Rig, broker:
         broker.acknowledge(record)
     await rig.settled()
     assert rig.uplink.alarm_times.cumulative()[-1] == 2
-    assert rig.uplink.alarm_times.sum_s > 0
 
 
 async def test_streams_go_in_their_order_each_in_sequence(rig: Rig, broker: ScriptedBroker) -> None:

@@ -12,6 +12,7 @@ from accounting import account, arrivals, compare, samples
 from damage import noise
 from mqtt_peer import until
 from plant import Gateway, broker, configure_load, folder, load, uplink
+from probing import ask
 from receiver import Receiver
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ FULL = f"pwrite64 {errno.ENOSPC} 0"
 def told(gateway: Gateway, code: str) -> list[str]:
     """What this health condition says in detail, where it holds."""
     return [view.detail for view in gateway.status().health if view.code == code]
+
+
+def probed(here: Path) -> dict[str, int]:
+    """A disk that is away makes nobody restart the gateway, which would lose what only memory holds."""
+    return {target: ask(here / "control.sock", target)[0] for target in ("/healthz", "/readyz")}
 
 
 def disk(control: Path, *rules: str) -> None:
@@ -63,9 +69,11 @@ async def test_alarms_reach_the_platform_while_the_disk_is_full_and_the_status_s
                 assert not told(gateway, "journal_volatile")
                 disk(control, FULL)
                 await until(lambda: receiver.seen(RED, VOLATILE), BACK_S_MAX)
-                assert told(gateway, "journal_volatile")
+                await until(lambda: bool(told(gateway, "journal_volatile")), BACK_S_MAX)
+                assert probed(here) == {"/healthz": 200, "/readyz": 503}
                 disk(control)
                 await until(lambda: not told(gateway, "journal_volatile"), BACK_S_MAX)
+                assert probed(here) == {"/healthz": 200, "/readyz": 200}
                 more = receiver.seen("/telemetry/") + 4
                 await until(lambda: receiver.seen("/telemetry/") > more)
                 served = running.end()
