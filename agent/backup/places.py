@@ -33,9 +33,13 @@ LOCK = ".lock"
 REPLACED = ".replaced-"
 """In the name of what a restore has moved aside."""
 
-PLAIN_SUFFIXES = frozenset({".yaml", ".yml", ".csv", ".json", ".md"})
-KEPT = "state/configurations/"
-"""Configurations that ran, which hold no more than the folder of the present one."""
+PLAIN = re.compile(
+    r"config/(gateway|lines)\.yaml|config/(devices|alarms|profiles|rule-tests)/.*\.(yaml|csv)|config/\w+\.schema\.json"
+    r"|state/configurations/.*\.zip|state/modbus/.*\.json"
+)
+"""What a secret is not allowed in, or does not get into: configuration, those that ran, what devices have taught."""
+
+CERTIFICATE_BYTES_MAX = 1_000_000
 
 _CERTIFICATE_KEYS = frozenset({"ca", "cert", "user_cert"})
 _LOAD_CREDENTIAL = re.compile(r"^\s*LoadCredential=([^:\s]+):(\S+)\s*$", re.MULTILINE)
@@ -211,7 +215,9 @@ def _is_plain(path: Path, name: str) -> bool:
     """Whether anybody may see it; what lies elsewhere is put back only where the passphrase proves where it is from."""
     if name.startswith(f"{ELSEWHERE}/"):
         return False
-    return path.suffix in PLAIN_SUFFIXES or name.startswith(KEPT) or _is_certificate(path.read_bytes())
+    if PLAIN.fullmatch(name):
+        return True
+    return path.stat().st_size <= CERTIFICATE_BYTES_MAX and _is_certificate(path.read_bytes())
 
 
 def _is_certificate(content: bytes) -> bool:

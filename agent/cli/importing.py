@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from agent.cli import show
+from agent.cli import filing, show
 from agent.cli.options import ETC, AsJson, ConfigDir, Lang
 from agent.cli.words import Words
 from agent.control.client import NotDone
@@ -188,10 +188,7 @@ def _write(target: Path, file: Path, taken: "Taken") -> None:
     comments = [f"Made by `wardgate import csv` {__version__} of {file.name}: {taken.points} points."]
     comments += [f"Not taken: {refusal.told(file.name)}" for refusal in taken.refusals]
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.part")
-        part.write_text(device_file(comments, taken.devices), encoding="utf-8")
-        part.replace(target)
+        filing.put(target.absolute(), device_file(comments, taken.devices))
     except OSError as error:
         raise NotDone(
             f"cannot write {target} ({error.strerror})", "use sudo, or name another file with --to"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.cli import filing
 from agent.cli.options import ETC, Lang
 from agent.cli.words import Words
 from agent.control.client import NotDone
-from buffer.database import give
 from config.document import Document
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ app = typer.Typer()
 
 LOCAL_TIME = Path("/etc/localtime")
 ZONES = "zoneinfo"
-FOLDER_MODE, FILE_MODE = 0o750, 0o640
 
 
 @app.command(
@@ -165,13 +164,7 @@ def _write(folder: Path, files: "Mapping[str, str]") -> None:
         raise NotDone(f"{folder / there[0]} is there already", "name another folder")
     try:
         for name, text in files.items():
-            file = folder / name
-            if not file.parent.is_dir():
-                file.parent.mkdir(mode=FOLDER_MODE, parents=True)
-                give(file.parent, file.parent.parent)
-            file.write_text(text, encoding="utf-8")
-            file.chmod(FILE_MODE)
-            give(file, file.parent)
+            filing.put((folder / name).absolute(), text)
         _judge(folder)
     except OSError as error:
         _remove(folder, files)

@@ -68,6 +68,8 @@ def here(tmp_path: Path) -> Path:
         ("lines.yaml", "lines: {lv: {protocol: modbus, host: 10.0.0.9}}\n"),
         ("devices/m.yaml", "devices: {m-1: {line: lv, profile: schneider-pm5300}}\n"),
         ("broker.txt", PASSWORD + "\n"),
+        ("cloud.json", PASSWORD + "\n"),
+        ("notes.yaml", PASSWORD + "\n"),
         ("state/opcua/own/key.pem", KEY),
         ("state/opcua/own/.lock", ""),
         ("state/configurations/000001-c-12345678.zip", "kept"),
@@ -120,9 +122,10 @@ def test_without_a_passphrase_no_secret_is_in_it(here: Path, capsys: pytest.Capt
     file = back_up(here, "--no-secrets", "--json")
     made = json.loads(capsys.readouterr().out)
     left_out = [Path(path).name for path in made["left_out"]]
-    assert left_out == ["broker.txt", "key.pem"]
+    assert left_out == ["broker.txt", "cloud.json", "notes.yaml", "key.pem"]
     assert main(["restore", str(file), "--config", str(here / "b")]) == 0
-    assert set(files(here / "a")) - set(files(here / "b")) == {"broker.txt", "state/opcua/own/key.pem"}
+    missing = set(files(here / "a")) - set(files(here / "b"))
+    assert missing == {"broker.txt", "cloud.json", "notes.yaml", "state/opcua/own/key.pem"}
 
 
 def test_nobody_to_ask_is_a_usage_error(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
