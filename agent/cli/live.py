@@ -102,6 +102,7 @@ async def _play(wishes: Wishes) -> None:
         subscribed(set_up.broker_host, broker.PORT, received.take),
     ):
         desk = await set_up.start_gateway()
+        _tell(f"the local page is {set_up.page}")
         _tell(f"the gateway runs; try `wardgate status --config {set_up.config}` in another terminal")
         started = time.monotonic()
         if wishes.story == "default":
@@ -256,7 +257,7 @@ class View:
             return Text(self._words("the broker is pulled: events wait in the journal"), style="bold yellow")
         coming = self._coming()
         if coming is None:
-            return Text(self._words("make something happen: press a key"), style="dim")
+            return Text(f"{self._words('make something happen: press a key')}  {self._stage.page}", style="dim")
         wait_s, act = coming
         return Text.assemble(
             (f"{self._words('next')}: ", "dim"), (self._words(ACTS[act]), "bold"), (f"  {wait_s:.0f} s", "dim")

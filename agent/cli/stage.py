@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 EXAMPLE_NET = "127.77.0"
 BROKER_HOST = 2
+PAGE_HOST, PAGE_PORT = 3, 8080
 READY_S = 20.0
 STOP_S = 10.0
 KILLED_S = 2.0
@@ -139,6 +140,7 @@ class Stage:
     def __init__(self, net: str, folder: Path, chosen: Broker, seed: int) -> None:
         self.config = folder / "config"
         self.broker_host = chosen.host
+        self.page = f"http://{net}.{PAGE_HOST}:{PAGE_PORT}"
         self.broker = Child("broker", chosen.command, folder / "broker.log")
         self.hospital = HospitalProcess(net, seed=seed, log=folder / "truth.jsonl")
         run = [sys.executable, "-m", "agent", "run", "--config", str(self.config)]
@@ -188,13 +190,16 @@ class Stage:
 
 
 def _copy_examples(net: str, config: Path) -> None:
-    """The shipped examples, moved to our network, and the journal folder that they name."""
+    """The shipped examples, moved to our network, with their page open, and the journal folder that they name."""
     examples = Path(str(files("config") / "examples"))
     for example in sorted(examples.rglob("*.yaml")):
         file = config / example.relative_to(examples)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(example.read_text(encoding="utf-8").replace(EXAMPLE_NET, net), encoding="utf-8")
-    gateway = Document("gateway.yaml", (config / "gateway.yaml").read_bytes()).data
+    file = config / "gateway.yaml"
+    page = f'\n# For whoever is on this machine, to look.\nhttp: {{listen: "{net}.{PAGE_HOST}:{PAGE_PORT}"}}\n'
+    file.write_text(file.read_text(encoding="utf-8") + page, encoding="utf-8")
+    gateway = Document("gateway.yaml", file.read_bytes()).data
     (config / gateway["journal"]["path"]).mkdir()
 
 

@@ -15,11 +15,13 @@ import sys
 import termios
 import time
 import xml.etree.ElementTree as ET
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 
@@ -154,6 +156,18 @@ def assert_nothing_left(place: Path, notes: str) -> None:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
     assert not list(place.iterdir())
+
+
+def devices_on_page(notes: str) -> int:
+    """How many the page of the demo tells, once it answers."""
+    found = re.search(r"the local page is (http://\S+)", notes)
+    assert found, notes
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        with suppress(URLError), urlopen(f"{found[1]}/v1/status", timeout=5) as answer:
+            return len(json.load(answer)["devices"])
+        time.sleep(0.1)
+    pytest.fail("the page never answered")
 
 
 def child_pid(mark: str) -> int:
@@ -296,11 +310,14 @@ def test_a_child_that_dies_ends_the_demo_and_is_named(name: str, mark: str, plac
 
 
 @pytest.mark.timeout(120)
-def test_killing_the_demo_itself_leaves_no_process(place: Path) -> None:
-    """Even `kill -9` of the demo takes its children with it; only the folder stays, which nobody could remove."""
+def test_its_page_answers_and_killing_the_demo_itself_leaves_no_process(place: Path) -> None:
+    """A browser on this machine sees the hospital. Even `kill -9` of the demo takes its children with it; only the
+    folder stays, which nobody could remove.
+    """
     with printing(place) as demo:
         assert demo.stderr is not None
         notes = until_running(demo.stderr)
+        assert devices_on_page(notes) == 14
         demo.kill()
     deadline = time.monotonic() + END_S
     while left := processes_with(str(folder_in(notes)), f"--net {network_in(notes)} "):
