@@ -61,6 +61,10 @@ CHINESE = {
     "enable an endpoint with the security that this line is configured for": (
         "请在服务器启用与本线路配置相同安全级别的端点"
     ),
+    # the gateway itself
+    "unsynced for {} min": "从未同步，已{}分钟",
+    "holdover for {} min": "已失去同步{}分钟",
+    "{} records so far": "至今{}条记录",
     # uplinks
     "the broker ended the connection": "代理断开了连接",
     "the broker ended the connection before accepting us": "代理在接受之前断开了连接",

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiohttp import web
 
+from agent.metrics.exposition import render
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent.control.desk import Desk
-    from agent.metrics.scrape import Scrape
     from agent.status import ProbeView
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -38,7 +39,7 @@ class Probes:
     async def metrics(self, request: web.Request) -> web.Response:
         # In a thread: a thousand devices make some ten thousand lines, and no alarm waits for them.
         accept = request.headers.get("Accept", "")
-        body, content_type = await asyncio.to_thread(_render, self._desk.scrape(), accept)
+        body, content_type = await asyncio.to_thread(render, self._desk.scrape(), accept)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def healthz(self, _: web.Request) -> web.Response:
@@ -46,12 +47,6 @@ class Probes:
 
     async def readyz(self, _: web.Request) -> web.Response:
         return _answer(self._desk.ready())
-
-
-def _render(scrape: Scrape, accept: str) -> tuple[bytes, str]:
-    from agent.metrics.exposition import render  # noqa: PLC0415  # only a gateway that is scraped pays for the library
-
-    return render(scrape, accept)
 
 
 def _answer(probe: ProbeView) -> web.Response:

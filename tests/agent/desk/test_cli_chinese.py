@@ -126,6 +126,8 @@ def test_what_is_wrong_with_a_line_a_device_and_an_uplink_is_told_in_chinese() -
             "127.0.0.1:1502 unit 3：无应答（超时，超时1秒）；检查设备电源和网络"
         ),
         "3 points bad": "3个点无效",
+        "unsynced for 10 min": "从未同步，已10分钟",
+        "7 records so far": "至今7条记录",
         "no answer within 2 s": "2秒内无应答",
         "broker.h01 refuses connections on port 1883; check that the broker runs there, and the port": (
             "broker.h01 的端口 1883 拒绝连接；检查代理是否在该处运行，以及端口"
