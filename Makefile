@@ -58,7 +58,7 @@ test-monitoring: setup
 	$(BIN)/pytest tests/monitoring $(ARGS)
 
 # Drivers against programs that are not ours and not our libraries'. Needs node and npm.
-INTEROP_PEERS := node-opcua@2.182.2 modbus-serial@8.0.25 jsmodbus@5.0.0
+INTEROP_PEERS := node-opcua@2.182.2 modbus-serial@8.0.25 jsmodbus@5.0.0 @bacnet-js/client@3.3.2
 
 interop: setup
 	@sh .ci/interop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bacpypes3.apdu import AbortPDU, AbortReason, ErrorPDU, RejectPDU, RejectReason
-from bacpypes3.basetypes import ErrorClass
+from bacpypes3.basetypes import ErrorClass, ErrorCode
 
 from drivers.bacnet import codec
 from drivers.bacnet.encoding import Malformed
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from drivers.bacnet.encoding import AccessError
 
 _ERRORS_OF_PARTS = frozenset((int(ErrorClass.object), int(ErrorClass.property)))
+_UNKNOWN_SERVICE = frozenset(
+    (int(ErrorCode.rejectUnrecognizedService), int(ErrorCode.optionalFunctionalityNotSupported))
+)
+"""Some stacks say by an error what the standard has a reject for."""
+
 _ABORTS_TOO_LONG = frozenset(
     (
         AbortReason.bufferOverflow,
@@ -50,7 +55,9 @@ def of(apdu: APDU) -> Refusal | Malformed | None:
     """What an answer means that is no acknowledgement; nothing where the library gave up waiting for one."""
     if isinstance(apdu, ErrorPDU):
         error = codec.access_error(bytes(apdu.pduData))
-        return Refusal(f"error {error.error_class}/{error.code}", error, divide=error.error_class in _ERRORS_OF_PARTS)
+        is_service = error.error_class == int(ErrorClass.services) and error.code in _UNKNOWN_SERVICE
+        kind = UnknownService if is_service else Refusal
+        return kind(f"error {error.error_class}/{error.code}", error, divide=error.error_class in _ERRORS_OF_PARTS)
     if isinstance(apdu, RejectPDU):
         reason = apdu.apduAbortRejectReason
         kind = UnknownService if reason == RejectReason.unrecognizedService else Refusal

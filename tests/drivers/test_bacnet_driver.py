@@ -40,12 +40,15 @@ from drivers.contract import Grade, Poll, Quality
 from drivers.errors import NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from bacnet_peer import Reply, Request
 
     from config.model import Line
     from drivers.contract import Reading
+
+
+SERVICES, OPTIONAL_FUNCTIONALITY_NOT_SUPPORTED, REJECT_UNRECOGNIZED_SERVICE = 5, 45, 67
 
 
 @asynccontextmanager
@@ -408,12 +411,23 @@ async def test_identify_says_what_the_device_says() -> None:
 # --- refusals ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_device_without_multiple_reads_is_asked_one_by_one_and_not_twice() -> None:
-    """The refusal is remembered: the second poll sends no ReadPropertyMultiple."""
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        lambda request: request.reject(UNRECOGNIZED_SERVICE),
+        lambda request: request.error(SERVICES, REJECT_UNRECOGNIZED_SERVICE),
+        lambda request: request.error(SERVICES, OPTIONAL_FUNCTIONALITY_NOT_SUPPORTED),
+    ],
+    ids=["reject", "error-of-bacnet-js", "error-not-supported"],
+)
+async def test_a_device_without_multiple_reads_is_asked_one_by_one_and_not_twice(
+    refuse: Callable[[Request], bytes],
+) -> None:
+    """The refusal, however it is said, is remembered: the second poll sends no ReadPropertyMultiple."""
     device = with_inputs(3)
 
     def answer(request: Request) -> Reply:
-        return [request.reject(UNRECOGNIZED_SERVICE)] if request.service == READ_PROPERTY_MULTIPLE else None
+        return [refuse(request)] if request.service == READ_PROPERTY_MULTIPLE else None
 
     device.answer = answer
     async with reading(device, 4) as (driver, poll):
