@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +61,7 @@ def test_install_configure_hang_upgrade_swap_and_remove(machine: Machine) -> Non
     machine.run("systemctl", "start", "wardgate")
     everything_runs(machine)
     raise_and_acknowledge(machine)
+    change_the_configuration(machine)
 
     machine.run("systemctl", "kill", "--kill-whom=main", "--signal=USR1", "wardgate")
     machine.until(lambda: restarts(machine) == 1)
@@ -94,6 +97,29 @@ def raise_and_acknowledge(machine: Machine) -> None:
     machine.until(lambda: bool(alarms(machine)))
     for alarm in alarms(machine):
         machine.run("wardgate", "alarms", "ack", alarm["alarm_id"])
+
+
+def change_the_configuration(machine: Machine) -> None:
+    """What is wrong is refused, and nothing has changed; of what is right only one line is opened anew."""
+    power, seen = "/etc/wardgate/devices/power.yaml", acknowledged(machine)
+    machine.sh(f"cp {power} /srv/power.yaml; sed -i 's/line: ups$/line: nowhere/' {power}")
+    machine.run("systemctl", "reload", "wardgate", codes=(1,))
+    assert "devices/power.yaml:" in machine.log()
+    assert "config_refused" in machine.run("wardgate", "status", "--json")
+    everything_runs(machine)
+    before = opened(machine)
+    machine.sh(f"sed 's/en: Theatre UPS/en: UPS of the theatres/' /srv/power.yaml >{power}; systemctl reload wardgate")
+    machine.until(lambda: opened(machine) != before)
+    assert opened(machine) - before == Counter({"ups": 1})
+    everything_runs(machine)
+    assert acknowledged(machine) == seen
+    assert "config_refused" not in machine.run("wardgate", "status", "--json")
+    assert machine.run("wardgate", "config", "history").splitlines()[-1].split()[-1] == "wardgate"
+
+
+def opened(machine: Machine) -> Counter[str]:
+    """How often each line was opened so far."""
+    return Counter(re.findall(r"line up line=(\S+)", machine.log()))
 
 
 def alarms(machine: Machine) -> list[dict[str, str]]:
