@@ -89,7 +89,8 @@ def _run(daemon: Daemon) -> str:
     try:
         uvloop.run(daemon.run())
     except* (JournalError, SocketBlocked) as group:
-        said = [_say(f"wardgate: {error}") for error in _leaves(group)]
+        said = [str(error) for error in _leaves(group)]
+        _say("\n".join(f"wardgate: {error}" for error in said))
     return "; ".join(said)
 
 
@@ -335,9 +336,8 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the configuration has just been read
 
 
-def _say(sentence: str) -> str:
+def _say(sentence: str) -> None:
     sys.stderr.write(sentence + "\n")
-    return sentence
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:

@@ -69,6 +69,17 @@ SENTENCES = {
     "{} has the role {}": "{} 的角色是 {}",
     "{} has no role here": "{} 在此没有角色",
     "{} needs {}": "{} 需要角色 {}",
+    "a running gateway cannot take over: {}": "运行中的网关无法接管：{}",
+    "restart the service to take it over, or take it back": "请重启服务使其生效，或改回原样",
+    "nothing has changed": "未作任何更改",
+    "nothing has changed, the former configuration goes on": "未作任何更改，原配置继续运行",
+    "others have asked for it already, and wait": "已有他人提出，正在等待",
+    "it is not valid any more: {}": "该配置已不再有效：{}",
+    "the files are back, but {}": "文件已恢复，但{}",
+    "cannot read {} ({})": "无法读取 {}（{}）",
+    "cannot write {} ({})": "无法写入 {}（{}）",
+    "no configuration {} is kept": "没有保存配置 {}",
+    "take another one, see {}": "请选择另一个，参见 {}",
     # what is found
     "found {}, {}": "写的是 {}，{}",
     "found {}": "写的是 {}",
@@ -431,8 +442,8 @@ def problem(one: Problem, language: Language) -> str:
 
 
 def chinese(text: str) -> str:
-    """The text in Chinese, as far as there is a row for it; its parts, joined by `; `, one by one."""
-    return "；".join(_sentence(part) for part in text.split("; "))
+    """The text in Chinese, as far as there is a row for it; its lines, and their parts, joined by `; `, one by one."""
+    return "\n".join("；".join(_sentence(part) for part in line.split("; ")) for line in text.split("\n"))
 
 
 def _sentence(text: str) -> str:
@@ -442,7 +453,12 @@ def _sentence(text: str) -> str:
         match = pattern.fullmatch(text)
         if match is not None:
             return meant.format(*map(_sentence, match.groups()))
-    return text
+    placed = _PLACE.fullmatch(text)
+    return placed[1] + _sentence(placed[2]) if placed else text
+
+
+_PLACE = re.compile(r"(\S+:\d+:\d+: (?:[\w.\-/#]+: )?)(.+)")
+"""Where a mistake is: file, line, column and field."""
 
 
 @cache

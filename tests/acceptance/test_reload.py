@@ -137,21 +137,29 @@ async def test_3_what_is_gone_ends_and_what_is_new_begins() -> None:
         assert [(each.action, each.state) for each in seen] == [("raise", "UNACK"), ("removed", "NORM")]
 
 
+BLOCKED = {"control_socket": "./nowhere/control.sock"}
+"""A valid setting with which nobody can start."""
+
+
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("is_valid", [False, True], ids=["not-valid", "valid"])
 async def test_3_a_start_that_is_not_possible_goes_on_with_the_last_good_configuration(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], *, is_valid: bool
 ) -> None:
     """It says so, everything stands as it did, and a rollback puts the files back, with who wanted it."""
     async with running() as (here, gateway, _):
         good = gateway.status().cfg_ver
         stood = {alarm.alarm_id: alarm.occurrence_id for alarm in gateway.status().alarms}
         await gateway.stop()
-        (here / "gateway.yaml").write_text("state: ./state\nsite: [h01\n", encoding="utf-8")
+        if is_valid:
+            edit(here / "gateway.yaml", BLOCKED)
+        else:
+            (here / "gateway.yaml").write_text("state: ./state\nsite: [h01\n", encoding="utf-8")
         await gateway.ready()
         now = gateway.status()
         assert (now.cfg_ver, {alarm.alarm_id: alarm.occurrence_id for alarm in now.alarms}) == (good, stood)
         (condition,) = [each for each in now.health if each.code == "config_fallback"]
-        assert condition.detail.startswith("gateway.yaml:")
+        assert condition.detail.startswith("cannot open the control socket" if is_valid else "gateway.yaml:")
         at = ["--config", str(here), "--socket", str(here / "control.sock")]
         assert await asyncio.to_thread(main, ["config", "rollback", good, "--reason", "night shift", *at]) == 0
         assert "before-rollback-1.zip" in capsys.readouterr().out

@@ -298,7 +298,7 @@ class FakeDesk:
     async def reload(self, actor: Actor, reason: str) -> ReloadView:
         if reason == "broken":
             raise Refusal(
-                "devices/x.yaml:3:5: line: no such line\ndevices/x.yaml:4:5: unit: wrong", "nothing has changed"
+                "devices/x.yaml:3:5: line: missing\ndevices/x.yaml:4:5: unit: unknown key", "nothing has changed"
             )
         self.asked.append(f"reload by {actor.id}: {reason}")
         return ReloadView("c-1", "c-2", ["l3"], [], ["l2"], ["l1"], ["pwr.lv/m1/u#level"])

@@ -61,13 +61,21 @@ async def test_3_reload_tells_what_was_done_to_which_line(folder: Path, capsys: 
 
 async def test_3_a_refused_reload_says_every_mistake(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One on each line, and that nothing has changed."""
-    assert await run(FakeDesk(), folder, "reload", "--reason", "broken") == 1
+    assert await run(FakeDesk(), folder, "reload", "--reason", "broken", "--lang", "en") == 1
     first, second = capsys.readouterr().err.splitlines()
-    assert first == "wardgate: devices/x.yaml:3:5: line: no such line"
-    assert second == "devices/x.yaml:4:5: unit: wrong; nothing has changed"
+    assert first == "wardgate: devices/x.yaml:3:5: line: missing"
+    assert second == "devices/x.yaml:4:5: unit: unknown key; nothing has changed"
     async with serve(FakeDesk(), folder / "control.sock", {}):
         with pytest.raises(NotDone, match="nothing has changed"):
             await asyncio.to_thread(Client(folder / "control.sock").reload, "broken")
+
+
+async def test_3_a_refused_reload_says_it_in_chinese_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each mistake at its place."""
+    assert await run(FakeDesk(), folder, "reload", "--reason", "broken", "--lang", "zh") == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "wardgate: devices/x.yaml:3:5: line: 缺少"
+    assert second == "devices/x.yaml:4:5: unit: 没有这个键；未作任何更改"
 
 
 async def test_3_a_rollback_puts_the_files_back_and_reloads(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
