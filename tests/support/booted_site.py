@@ -19,15 +19,14 @@ EXAMPLES = "config/examples"
 
 HANGS = """
 # What a bug may do: a loop that is blocked (USR1), a writer that waits for ever (USR2).
-import gc, signal, threading, time
+import signal, threading, time
 
 def block_loop(*_):
     time.sleep(3600)
 
 def block_writer(*_):
-    from buffer.writer import Writer
-    (writer,) = (found for found in gc.get_objects() if isinstance(found, Writer))
-    writer.put_job(lambda *_: threading.Event().wait())
+    (thread,) = (found for found in threading.enumerate() if found.name == "journal-writer")
+    thread._target.__self__.put_job(lambda *_: threading.Event().wait())
 
 signal.signal(signal.SIGUSR1, block_loop)
 signal.signal(signal.SIGUSR2, block_writer)
