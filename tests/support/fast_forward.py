@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from accounting import Served, seconds
-from hardware_mocks.signals import Noise, day
+from hardware_mocks.signals import DAY_S, Noise, day
 from mqtt_peer import HOST
 from one_line import config_of
 from three_accounts import GatewaysOwn
@@ -68,7 +68,10 @@ def meter(number: int) -> Device:
 
 @dataclass
 class Field:
-    """What the meters say at a time, and all that they have said; no reading is like the one before."""
+    """What the meters say at a time, and all that they have said; no reading is like the one before.
+
+    Their day begins with the run, in the evening: whatever time it is, alarms come from the sixteenth hour on.
+    """
 
     clock: ManualClock
     served: dict[PointKey, list[Served]] = field(default_factory=dict)
@@ -77,6 +80,7 @@ class Field:
         self.devices = tuple(meter(number) for number in range(1, DEVICES + 1))
         self.polls = [Poll(device, device.points, EVERY_S) for device in self.devices]
         self._noise = Noise(1)
+        self._evening = self.clock.wall() + DAY_S / 2
 
     @property
     def readings(self) -> int:
@@ -91,7 +95,8 @@ class Field:
         return Reading(poll, wall, self.clock.mono(), values, changed=((0, len(values)),))
 
     def _value(self, name: str, wall: float) -> float:
-        return round(220 + 6 * day(wall) + 2 * self._noise.at(name, wall, 3600.0), 1)
+        since_s = wall - self._evening
+        return round(220 + 6 * day(since_s) + 2 * self._noise.at(name, since_s, 3600.0), 1)
 
 
 class Site:
