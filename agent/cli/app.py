@@ -18,6 +18,7 @@ from agent.cli import (
     alarms,
     backtest,
     backup,
+    bundle,
     check,
     config_history,
     consume,
@@ -84,6 +85,7 @@ VERBS = {
     "consume": consume.app,
     "opcua": opcua.app,
     "password": password.app,
+    "bundle": bundle.app,
     "version": version.app,
 }
 """In the order of the help."""

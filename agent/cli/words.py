@@ -179,6 +179,8 @@ CHINESE = {
     "maximum": "最大",
     "mean": "平均",
     "minimum": "最小",
+    "missing": "缺少",
+    "{}: {} parts for support, without secrets": "{}：{}项支持资料，不含密钥",
     "more is to come": "尚未完整",
     "moves": "变动",
     "name": "名称",

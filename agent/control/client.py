@@ -152,6 +152,10 @@ class Client:
     def end_maintenance(self, name: str, reason: str = "") -> MaintenanceView:
         return self._ask("POST", "/v1/maintenance/end", MaintenanceView, {"id": name, "reason": reason})
 
+    def metrics(self) -> str:
+        """What Prometheus reads."""
+        return "".join(f"{line.decode()}\n" for line in self._lines("/metrics", self._timeout_s))
+
     def watch(self, points: Sequence[str] = ()) -> Iterator[list[PointView]]:
         """Points as they stand, then as they change; ends when the daemon does."""
         for line in self._lines("/v1/watch?" + urlencode([("point", point) for point in points])):
@@ -170,8 +174,8 @@ class Client:
         finally:
             connection.close()
 
-    def _lines(self, target: str) -> Iterator[bytes]:
-        connection = _UnixConnection(self.path, None)
+    def _lines(self, target: str, timeout_s: float | None = None) -> Iterator[bytes]:
+        connection = _UnixConnection(self.path, timeout_s)
         try:
             response = self._open(connection, "GET", target, None)
             while line := response.readline():

@@ -165,6 +165,7 @@ async def test_what_is_done_on_the_page_is_on_record_and_no_secret_is_anywhere()
             for path in ("/v1/status", "/v1/points", "/v1/config", "/v1/me", "/metrics", "/healthz"):
                 outputs += [str(await visit.ask("GET", path)), str(await visit.ask("GET", path, token=TOKEN))]
             outputs += [said(here, *verb) for verb in (("status", "--json"), ("check", "--json"), ("check", "--diff"))]
+            outputs.append(said(here, "bundle", str(here / "bundle.zip")))
             assert (await gateway.stop())[0] == 0
             session = visit.cookie()
         outputs += [said(here, "journal", "export"), said(here, "config", "history"), *kept(here)]
