@@ -26,6 +26,9 @@ from bacpypes3.primitivedata import Enumerated, ObjectType, PropertyIdentifier
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+INSTANCE_BITS = 22
+"""Of the 32 that stand for an object; its type is above them."""
+
 INSTANCE_MAX = 4_194_302
 """The highest instance of an object; 4194303 is the wildcard."""
 
@@ -98,17 +101,17 @@ _OBJECT = re.compile(r"\s*([A-Za-z0-9-]+)\s*[,: ]\s*(\d+)\s*")
 
 def object_id(type_number: int, instance: int) -> int:
     """The 32 bits that stand for an object on the wire."""
-    return type_number << 22 | instance
+    return type_number << INSTANCE_BITS | instance
 
 
 def is_device(identifier: int) -> bool:
     """Whether these 32 bits are a device object."""
-    return identifier >> 22 == DEVICE
+    return identifier >> INSTANCE_BITS == DEVICE
 
 
 def is_multi_state(identifier: int) -> bool:
     """Whether these 32 bits are an object whose states have numbers and texts."""
-    return identifier >> 22 in _MULTI_STATE_TYPES
+    return identifier >> INSTANCE_BITS in _MULTI_STATE_TYPES
 
 
 def parse_object(text: str) -> int:
@@ -130,7 +133,7 @@ def parse_object(text: str) -> int:
 
 def object_name(identifier: int) -> str:
     """`analog-input,1`; the type as a number where the standard has no name for it."""
-    type_number, instance = identifier >> 22, identifier & WILDCARD_INSTANCE
+    type_number, instance = identifier >> INSTANCE_BITS, identifier & WILDCARD_INSTANCE
     if (type_number, instance) == (DEVICE, WILDCARD_INSTANCE):
         return _OWN_DEVICE
     return f"{_OBJECT_NAMES.get(type_number, type_number)},{instance}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
-from drivers.bacnet import names
-from drivers.bacnet.encoding import AccessError, Bits, ObjectId, Raw, Unreadable
+from drivers.bacnet import names, structures
+from drivers.bacnet.encoding import AccessError, Bits, Malformed, ObjectId, Opaque, Raw, Unreadable
 from drivers.bacnet.settings import BacnetPoint
 from drivers.contract import Grade, Quality, Reason, Value
 
@@ -156,16 +156,33 @@ def _enum(point: Point, raw: Raw) -> Judged:
     return point.states[int(number)], None
 
 
-def _string(_: Point, raw: Raw) -> Judged:
+def _string(point: Point, raw: Raw) -> Judged:
+    if not isinstance(raw, (tuple, Opaque)):
+        return _spelled(raw), None
+    spec = point.spec
+    assert isinstance(spec, BacnetPoint)
+    kind, number = names.parse_object(spec.object_name) >> names.INSTANCE_BITS, names.parse_property(spec.property_name)
+    if isinstance(raw, tuple):
+        if spec.index is not None or not structures.is_list(kind, number):
+            raise TypeError
+        return ", ".join(map(_spelled, raw)), None
+    try:
+        return structures.as_text(kind, number, spec.index, raw.data), None
+    except Malformed as malformed:
+        return None, Quality(Grade.BAD, "decode_error", str(malformed))
+
+
+def _spelled(raw: Raw) -> str:
+    """One primitive value as text. Raises `TypeError`."""
     if isinstance(raw, str):
-        return raw, None
+        return raw
     if isinstance(raw, ObjectId):
-        return names.object_name(raw.number), None
+        return names.object_name(raw.number)
     if isinstance(raw, Bits):
-        return raw.text, None
+        return raw.text
     if isinstance(raw, bytes):
-        return raw.hex(), None
-    return str(_numeric(raw)), None
+        return raw.hex()
+    return str(_numeric(raw))
 
 
 _TYPES: Mapping[PointType, Callable[[Point, Raw], Judged]] = {

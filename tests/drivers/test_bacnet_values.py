@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from bacnet_peer import make_point
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from drivers.bacnet.encoding import AccessError, Bits, ObjectId, Opaque, Raw
 from drivers.bacnet.values import faulty, judge
@@ -63,6 +65,49 @@ def test_what_is_not_a_value_of_the_point_is_none(kind: str, raw: Raw, reason: s
     assert judged is None
     assert flaw is not None
     assert (flaw.grade, flaw.reason, flaw.raw) == (Grade.BAD, reason, said)
+
+
+@pytest.mark.parametrize(
+    ("target", "where", "raw", "value"),
+    [
+        ("lift,1", {"property": "fault-signals"}, (2, 5), "2, 5"),
+        ("lift,1", {"property": "fault-signals"}, (), ""),
+        (
+            "lift,1",
+            {"property": "landing-door-status", "index": 1},
+            Opaque(bytes.fromhex("0e 09 03 19 01 0f")),
+            '{"landing-doors": [{"floor-number": 3, "door-status": "opened"}]}',
+        ),
+        ("lift,1", {"property": "landing-door-status", "index": 1}, Opaque(bytes.fromhex("0e 09 03 0f")), None),
+        ("lift,1", {"property": "5000"}, Opaque(bytes.fromhex("0e 09 03 19 01 0f")), None),
+        ("300,1", {}, Opaque(bytes.fromhex("0e 09 03 19 01 0f")), None),
+    ],
+)
+def test_structures_and_lists_are_texts_by_the_library_s_decoder(
+    target: str, where: dict[str, object], raw: Raw, value: str | None
+) -> None:
+    """With the names of the standard; what does not fit its type, or has none that is known, is no value."""
+    judged, flaw = judge(make_point(target, "string", **where), raw)  # type: ignore[arg-type] # fields by name
+    assert judged == value
+    assert (flaw is None) == (value is not None)
+    assert flaw is None or flaw.reason == "decode_error"
+
+
+BRACKETS = st.lists(st.sampled_from(b"\x0e\x0f\x1e\x1f\x2e\x2f\x09\x19\x21\x44\x00\x01\x03"), max_size=40).map(bytes)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.sampled_from(["landing-door-status", "event-time-stamps", "registered-car-call", "energy-meter-ref"]), st.data()
+)
+def test_no_bytes_of_a_structure_do_harm(name: str, data: st.DataObject) -> None:
+    """Whatever the library makes of them: a text or a flaw."""
+    brackets = st.lists(st.sampled_from(b"\x0e\x0f\x1e\x1f\x2e\x2f\x09\x19\x21\x44\x00\x01\x03"), max_size=40).map(
+        bytes
+    )
+    raw = Opaque(data.draw(st.binary(max_size=60) | brackets))
+    judged, flaw = judge(make_point("lift,1", "string", property=name), raw)
+    assert (judged is None) == (flaw is not None)
 
 
 def test_scale_and_offset_come_before_the_range() -> None:
