@@ -20,6 +20,9 @@ from agent.clock import SystemClock
 from config.load import load
 from drivers import registry
 from drivers.contract import Poll
+from drivers.errors import Refused
+from drivers.opcua.identity import parse
+from drivers.opcua.trust import TrustList
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -70,14 +73,25 @@ def site(profile: str, hospital: HospitalProcess, folder: Path) -> Line:
         line = {"protocol": "bacnet", "bind": f"{hospital.net}.1/32:47900", "timeout": "10s"}
         device["address"] = {"instance": place.number, "at": f"{host}:{port}"}
     else:
-        line = {"protocol": "opcua", "url": f"opc.tcp://{host}:{port}/or", "mode": "read", "security": "none"}
+        line = {"protocol": "opcua", "url": f"opc.tcp://{host}:{port}/or", "mode": "read", "timeout": "10s"}
         device["points"] = {point: {"node": f"ns=2;s=or1.{point}"} for point in rows(profile)}
     (folder / "devices").mkdir()
-    (folder / "gateway.yaml").write_text(GATEWAY, encoding="utf-8")
+    (folder / "gateway.yaml").write_text(f"{GATEWAY}state: {folder}/state\n", encoding="utf-8")
     (folder / "lines.yaml").write_text(yaml.safe_dump({"lines": {"l": line}}), encoding="utf-8")
     (folder / "devices" / "d.yaml").write_text(yaml.safe_dump({"devices": {"d": device}}), encoding="utf-8")
     (found,) = load(folder, registry.protocols()).lines
     return found
+
+
+async def connect(driver: Driver, line: Line) -> None:
+    """An OPC UA server is asked signed and encrypted, as it is by default: only after somebody has trusted it."""
+    if line.protocol == "opcua":
+        with pytest.raises(Refused, match="its certificate is not trusted"):
+            await driver.connect()
+        known = TrustList(line.home.state)
+        (shown,) = known.entries()
+        known.add(parse(shown.path.read_bytes(), shown.path))
+    await driver.connect()
 
 
 async def read(driver: Driver, line: Line) -> dict[str, Any]:
@@ -100,7 +114,7 @@ async def test_10_the_driver_reads_a_simulated_device_by_its_profile(
         await hospital.set(device_of(profile), point, physical(profile, row))
     line = site(profile, hospital, tmp_path)
     driver = registry.build(line, SystemClock())
-    await driver.connect()
+    await connect(driver, line)
 
     async def is_shown() -> bool:
         return await read(driver, line) == wanted

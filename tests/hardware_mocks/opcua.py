@@ -1,6 +1,7 @@
 """The clean operating room as an OPC UA server: asyncua behind a relay that makes the faults of the wire.
 
-Values are written ten times a second, only those that changed, each with its source time. Anonymous, no security.
+Values are written ten times a second, only those that changed, each with its source time. Anonymous; signed and
+encrypted for those who want it, in the open for those who do not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from asyncua.server.internal_session import InternalSession
 from asyncua.server.server import Server
 
 from hardware_mocks.layout import PLACES
+from hardware_mocks.opcua_identity import URI, identity
 from hardware_mocks.relay import Relay
 
 if TYPE_CHECKING:
@@ -39,6 +41,12 @@ DECIMALS = {
     "o2_p": 1, "air_p": 1, "vac_p": 2, "iso_r": 0, "n2o_p": 1, "n2_p": 1, "co2_p": 1, "tvoc": 3, "pc_05": 0, "pc_5": 0,
 }  # fmt: skip
 """Resolution of the room's analog values; the rest are booleans, and `duty` an integer."""
+
+POLICIES = [
+    ua.SecurityPolicyType.NoSecurity,
+    ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
+    ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
+]
 
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)
 
@@ -109,6 +117,7 @@ class OperatingRoomServer:
         self._plan = Distortion(draw)
         self._relay = Relay(self._address, draw)
         self._fault: Fault = "none"
+        self._identity = identity(self._address[0])
         self._server: Any = None
         self._nodes: dict[str, ua.NodeId] = {}
         self._served: Points = {}
@@ -121,7 +130,9 @@ class OperatingRoomServer:
         await server.init()
         server.set_endpoint(f"opc.tcp://{host}:{port}/or")
         server.set_server_name("Simulated operating room")
-        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        await server.set_application_uri(URI)
+        server.iserver.certificate, server.iserver.private_key = self._identity
+        server.set_security_policy(POLICIES)
         server.socket_address = (host, 0)
         await self._add_nodes(server)
         await server.start()
