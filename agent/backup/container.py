@@ -25,7 +25,7 @@ from agent.backup.places import CONFIG, ELSEWHERE, JOURNAL, STATE
 from agent.control.client import NotDone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 FORMAT = 1
 MANIFEST, SEALED = "manifest.json", "sealed"
@@ -87,7 +87,10 @@ class Writer:
         how = zipfile.ZIP_STORED if name == JOURNAL else zipfile.ZIP_DEFLATED  # The journal is compressed inside.
         info = zipfile.ZipInfo(name)
         info.compress_type = how
-        with path.open("rb") as source, self._archive.open(info, "w", force_zip64=True) as target:
+        with (
+            open(path, "rb", opener=_unless_led_away(name)) as source,
+            self._archive.open(info, "w", force_zip64=True) as target,
+        ):
             mode = os.fstat(source.fileno()).st_mode & 0o777
             while step := source.read(STEP_BYTES):
                 digest.update(step)
@@ -224,6 +227,12 @@ def opened(file: Path) -> Iterator[Reader]:
         raise NotDone(what, "name a file that `wardgate backup` made") from error
     with archive:
         yield Reader(file, archive)
+
+
+def _unless_led_away(name: str) -> Callable[[str, int], int]:
+    """The daemon's user writes there and a backup is made by root, who must not be sent to read elsewhere."""
+    is_theirs = name == JOURNAL or name.startswith(f"{STATE}/")
+    return lambda path, flags: os.open(path, flags | (os.O_NOFOLLOW if is_theirs else 0))
 
 
 def _private(path: str, flags: int) -> int:

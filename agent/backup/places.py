@@ -160,8 +160,9 @@ def own_files(places: Places) -> list[Path]:
 
 
 def state_files(places: Places) -> list[Path]:
-    """What drivers and daemon keep: certificates, trust lists, configurations that ran."""
-    return _files(places.state, places, [places.config, places.journal])
+    """What drivers and daemon keep: certificates, trust lists, configurations that ran. Links could lead anywhere."""
+    found = _files(places.state, places, [places.config, places.journal])
+    return [path for path in found if not path.is_symlink()]
 
 
 def references(places: Places) -> Iterator[Reference]:

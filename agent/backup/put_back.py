@@ -60,6 +60,8 @@ def put_back(file: Path, config: Path, root: Path, passphrase: str | None, now_s
         if gateway is None:
             raise NotDone(f"{file} has no gateway.yaml", "use another backup")
         places = Places.of(config, root, gateway)
+        for each in contents:
+            _target(each, places)
         stamp = datetime.fromtimestamp(now_s, UTC).strftime("%Y%m%dT%H%M%SZ")
         _refuse_running(places.journal, has_journal=backup.has_journal)
         try:
@@ -139,10 +141,20 @@ def _move(folder: Path, files: Iterable[Path], stamp: str) -> Path | None:
     return aside if found else None
 
 
+def _target(file: File, places: Places) -> Path:
+    """Where it belongs. Raises `NotDone` where a link on the way leads elsewhere: it may be an attack."""
+    part, _, rest = file.name.partition("/")
+    folder = {CONFIG: places.config, STATE: places.state, ELSEWHERE: places.root}[part]
+    path = folder / rest
+    if part != ELSEWHERE and not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise NotDone(f"{path.parent} leads out of {folder}", "remove that link")
+    return path
+
+
 def _put(file: File, places: Places) -> Path | None:
     """Write one file; gives its path where there is another one that stays."""
-    part, _, rest = file.name.partition("/")
-    path = {CONFIG: places.config, STATE: places.state, ELSEWHERE: places.root}[part] / rest
+    part, _, _ = file.name.partition("/")
+    path = _target(file, places)
     if part == ELSEWHERE and path.exists():
         return path if path.read_bytes() != file.content else None
     _make(path.parent, FOLDER_MODE[part])

@@ -300,6 +300,25 @@ def test_an_installed_gateway_comes_with_its_credentials_and_certificates(tmp_pa
     assert (new / "var/lib/wardgate/journal/journal.db").exists()
 
 
+def test_a_link_that_the_daemons_user_could_make_leads_root_nowhere(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither is a foreign file read into a backup, nor one written out of it."""
+    (here / "foreign").mkdir()
+    (here / "foreign" / "shadow").write_text("a secret of root")
+    (here / "a" / "state" / "shadow").symlink_to(here / "foreign" / "shadow")
+    file = back_up(here, "--passphrase-file", str(here / "passphrase"))
+    with opened(file) as backup:
+        assert not [each for each in backup.secrets(PASSPHRASE) if each.name.endswith("shadow")]
+    (here / "b" / "state").mkdir(parents=True)
+    (here / "b" / "state" / "opcua").symlink_to(here / "foreign")
+    words = ["--config", str(here / "b"), "--passphrase-file", str(here / "passphrase")]
+    assert main(["restore", str(file), *words]) == 1
+    assert "remove that link" in capsys.readouterr().err
+    assert [path.name for path in (here / "foreign").iterdir()] == ["shadow"]
+    assert not (here / "b" / "journal").exists()
+
+
 def test_a_backup_that_fails_leaves_the_last_one(here: Path) -> None:
     """It appears under its name only when it is complete."""
     file = back_up(here, "--no-secrets")
