@@ -137,3 +137,13 @@ def test_serial_adapters_that_are_plugged_in_later_are_known() -> None:
     assert {"usbserial", "cdc_acm"} <= set(modules)
     assert settings("PrivateDevices", SERIAL) == ["no"]
     assert settings("SupplementaryGroups", SERIAL) == ["dialout"]
+
+
+def test_what_each_limit_costs_is_told() -> None:
+    """A setting without a word is one that nobody dares to change, and one too many is a promise that is not kept."""
+    service = UNIT.read_text(encoding="utf-8").partition("[Service]")[2].partition("[Install]")[0]
+    named = {*re.findall(r"^(\w+)=", service, re.MULTILINE), "StartLimitIntervalSec"}
+    table = (SYSTEMD / "README.md").read_text(encoding="utf-8").partition("| setting |")[2]
+    told = re.findall(r"`(\w+)=([^`]*)`", "".join(line.split(" | ")[0] for line in table.splitlines()))
+    assert named - {"ExecStart"} == {name for name, _ in told} - {"ProtectClock"}
+    assert [(name, value) for name, value in told if value and value not in settings(name)] == []
