@@ -347,6 +347,8 @@ SENTENCES = {
     "write true, false, the name of a state, or a list of them": "请写 true、false、状态名，或其列表",
     "write true or false": "请写 true 或 false",
     "write {}, or one text for both": "请写 {}，或两种语言共用一个文本",
+    "write a test in {}, such as {}, or name another file": "请在 {} 中写测试，例如 {}，或换一个文件",
+    "write one in a file {}, such as {}": "请写在文件 {} 中，例如 {}",
     "write both": "两者都要写",
     "write both: {}": "两者都要写：{}",
     "write what gives a number": "请写结果为数值的表达式",
