@@ -70,7 +70,7 @@ class BacnetListing:
 
     def label(self, point: Mapping[str, Any]) -> str:
         kind, _, instance = str(point["object"]).partition(",")
-        return f"{LABELS.get(kind, kind)}-{instance}"
+        return f"{LABELS.get(kind, kind)}-{instance}".removesuffix("-")
 
 
 def _object(cells: Cells) -> str:
