@@ -43,8 +43,8 @@ from agent.cli import (
 )
 from agent.cli import run as run_options
 from agent.cli.options import ETC, ConfigDir, Language, locale_language
-from agent.cli.sentences import said
 from agent.control.client import ControlError, DaemonUnreachable, UnknownName
+from agent.language.sentences import said
 
 NOT_WELL = 1
 USAGE = 2

@@ -10,7 +10,7 @@ import typer
 
 from agent.cli import show
 from agent.cli.options import ETC, AsJson, ConfigDir, Lang, Language, Socket, client
-from agent.cli.sentences import problem, said
+from agent.language.sentences import problem, said
 
 if TYPE_CHECKING:
     from agent.cli.configured import Unconfirmed, Verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.cli.sentences import said
+from agent.language.sentences import said
 
 if TYPE_CHECKING:
     from agent.cli.options import Language

@@ -27,6 +27,7 @@ from agent.control.accounts import SESSION_S, Guest, Member, NotProved, source_o
 from agent.control.api import REQUEST_BYTES_MAX, Routes, answer, explain
 from agent.control.desk import Refusal
 from agent.control.requests import LoginRequest
+from agent.language.sentences import CHINESE
 from agent.status import MeView
 
 if TYPE_CHECKING:
@@ -187,14 +188,21 @@ async def _harden(_: web.Request, response: web.StreamResponse) -> None:
 
 
 def _files() -> dict[str, _File]:
-    """The page's files by name, read once: they are part of the release."""
-    found = {}
+    """The page's files by name, read once: they are part of the release. With them goes what the gateway says in
+    Chinese, so that the page can say it too.
+    """
+    sentences = msgspec.json.encode(CHINESE)
+    found = {"sentences.json": _File(sentences, "application/json", _tag(sentences))}
     for path in resources.files("agent.page").iterdir():
         kind = TYPES.get(path.name.rpartition(".")[2])
         if kind is not None:
             body = path.read_bytes()
-            found[path.name] = _File(body, kind, f'"{hashlib.sha256(body).hexdigest()[:16]}"')
+            found[path.name] = _File(body, kind, _tag(body))
     return found
+
+
+def _tag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:16]}"'
 
 
 def _serving(file: _File) -> Handler:

@@ -66,6 +66,43 @@ const here = {
 
 const word = (key) => (here.language === "zh" ? CHINESE[key] : ENGLISH[key]) ?? String(key).replaceAll("_", " ");
 const named = (names) => names[here.language] || names.en || names.zh;
+/* What the gateway says in sentences, by the table that it has of them: `{}` stands for what was put in. */
+const SAID_MAX = 500;
+let sentences = null;
+let said = new Map();
+
+async function learn() {
+  if (sentences !== null || here.language !== "zh") return;
+  const table = await ask("sentences.json").catch(() => null);
+  if (table === null) return;
+  const holes = Object.keys(table).filter((row) => row.includes("{}"));
+  holes.sort((one, other) => other.replaceAll("{}", "").length - one.replaceAll("{}", "").length || (one < other ? -1 : 1));
+  const escaped = (row) => row.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll("\\{\\}", "(.+?)");
+  sentences = { table, patterns: holes.map((row) => [new RegExp(`^${escaped(row)}$`, "s"), table[row]]) };
+  said = new Map();
+}
+
+function told(text) {
+  if (!text || here.language !== "zh" || sentences === null) return text ?? "";
+  if (!said.has(text)) {
+    if (said.size >= SAID_MAX) said.clear();
+    said.set(text, text.split("; ").map(sentence).join("；"));
+  }
+  return said.get(text);
+}
+
+function sentence(text) {
+  if (Object.hasOwn(sentences.table, text)) return sentences.table[text];
+  for (const [pattern, meant] of sentences.patterns) {
+    const found = pattern.exec(text);
+    if (found) {
+      let next = 0;
+      return meant.replace(/\{(\d*)\}/g, (_, place) => sentence(found[1 + (place === "" ? next++ : Number(place))]));
+    }
+  }
+  return text;
+}
+
 const unit = (code) => UNITS[code] ?? code.replace(/[{}]/g, "").replace("m3", "m³");
 
 function figure(value) {
@@ -229,7 +266,7 @@ function deviceRow(device) {
     h("td", { class: "minor" }, `${device.points_good} ${word("good")}`, bad ? `, ${bad} ${word("bad")}` : ""));
 }
 
-const reasonOf = (device) => (device.state === "online" ? "" : device.reason);
+const reasonOf = (device) => (device.state === "online" ? "" : told(device.reason));
 
 /* What is wrong with something by the table of health conditions, and what to do about it. */
 function conditionsOf(...targets) {
@@ -239,7 +276,7 @@ function conditionsOf(...targets) {
 function healthCard(each) {
   return h("li", { class: `card ${LOOKS[each.severity]}`, "data-key": `${each.code} ${each.target}` },
     h("div", null, pill(each.severity), " ", h("strong", null, named(each.title)), ` · ${each.target}`),
-    h("div", { class: "small" }, [each.detail, `${word("since")} ${clockTime(each.since)} (${ago(each.since)})`].filter(Boolean).join(" · ")),
+    h("div", { class: "small" }, [told(each.detail), `${word("since")} ${clockTime(each.since)} (${ago(each.since)})`].filter(Boolean).join(" · ")),
     todo(named(each.todo)));
 }
 
@@ -251,7 +288,7 @@ function lineCard(line) {
   return h("li", { class: `card ${LOOKS[line.state]}`, "data-key": `line ${line.id}` },
     h("div", { class: "head" }, h("strong", null, named(line.name)), pill(line.state)),
     h("div", { class: "small" }, `${line.protocol} · ${line.endpoint} · ${line.devices.length} ${word("devices")}`),
-    line.error && h("div", { class: "small" }, line.error), todo(line.todo));
+    line.error && h("div", { class: "small" }, told(line.error)), todo(told(line.todo)));
 }
 
 function viewDevice() {
@@ -274,7 +311,7 @@ function viewDevice() {
         ["line", line ? `${named(line.name)} · ${line.protocol} · ${line.endpoint} · ${word(line.state)}` : device.line],
         ["system", device.system], ["name", device.id],
       ]),
-      line?.error && h("p", { class: "small" }, line.error), todo(line?.todo),
+      line?.error && h("p", { class: "small" }, told(line.error)), todo(told(line?.todo)),
       may("acknowledge") && h("div", { class: "buttons" }, h("button", { type: "button", "data-do": "read", "data-device": device.id }, word("ask the device now"))),
       here.error && h("p", { class: "error", role: "alert" }, here.error)),
     wrong.length > 0 && [h("h2", null, word("what to do")), h("ul", { class: "cards" }, wrong.map(healthCard))],
@@ -285,7 +322,7 @@ function viewDevice() {
 }
 
 function pointRow(point) {
-  const why = [point.qr === "ok" ? "" : word(point.qr), point.qraw].filter(Boolean).join(" · ");
+  const why = [point.qr === "ok" ? "" : word(point.qr), told(point.qraw)].filter(Boolean).join(" · ");
   return h("tr", { "data-key": point.point, class: point.q },
     h("td", null, h("strong", null, named(point.name)), h("div", { class: "small" }, point.point)),
     h("td", { class: "number" }, `${figure(point.value)} ${point.value === null ? "" : unit(point.unit)}`.trim()),
@@ -302,7 +339,7 @@ function viewGateway() {
     h("h2", null, word("uplinks")),
     status.uplinks.length ? h("ul", { class: "cards columns" }, status.uplinks.map(uplinkCard)) : h("p", { class: "none" }, word("no uplinks")),
     h("h2", null, word("journal")),
-    status.journal.error && h("p", { class: "error" }, `${word("not durable: the disk is away")}: ${status.journal.error}`),
+    status.journal.error && h("p", { class: "error" }, `${word("not durable: the disk is away")}: ${told(status.journal.error)}`),
     table(["stream", "records", "sequence", "size", "dropped"], Object.entries(status.journal.streams).map(streamRow)),
     h("h2", null, word("gateway")),
     h("div", { class: "card" }, facts([
@@ -320,7 +357,7 @@ function uplinkCard(uplink) {
     facts([["broker", uplink.broker], ["since", `${clockTime(uplink.since)} (${ago(uplink.since)})`], ["waiting", figure(waiting)],
       ["handed over", figure(uplink.acknowledged)], ["not confirmed", uplink.handed_over === null ? "" : figure(uplink.handed_over)],
       ["confirmed", uplink.confirmed === null ? "" : figure(uplink.confirmed)]]),
-    uplink.error && h("div", { class: "small" }, uplink.error), todo(uplink.todo));
+    uplink.error && h("div", { class: "small" }, told(uplink.error)), todo(told(uplink.todo)));
 }
 
 function streamRow([name, stream]) {
@@ -427,6 +464,7 @@ async function ask(path, body) {
 async function round() {
   clearTimeout(here.timer);
   try {
+    await learn();
     here.me ??= await ask("v1/me");
     if (here.me.role) await look();
     here.delay = ASK_EVERY_MS;
@@ -491,7 +529,7 @@ async function acknowledge(event) {
     await ask("v1/alarms/order", { verb: "ack", alarm_id: here.acking, comment: byId("ack-comment").value });
     byId("ack").close();
   } catch (error) {
-    byId("ack-error").textContent = error.message;
+    byId("ack-error").textContent = told(error.message);
     byId("ack-error").hidden = false;
   }
   round();
@@ -502,7 +540,7 @@ async function logIn() {
   try {
     here.me = await ask("v1/login", { account: byId("login-account").value, password: byId("login-password").value });
   } catch (error) {
-    here.error = error.status === 401 ? word("login is wrong") : error.status === 429 ? `${word("too many tries")} ${error.wait} s` : error.message;
+    here.error = error.status === 401 ? word("login is wrong") : error.status === 429 ? `${word("too many tries")} ${error.wait} s` : told(error.message);
     byId("login-password").value = "";
   }
   round();
@@ -536,7 +574,7 @@ function start() {
     else acknowledge(event);
   });
   byId("ack-cancel").addEventListener("click", () => byId("ack").close());
-  byId("language").addEventListener("click", () => { setLanguage(here.language === "zh" ? "en" : "zh"); draw(); });
+  byId("language").addEventListener("click", () => { setLanguage(here.language === "zh" ? "en" : "zh"); draw(); round(); });
   byId("account").addEventListener("click", async () => { await ask("v1/logout", {}).catch(() => null); forget(); draw(); });
   addEventListener("hashchange", () => { here.error = ""; here.points = []; draw(); round(); byId("main").focus(); scrollTo(0, 0); });
   addEventListener("online", round);

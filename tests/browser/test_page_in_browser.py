@@ -23,13 +23,16 @@ EVIL = '<img src="x" onerror="document.title=1"><script>document.title=1</script
 
 
 class LivingDesk(FakeDesk):
-    """A desk whose alarm is acknowledged once somebody did so."""
+    """A desk whose alarm is acknowledged once somebody did so, and whose line is silent for a reason of our own."""
 
     text = Names(zh="三区火警", en="Fire in zone 3")
 
     def status(self) -> Status:
         one = alarm("ACKED", ack_by=self.actors[-1].id) if self.actors else alarm()
-        return msgspec.structs.replace(status(), alarms=[msgspec.structs.replace(one, text=self.text)])
+        now = status()
+        silent = msgspec.structs.replace(now.health[0], detail="no answer (timeout, timeout 2 s)")
+        alarms = [msgspec.structs.replace(one, text=self.text)]
+        return msgspec.structs.replace(now, alarms=alarms, health=[silent])
 
 
 @pytest.fixture
@@ -83,13 +86,14 @@ async def test_somebody_logs_in_and_acknowledges_by_keyboard_alone(tab: Browser)
 @pytest.mark.parametrize("width", [360, 1200])
 async def test_every_view_fits_and_speaks_both_languages(tab: Browser, width: int) -> None:
     """On a telephone and a laptop nothing is wider than the screen; a device tells its points with their quality."""
-    async with opened(Http(ANYWHERE)) as page:
+    async with opened(Http(ANYWHERE), desk=LivingDesk()) as page:
         await tab.open(address(page), width)
         for view, english, chinese in (
             ("#alarms", "Fire in zone 3", "三区火警"),
             ("#devices", "Main meter", "总配电"),
             ("#device/lv-main", "Line voltage", "线电压"),
             ("#gateway", "Check the cable", "检查网线"),
+            ("#gateway", "no answer (timeout", "无应答（超时，超时2秒）"),
         ):
             await tab.run(f"location.hash = '{view}'")
             await tab.until(f"document.querySelector('main').innerText.includes('{english}')")

@@ -14,9 +14,9 @@ from fake_desk import alarm, status
 import agent.rules
 from agent.cli.alarms import alarm_table
 from agent.cli.app import main
-from agent.cli.sentences import chinese
 from agent.cli.words import CHINESE, Words
 from agent.events import OverlayInfo
+from agent.language.sentences import chinese
 from drivers.contract import Reason
 
 if TYPE_CHECKING:

@@ -186,7 +186,7 @@ def test_one_user_cannot_take_all_places(served: Served) -> None:
             return Client(served.path).status().site == "h01"
         return False
 
-    until(is_served)
+    until(is_served, 20.0)
     for peer in held:
         peer.close()
 

@@ -12,6 +12,7 @@ import pytest
 from page_rig import opened
 
 from agent.events import AlarmState, ClockState, DeviceCondition, Overlay, QualityName
+from agent.language.sentences import CHINESE as SENTENCES
 from agent.status import Status
 from config.model import COLOURS, STREAMS
 from drivers.contract import Reason
@@ -27,6 +28,7 @@ async def test_the_page_is_served_with_its_files() -> None:
     """Each under its type; asked for again, an unchanged file is not sent again."""
     types = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
     async with opened() as page:
+        assert await page.ask("GET", "/sentences.json") == (200, SENTENCES)
         for name, text in {"": FILES["index.html"], **FILES}.items():
             url = f"http://127.0.0.1:{page.port}/{name}"
             async with page.browser.get(url) as answer:

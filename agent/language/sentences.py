@@ -11,11 +11,14 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from agent.cli import troubles
+from agent.language import troubles
 
 if TYPE_CHECKING:
-    from agent.cli.options import Language
+    from typing import Literal
+
     from config.errors import Problem
+
+    Language = Literal["zh", "en"]
 
 SENTENCES = {
     # refusals

@@ -1,0 +1,1 @@
+"""What the gateway says, in the other language: for the command line and for the page."""
