@@ -56,7 +56,7 @@ class Observed:
         self.source_time: float | None = None
         self.known = False
         self.settled = True
-        self.at_rest = True
+        self.at_rest = False
 
     def observe(self, value: Value, quality: Quality, now: Now, known_until: float) -> bool:
         """A value or a quality arrived; true when a lane turned. `known_until` is when the last one was confirmed."""

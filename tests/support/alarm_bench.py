@@ -65,6 +65,7 @@ class Bench:
         self.mono = 50.0
         self.stored = dict(stored or {})
         self.bodies: list[AlarmTransition] = []
+        self.next_due: float | None = None
 
     @property
     def run(self) -> Run:

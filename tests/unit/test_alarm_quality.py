@@ -126,3 +126,11 @@ def test_3_a_sensor_beyond_its_range_serves_delays_and_survives_a_restart() -> N
     after = bench.restarted()
     assert after.read(None, OVER) == []
     assert [(body.action, body.level) for body in after.wait(2.0)] == [("raise", "H")]
+
+
+def test_a_first_value_far_from_every_limit_is_known() -> None:
+    """What is told of an alarm at rest says that its condition is known, as after any other value."""
+    bench = Bench()
+    bench.read(410.0)
+    (hidden,) = bench.shelve()
+    assert (hidden.condition_known, hidden.value) == (True, 410.0)

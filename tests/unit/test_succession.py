@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from alarm_bench import ALARM, LOST, OXYGEN, Bench
+from alarm_bench import ALARM, LAST_KNOWN, LOST, OVER_RANGE, OXYGEN, Bench
 from condition_bench import Room, alarm
 from derived_bench import Pump, formula, point
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.clock import Now
 from agent.events import AlarmTransition
-from agent.rules import DeviceChange, NewConfiguration, Rules, Tick, step
-from config.judgement import Computed, Level, Limit, Mean, NoUpdate, Offline, Rate, Stuck
+from agent.rules import DeviceChange, NewConfiguration, Refused, Rules, Tick, step
+from config.judgement import (
+    Computed,
+    Condition,
+    Counter,
+    Deviation,
+    Faulty,
+    Formula,
+    Level,
+    Limit,
+    Mean,
+    NoUpdate,
+    Offline,
+    Rate,
+    Stuck,
+)
 from config.model import Derived
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from config.judgement import Condition
+    from drivers.contract import Quality
+
 
 LOW, NORMAL = 350.0, 410.0
 HOT = Limit((Level("H", 30.0, "red"),))
@@ -218,3 +236,99 @@ def test_an_alarm_that_was_taken_away_while_the_gateway_was_down_ends() -> None:
     bench.stored |= outcome.states
     again = Rules.build(without, bench.stored, gone=[bench.alarm])
     assert step(again, Tick(), Now(bench.wall + 90.0, 7.0)).events == []
+
+
+KINDS = st.fixed_dictionaries(
+    {
+        "ack": st.booleans(),
+        "latching": st.booleans(),
+        "fail_safe": st.booleans(),
+        "shelvable": st.booleans(),
+        "stale_after_s": st.sampled_from([10.0, 30.0]),
+        "on_delay_s": st.sampled_from([0.0, 7.0]),
+        "off_delay_s": st.sampled_from([0.0, 7.0]),
+        "realarm_s": st.sampled_from([None, 60.0]),
+    }
+)
+VALUES = st.sampled_from([410.0, 362.0, 350.0, 310.0, 500.0])
+QUALITIES = st.sampled_from([None, None, None, OVER_RANGE, LAST_KNOWN, LOST])
+AFTER_S = st.sampled_from([0.0, 1.0, 5.0, 31.0, 700.0])
+ORDERS = st.sampled_from(["ack", "reset", "shelve", "unshelve", "take_out", "put_back", "maintain", "end_maintenance"])
+STORIES = st.lists(
+    st.one_of(st.tuples(VALUES, QUALITIES, AFTER_S), st.tuples(st.just(None), st.none(), AFTER_S), ORDERS), max_size=30
+)
+
+
+def play(bench: Bench, what: tuple[float | None, Quality | None, float] | str) -> list[AlarmTransition] | str:
+    """What is said, or why not."""
+    if isinstance(what, str):
+        try:
+            said: list[AlarmTransition] = getattr(bench, what)()
+        except Refused as refused:
+            return str(refused)
+        return said
+    value, quality, after_s = what
+    if value is None:
+        return bench.wait(after_s)
+    return bench.read(None if quality is LOST else value, quality, after_s=after_s)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(KINDS, STORIES)
+def test_renewals_after_every_step_change_nothing(
+    kind: dict[str, Any], story: list[tuple[float | None, Quality | None, float] | str]
+) -> None:
+    """Whatever happens to whatever alarm: the same is said at the same moments, and it stands the same."""
+    plain, renewed = Bench(**kind), Bench(**kind)
+    for what in story:
+        seen, found = play(plain, what), play(renewed, what)
+        if isinstance(seen, str) or isinstance(found, str):
+            assert found == seen
+        else:
+            assert [replace_version(body) for body in found] == [replace_version(body) for body in seen]
+        assert renewed.renewed(**kind) == []
+        assert replace_version(renewed.snapshot()) == replace_version(plain.snapshot())
+        assert renewed.run.next_due() == plain.run.next_due()
+
+
+CONDITIONS = (
+    *(condition for condition, _ in TIMED.values()),
+    Limit((Level("H", 5.0, "red"),), 1.0, Deviation("or-1", "sp")),
+    Counter("red", still_s=100.0, backwards=True),
+    Offline("red"),
+    Faulty("red"),
+)
+GATES = (None, formula("sp > 20.0", "sp", device="or-1"))
+DEEDS = st.one_of(
+    st.tuples(st.sampled_from(["t", "sp"]), st.sampled_from([19.0, 20.0, 26.0, 60.0]), QUALITIES),
+    st.tuples(st.just("same"), st.sampled_from(["t", "sp"]), st.sampled_from([1.0, 20.0, 200.0])),
+    st.tuples(st.just("wait"), st.none(), st.sampled_from([1.0, 20.0, 400.0])),
+    st.tuples(st.just("device"), st.none(), st.sampled_from(["online", "degraded", "offline"])),
+)
+
+
+def do(room: Room, deed: tuple[str, Any, Any]) -> list[AlarmTransition]:
+    name, what, how = deed
+    if name == "wait":
+        return room.wait(how)
+    if name == "device":
+        return room.device_is(how)
+    if name == "same":
+        return room.confirm(point=what, after_s=how) if room.rules.watches else []
+    return room.read(None if how is LOST else what, how, point=name, after_s=1.0)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda one: one.kind)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(gate=st.sampled_from(GATES), delay_s=st.sampled_from([0.0, 7.0]), story=st.lists(DEEDS, max_size=40))
+def test_renewals_change_nothing_of_what_is_measured(
+    condition: Condition, gate: Formula | None, delay_s: float, story: list[tuple[str, Any, Any]]
+) -> None:
+    """Whatever is looked at, and whatever shuts it: the same is said at the same moments."""
+    point = "" if isinstance(condition, Offline | Faulty) else "t"
+    made = alarm(condition, point=point, when=gate, on_delay_s=delay_s)
+    plain, renewed = Room(made), Room(made)
+    for deed in story:
+        seen, found = do(plain, deed), do(renewed, deed)
+        assert [replace_version(body) for body in found] == [replace_version(body) for body in seen]
+        assert renew_room(renewed) == []
