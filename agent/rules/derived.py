@@ -225,18 +225,6 @@ class DerivedPoints:
             if isinstance(node.figure, (Sum, Starts))
         }
 
-    def go_on(self, before: DerivedPoints) -> None:
-        """Add up on where those of another configuration were, for points that are computed the same."""
-        for key, node in self._nodes.items():
-            other = before.node(key)
-            if other is None or node.point.derived != other.point.derived:
-                continue
-            if isinstance(node.figure, Sum) and isinstance(other.figure, Sum):
-                node.figure.go_on(other.figure)
-
-    def node(self, key: Key) -> _Node | None:
-        return self._nodes.get(key)
-
     @property
     def is_dirty(self) -> bool:
         """Something has been adding up for so long that it should be stored."""

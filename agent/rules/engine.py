@@ -235,7 +235,6 @@ class _Work:
             if device in item.kept_devices:
                 self.device(DeviceChange(device, state))
         for reading in heard:
-            rules.watch(reading.poll).heard = reading.mono  # that far it is confirmed already
             self.read(reading)
         self.derived = []  # known before, and told
 

@@ -107,11 +107,6 @@ class Sum:
     def _confirmed(self) -> float:
         return min(cell.confirmed if usable(cell.value, cell.quality) else cell.known_until for cell in self.cells)
 
-    def go_on(self, before: Sum) -> None:
-        """Add up on where another one is, without a gap."""
-        self._kept, self._total, self.gap_s = before._kept, before._total, before.gap_s
-        self._value, self._mark = before._value, before._mark
-
     def keep(self, now: Now) -> Kept:
         behind_s = 0.0 if self._mark is None else now.mono - self._mark
         return Kept(now.wall - behind_s, self._total, self.gap_s, None)

@@ -1,7 +1,7 @@
 """Another configuration while alarms run: what the rules of the new one begin with.
 
-Invariants: an alarm that both configurations have goes on where it was, as over a restart; what both measure or add up
-the same way goes on without a gap; what is known of the polls that go on is known to the new rules before anything is
+Invariants: an alarm that both configurations have goes on where it was, as over a restart; what both measure the same
+way goes on without a gap; what is known of the polls that go on is known to the new rules before anything is
 read again. Decides nothing and tells nothing: that is `engine`'s.
 """
 
@@ -36,7 +36,6 @@ def successor(rules: Rules, item: NewConfiguration, now: Now) -> Rules:
     """The rules of the new configuration, with everything that these know and count."""
     made = rules.build(item.config, rules.present(item.stored, now))
     made.judges.go_on(rules.judges, item.kept_devices)
-    made.derived.go_on(rules.derived)
     made.order, made.load, made.offset = rules.order, rules.load, rules.offset
     return made
 

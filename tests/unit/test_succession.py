@@ -155,12 +155,12 @@ TIMED: dict[str, tuple[Condition, Callable[[float], float]]] = {
 
 @pytest.mark.parametrize("name", TIMED)
 def test_what_is_measured_over_time_goes_on_without_a_gap(name: str) -> None:
-    """With renewals all the time, the same is told at the same moments with the same values."""
+    """With renewals all the time, between two readings, the same is told at the same moments with the same values."""
     condition, value = TIMED[name]
     plain, renewed = Room(alarm(condition)), Room(alarm(condition))
     for at in range(270):
-        seen = plain.read(value(at * 10.0), after_s=10.0)
-        found = renewed.read(value(at * 10.0), after_s=10.0) + renew_room(renewed)
+        seen = plain.read(value(at * 10.0), after_s=6.0) + plain.wait(4.0)
+        found = renewed.read(value(at * 10.0), after_s=6.0) + renewed.wait(4.0) + renew_room(renewed)
         assert [replace_version(body) for body in found] == [replace_version(body) for body in seen]
     assert plain.rules.runs.keys() == renewed.rules.runs.keys()
     run = "or/or-1/t#key"
