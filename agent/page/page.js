@@ -219,7 +219,7 @@ function alarmCard(alarm) {
       h("div", { class: "pills" }, h("span", { class: `pill solid ${alarm.colour}` }, [word(alarm.colour), alarm.level].filter(Boolean).join(" ")),
         h("span", { class: "pill plain" }, word(alarm.overlay[0] ?? alarm.state)), alarm.test && pill("blue", word("test")),
         alarm.q !== "good" && pill(alarm.q)),
-      h("div", { class: "what" }, named(alarm.text)),
+      h("h3", { class: "what" }, named(alarm.text)),
       h("div", { class: "small" }, device ? `${named(device.name)} · ` : "", `${alarm.device} ${alarm.point}`.trim(),
         ` · ${word("raised")} ${clockTime(alarm.raised)} (${ago(alarm.raised)})`),
       alarm.ack_by && h("div", { class: "small" }, `${word("acknowledged")}: ${alarm.ack_by}`),

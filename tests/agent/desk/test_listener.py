@@ -171,6 +171,16 @@ async def test_who_does_not_finish_a_request_is_cut_off(begun: bytes) -> None:
         writer.close()
 
 
+async def test_who_does_not_negotiate_is_cut_off(tmp_path: Path) -> None:
+    """A connection counts from its first moment, and a peer that says nothing loses its place."""
+    settings = with_tls(Authority(tmp_path).issue("127.0.0.1"))
+    async with opened(settings, limits=Limits(per_source=1, handshake_s=0.2)) as page:
+        reader, writer = await connected(page)
+        await ended(reader)
+        writer.close()
+        await until(lambda: not page.listener._acceptor.gate._inside)
+
+
 async def test_who_does_not_read_is_cut_off() -> None:
     """A peer that asks and asks and takes nothing does not keep its place for ever."""
     async with opened(Http(ANYWHERE), limits=Limits(write_s=0.2)) as page:
