@@ -133,6 +133,6 @@ def property_item(point: Point, instance: int) -> PropertyItem:
     if spec.text:
         return TextItem(point, keys)
     unit_property = _UNIT_PROPERTIES.get(key[1])
-    if unit_property is not None and units.is_known(point.unit) and point.scale == 1:
+    if unit_property is not None and units.is_known(point.unit) and (point.scale, point.offset) == (1, 0):
         return MeasuredItem(point, keys, (key[0], unit_property, NO_INDEX), spec.device_unit)
     return PropertyItem(point, keys)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from drivers.contract import Reading
 
 UNITS, PRESENT_VALUE, STATUS_FLAGS, STATE_TEXT, ACTIVE_TEXT, INACTIVE_TEXT = 117, 85, 111, 110, 4, 46
-KILOPASCALS, PSI, CELSIUS, FAHRENHEIT, NO_UNITS = 54, 56, 62, 64, 95
+KILOPASCALS, PSI, KELVIN, NO_UNITS = 54, 56, 63, 95
 PSI_DOUBT = Quality(Grade.UNCERTAIN, "config_error", "the device says pounds-force-per-square-inch")
 
 
@@ -78,6 +78,8 @@ def asked_units(device: RawDevice) -> int:
         (PSI, make_point("analog-input,1", unit="kPa"), True),
         (PSI, make_point("analog-input,1", unit="MPa"), True),
         (PSI, make_point("analog-input,1", unit="kPa", scale=6.894757), False),
+        (KELVIN, make_point("analog-input,1", unit="Cel", offset=-273.15), False),
+        (KELVIN, make_point("analog-input,1", unit="Cel"), True),
         (PSI, make_point("analog-input,1", unit="kPa", device_unit="pounds-force-per-square-inch"), False),
         (KILOPASCALS, make_point("analog-input,1", unit="kPa", device_unit="pounds-force-per-square-inch"), True),
         (NO_UNITS, make_point("analog-input,1", unit="kPa"), False),
