@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bacpypes3.basetypes import (
     DeviceStatus,
     ErrorClass,
     ErrorCode,
+    EscalatorFault,
     EscalatorMode,
     EscalatorOperationDirection,
     EventState,
@@ -18,6 +20,7 @@ from bacpypes3.basetypes import (
     LiftCarDirection,
     LiftCarDriveStatus,
     LiftCarMode,
+    LiftFault,
     Reliability,
     SilencedState,
 )
@@ -33,6 +36,7 @@ INSTANCE_MAX = 4_194_302
 """The highest instance of an object; 4194303 is the wildcard."""
 
 OBJECT_TYPE_MAX = 1023
+FAULT_MAX = 65535
 PROPERTY_MAX = 4_194_303
 WILDCARD_INSTANCE = 4_194_303
 
@@ -87,6 +91,8 @@ _DOOR_STATUS = {
 
 _MULTI_STATE_TYPES = frozenset((13, 14, 19))
 """Input, output and value."""
+
+_FAULTS: Mapping[str, type[Enumerated]] = {"lift": LiftFault, "escalator": EscalatorFault}
 
 _LIFE_SAFETY_TYPES = frozenset(("life-safety-point", "life-safety-zone"))
 _LIFE_SAFETY_ENUMERATIONS: Mapping[str, type[Enumerated]] = {
@@ -163,6 +169,15 @@ def states_of(object_type: str, property_text: str) -> Mapping[int, str]:
     if object_type in _LIFE_SAFETY_TYPES:
         kind = _LIFE_SAFETY_ENUMERATIONS.get(property_text, kind)
     return {} if kind is None else kind._asn1_map  # noqa: SLF001 - the only table of them
+
+
+@lru_cache
+def fault_number(object_type: str, text: str) -> int:
+    """The number of a fault signal of a lift or an escalator (`door-closing-fault`). Raises `ValueError`."""
+    if object_type not in _FAULTS:
+        raise ValueError(f"only faults of lifts and escalators have names; write the number instead of {text!r}")
+    known = {name: number for number, name in _FAULTS[object_type]._asn1_map.items()}  # noqa: SLF001 - see above
+    return _number(text, known, FAULT_MAX, f"fault of {object_type}")
 
 
 def error_name(error_class: int, code: int) -> str:

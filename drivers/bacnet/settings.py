@@ -180,8 +180,8 @@ class BacnetPoint(PointSpec):
 
     `cov` has the device report changes by itself, besides being polled: `true` by the increment that it has for the
     object, a number by that increment, in the unit of the device.
-    `holds` makes a truth value of a list of numbers, such as the fault signals of a lift: whether this one is in it, or
-    with `any` whether there is one.
+    `holds` makes a truth value of a list of numbers, such as the fault signals of a lift: whether this one is in it (by
+    number, or by the name that the standard has for the fault), or with `any` whether there is one.
     `event` follows the alarms that the device itself makes of the object, or with the device object of all its objects:
     whether one is active, whether all are acknowledged, or of one object the state.
     `text` gives the device's own text for the state of a binary or multi-state object instead of its number.
@@ -195,8 +195,8 @@ class BacnetPoint(PointSpec):
     index: Annotated[int | None, Field(ge=0, le=4_294_967_295)] = None
     cov: Annotated[bool | Increment, Field(description="true, or by how much it must change to be reported")] = False
     holds: Annotated[
-        Literal["any"] | Annotated[int, Field(ge=0, le=65535)] | None,
-        Field(description="true while the list has this number, or any"),
+        Annotated[int, Field(ge=0, le=names.FAULT_MAX)] | str | None,
+        Field(description="true while the list has this number or fault, or any"),
     ] = None
     event: Annotated[
         Facet | None, Field(description="follow the device's own alarms of the object instead of a property")
@@ -237,7 +237,20 @@ class BacnetPoint(PointSpec):
     def _check_holds(self) -> BacnetPoint:
         if self.holds is not None and self.value != "bool":
             raise ValueError(f"what a list holds is a truth value; leave value: {self.value} out")
+        if isinstance(self.holds, str) and self.holds != "any":
+            names.fault_number(self._kind, self.holds)
         return self
+
+    @property
+    def held(self) -> Literal["any"] | int | None:
+        """What `holds` means, as the device sends it."""
+        if self.holds is None or isinstance(self.holds, int):
+            return self.holds
+        return "any" if self.holds == "any" else names.fault_number(self._kind, self.holds)
+
+    @property
+    def _kind(self) -> str:
+        return self.object_name.partition(",")[0]
 
     @model_validator(mode="after")
     def _check_event(self) -> BacnetPoint:
@@ -256,8 +269,7 @@ class BacnetPoint(PointSpec):
     def _check_text(self) -> BacnetPoint:
         if not self.text:
             return self
-        kind = self.object_name.partition(",")[0]
-        if not kind.startswith(("binary-", "multi-state-")) or self.property_name != "present-value":
+        if not self._kind.startswith(("binary-", "multi-state-")) or self.property_name != "present-value":
             raise ValueError("only the present-value of binary and multi-state objects has texts; leave text: out")
         if self.value != "string" or self.states:
             raise ValueError("the device has the texts; leave value and states out")

@@ -133,8 +133,8 @@ def _integer(point: Point, raw: Raw) -> Judged:
 
 
 def _bool(point: Point, raw: Raw) -> Judged:
-    if isinstance(point.spec, BacnetPoint) and point.spec.holds is not None:
-        return _held(point.spec.holds, raw), None
+    if isinstance(point.spec, BacnetPoint) and (wanted := point.spec.held) is not None:
+        return _held(wanted, raw), None
     number = _numeric(raw)
     if number not in (0, 1):
         raise TypeError

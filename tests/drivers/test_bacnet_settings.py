@@ -133,6 +133,8 @@ def test_what_the_standard_has_names_for_has_them(written: dict[str, object], nu
         (BacnetPoint, {"object": "analog-input,1", "index": -1}, "greater than or equal to 0"),
         (BacnetPoint, {"object": "analog-input,1", "property": "units", "cov": True}, "only a present-value reports"),
         (BacnetPoint, {"object": "analog-input,1", "index": 1, "cov": 0.5}, "only a present-value reports its changes"),
+        (BacnetPoint, {"object": "lift,1", "holds": "door-closing"}, "did you mean 'door-closing-fault'?"),
+        (BacnetPoint, {"object": "analog-input,1", "holds": "position-lost"}, "write the number instead of"),
         (BacnetPoint, {"object": "lift,1", "holds": 3, "value": "number"}, "leave value: number out"),
         (BacnetPoint, {"object": "analog-input,1", "register": 5}, "Extra inputs are not permitted"),
     ],

@@ -204,6 +204,8 @@ def test_the_worst_finding_wins() -> None:
         (2, 2, True),
         (2, 5, False),
         (0, 0, True),
+        ("governor-and-safety-gear-fault", (0, 2, 5), True),
+        ("governor-and-safety-gear-fault", (0, 5), False),
         ("any", 0, True),
         ("any", (0, 2), True),
         ("any", (), False),
