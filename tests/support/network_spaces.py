@@ -90,10 +90,21 @@ def networks() -> Iterator[Networks]:
     with ExitStack() as stack:
         stack.callback(made.remove)
         try:
-            made.add("probe")
+            _probe(made)
         except subprocess.CalledProcessError as error:
             pytest.skip(f"no network namespaces here: {error.stderr.strip()}")
+        except OSError as error:
+            pytest.skip(f"no network namespaces here: {error.strerror}")
         yield made
+
+
+def _probe(made: Networks) -> None:
+    """Everything that a test may do, once."""
+    made.add("probe")
+    made.add("other")
+    made.join(("probe", "p0", "10.99.0.1/24"), ("other", "p0", "10.99.0.2/24"))
+    with made.inside("probe"):
+        pass
 
 
 def _run(*words: str) -> None:
