@@ -405,6 +405,7 @@ SENTENCES = {
     "leave the tag out": "请去掉标签",
     "leave shelvable out": "请去掉 shelvable",
     "leave a condition out": "请去掉一个条件",
+    "leave value out, and name a point with a number": "请去掉 value，并指明数值的点",
     "line {} has it too, remove one": "第 {} 行也有，请删去一个",
     "add them, or write omit: {}": "请补上这些点，或写 omit: {}",
     "add limit {}, or remove the colour": "请补上限值 {}，或去掉颜色",

@@ -87,6 +87,20 @@ def test_bad_pauses_and_uncertain_does_not_clear(hospital: Config, tmp_path: Pat
     assert played(hospital, tmp_path, steps).is_well
 
 
+def test_3_a_sensor_beyond_its_range_can_be_tried(hospital: Config, tmp_path: Path) -> None:
+    """Each side raises its own limit after the delay, without a value; neither clears the other."""
+    steps = f"""
+    0s: {{set: {{or-1/o2_p: 400}}}}
+    10s: {{set: {{or-1/o2_p: {{quality: under_range}}}}}}
+    12s: {{expect: {{{LOW}: raise L red}}}}
+    20s: {{set: {{or-1/o2_p: {{quality: over_range}}}}}}
+    22s: {{expect: {{or/or-1/o2_p#oxygen-high: raise H red}}}}
+    30s: {{set: {{or-1/o2_p: {{quality: under_range}}}}}}
+    40s: {{set: {{or-1/o2_p: 400}}, expect: {{{LOW}: clear, or/or-1/o2_p#oxygen-high: clear}}}}
+"""
+    assert played(hospital, tmp_path, steps).is_well
+
+
 def test_a_silent_device_neither_raises_nor_clears(hospital: Config, tmp_path: Path) -> None:
     """Its delays stand still from its last answer on, and go on when it answers again."""
     steps = """
