@@ -100,11 +100,9 @@ build_release() {
     python3 -m venv --without-pip "$release"
     "$release/bin/python" "$pip/pip" --isolated install --quiet --no-compile --disable-pip-version-check --root-user-action ignore \
         --no-index --find-links "$wheels" --no-deps --require-hashes --requirement "$here/requirements.lock"
-    if [ -n "$root" ]; then # what names the folder must name it as the machine will see it
-        grep -rlI --null "$root/" "$release/bin" "$release/pyvenv.cfg" | xargs -0 -r sed -i "s|$root/|/|g"
-    fi
     # The service cannot write here. What does not compile is for other versions of Python, and nobody imports it.
     "$release/bin/python" -m compileall -q ${root:+-s "$root" -p /} "$release/lib" >/dev/null || true
+    [ -z "$root" ] || move_release
     mkdir "$release/service"
     install -m 0644 "$here/wardgate.service" "$here/serial.conf" "$here/modules-load.conf" "$here/sysusers.conf" \
         "$release/service"
@@ -114,6 +112,17 @@ build_release() {
     done
     sync -f "$release" # before it is called complete: the power may go at any time
     touch "$release/.complete"
+}
+
+move_release() { # what names a folder or the interpreter names it as the other machine will see it
+    grep -rlI --null "$root/" "$release/bin" "$release/pyvenv.cfg" | xargs -0 -r sed -i "s|$root/|/|g"
+    [ -L "$root/usr/bin/python3" ] || return 0
+    theirs=$(basename "$(readlink "$root/usr/bin/python3")")
+    ours=$(python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+    [ "$theirs" = "$ours" ] || fail "$root has $theirs, but python3 is $ours here: install on a machine with the same Debian"
+    ln -sfn /usr/bin/python3 "$release/bin/python3"
+    ln -sfn python3 "$release/bin/python"
+    sed -i -e 's|^home = .*|home = /usr/bin|' -e '/^executable/d' -e '/^command/d' "$release/pyvenv.cfg"
 }
 
 drop_old_releases() { # all but the newest few; never the current one or the one before it

@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
@@ -119,6 +120,22 @@ def test_it_installs_release_unit_user_and_folders(machine: Machine) -> None:
     groups = {name: group for name, _, group, _ in lines}
     etc = (machine.root / "etc/wardgate").stat()
     assert (stat.S_IMODE(etc.st_mode), etc.st_gid) == (0o750, int(groups["wardgate"]))
+
+
+def test_an_image_is_given_its_own_interpreter(machine: Machine) -> None:
+    """The one here may lie where the other machine has none; another version of it would not find the libraries."""
+    theirs = machine.root / "usr/bin/python3"
+    theirs.parent.mkdir(parents=True)
+    theirs.symlink_to(f"python3.{sys.version_info.minor}")
+    release = machine.root / "opt/wardgate/releases" / machine.install("1.0.0")
+    assert (release / "bin/python3").readlink() == Path("/usr/bin/python3")
+    assert "home = /usr/bin\n" in (release / "pyvenv.cfg").read_text()
+    theirs.unlink()
+    theirs.symlink_to("python3.2")
+    machine.bundle("1.0.1")
+    done = machine.run("install.sh")
+    assert (done.returncode, machine.current()) == (1, release.name)
+    assert "has python3.2, but python3 is python3." in done.stderr
 
 
 def test_a_second_time_changes_nothing(machine: Machine) -> None:
