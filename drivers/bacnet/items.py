@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from drivers.bacnet import names, units, values
 from drivers.bacnet.codec import NO_INDEX
-from drivers.bacnet.encoding import AccessError
+from drivers.bacnet.encoding import AccessError, Unreadable
 from drivers.bacnet.settings import BacnetPoint
 from drivers.contract import Grade, Quality
 
@@ -101,7 +101,10 @@ class TextItem(PropertyItem):
 
     def _meant(self, raw: Mapping[Key, Raw]) -> Raw:
         key = self._text_key(raw)
-        return raw[self.keys[0]] if key is None else raw.get(key, _NO_TEXT)
+        said = raw[self.keys[0]] if key is None else raw.get(key, _NO_TEXT)
+        if said is None or isinstance(said, (AccessError, Unreadable)) or (key is not None and isinstance(said, str)):
+            return said
+        return Unreadable("no state with a text")
 
     def _text_key(self, raw: Mapping[Key, Raw]) -> Key | None:
         """Where the text of this state is; nothing where it is no state."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from drivers.contract import Poll, Reading
 from drivers.errors import NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from bacnet_peer import Request
 
@@ -43,6 +44,10 @@ PATIENCE_S = 0.15
 """Some lies leave a request open. What is waited for is silence; an honest answer may be asked for again."""
 
 END_S = 30.0
+EXACT_MAX = 2.0**53
+"""An integer beyond this is rounded, so that its bytes are not those that were sent."""
+
+CHARSETS = ("utf-8", "utf-16-be", "utf-32-be", "latin-1")
 HONEST = [21.5, True, "two", "manual", False, "pressure", True]
 
 POINTS = (
@@ -82,6 +87,12 @@ class Evil:
         for each in frames:
             self.sent += each
         return [*frames, request.reject(self.chance.randint(0, 12))]
+
+    def honestly(self, request: Request) -> list[bytes]:
+        frames = self.device._honest(request)
+        for each in frames:
+            self.sent += each
+        return frames
 
     def _one(self, request: Request) -> bytes:
         kind = self.chance.choice(KINDS)
@@ -131,11 +142,24 @@ KINDS = (
 def check(given_: Reading, sent: bytes | bytearray) -> None:
     """What a reading says stands in the bytes that were sent."""
     number, truth, state, own_text, *_ = given_.values
-    assert number is None or struct.pack(">f", number) in sent or struct.pack(">d", number) in sent
+    assert number is None or abs(float(number)) > EXACT_MAX or any(one in sent for one in spelled(float(number)))
     assert truth in (None, True, False)
     assert state in (None, "one", "two")
-    assert own_text is None or str(own_text).encode() in sent
+    assert own_text is None or any(str(own_text).encode(charset, "ignore") in sent for charset in CHARSETS)
     assert all(value is not None or at in given_.flaws for at, value in enumerate(given_.values))
+
+
+def spelled(number: float) -> Iterator[bytes]:
+    """Every way in which a device may write it: a damaged tag makes another type of the same bytes."""
+    yield struct.pack(">d", number)
+    with suppress(OverflowError):
+        yield struct.pack(">f", number)
+    if number.is_integer():
+        whole = int(number)
+        bits = whole.bit_length() if whole >= 0 else (whole + 1).bit_length() + 1
+        yield from (whole.to_bytes(size, "big", signed=whole < 0) for size in range(max(1, (bits + 7) // 8), 9))
+    if number in (0.0, 1.0):
+        yield bytes([0x10 | int(number)])
 
 
 async def lies(chance: Random) -> list[dict[str, Any]]:
@@ -158,9 +182,10 @@ async def lies(chance: Random) -> list[dict[str, Any]]:
                     check(await driver.read(poll), evil.sent)
                 except NoAnswer:
                     continue
-            device.answer = lambda _: None
+            device.answer = evil.honestly
             while not await believed(driver, poll):
                 pass
+            assert not taking.done(), taking.exception()
         finally:
             taking.cancel()
             await asyncio.gather(taking, return_exceptions=True)
