@@ -10,6 +10,7 @@ from agent.cli.config_history import entries
 from agent.cli.words import Words
 from agent.control.client import DaemonAbsent, NotDone
 from agent.events import rfc3339
+from agent.renewal import renewal
 from config.difference import differences
 from config.errors import ConfigInvalid
 from config.kept import KeptUnreadable
@@ -60,17 +61,24 @@ class Compared(msgspec.Struct, frozen=True):
 
 
 class ChangesView(msgspec.Struct, frozen=True):
-    """What `check --diff --json` prints; kinds without a difference are there, too."""
+    """What `check --diff --json` prints; kinds without a difference are there, too.
+
+    `restart` are settings that a running daemon cannot take over, `renewed` lines that a reload opens anew.
+    """
 
     version: str
     against: Compared
     changes: list[KindView]
+    restart: list[str]
+    renewed: list[str]
 
 
 def compare(config: Config, daemon: Client) -> ChangesView:
     """Raises `ControlError` where there is nothing to compare with, or it must not be seen."""
     before, against = _earlier(config, daemon)
-    return ChangesView(config.version, against, [_view(each) for each in differences(before, outline(config))])
+    after = outline(config)
+    changes, plan = [_view(each) for each in differences(before, after)], renewal(before, after)
+    return ChangesView(config.version, against, changes, list(plan.restart), list(plan.renewed))
 
 
 def _earlier(config: Config, daemon: Client) -> tuple[Outline, Compared]:
@@ -122,8 +130,16 @@ def tell(view: ChangesView, lang: Language) -> None:
     source = say("the running configuration" if against.source == "running" else "the last configuration that ran")
     print(f"{view.version} {say('against')} {source} ({against.version})")
     lines = [line for kind in view.changes for line in _lines(kind, say)]
-    for line in lines or [say("no difference")]:
+    for line in (*(lines or [say("no difference")]), *(_reload(view, say) if against.source == "running" else ())):
         print(line)
+
+
+def _reload(view: ChangesView, say: Words) -> Iterator[str]:
+    """What it takes to have it."""
+    if view.restart:
+        yield f"{say('needs a restart')}: {', '.join(view.restart)}"
+    elif view.renewed:
+        yield f"{say('a reload opens anew')}: {' '.join(view.renewed)}"
 
 
 def _lines(kind: KindView, say: Words) -> Iterator[str]:

@@ -92,6 +92,8 @@ CHINESE = {
     "opened": "已打开",
     "closed": "已关闭",
     "opened anew": "已重新打开",
+    "a reload opens anew": "重新加载时将重新打开",
+    "needs a restart": "须重启服务才能生效",
     "went on": "未受影响",
     "what was there is in": "原有文件保存在",
     "removed": "删除",

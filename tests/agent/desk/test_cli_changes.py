@@ -90,6 +90,22 @@ def test_changes_against_the_running_daemon(folder: Path, served: Served, capsys
     assert by_kind["device"] == {"kind": "device", "added": [], "removed": ["m-2"], "changed": []}
     limit = {"field": "condition.levels.H.limit", "before": "245", "after": "240"}
     assert {"id": "pwr.lv/m-1/u#high", "fields": [limit]} in by_kind["alarm"]["changed"]
+    assert (view["restart"], view["renewed"]) == ([], ["meters"])
+
+
+def test_what_it_takes_to_have_it_is_told(folder: Path, served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines that a reload opens anew; or what only a restart takes over."""
+    config, _ = accept(folder, SystemClock())
+    parts = {str(kind): part for kind, part in outline(config).items()}
+    served.desk.running = ConfigView(version=config.version, outline=parts)
+    asked = ["check", "--config", str(folder), "--diff", "--socket", str(served.path), "--lang", "en"]
+    change(folder)
+    assert main(asked) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "a reload opens anew: meters"
+    with (folder / "gateway.yaml").open("a", encoding="utf-8") as file:
+        file.write("time_zone: Asia/Tokyo\n")
+    assert main(asked) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "needs a restart: gateway"
 
 
 def test_a_copy_in_another_folder_is_no_change(
