@@ -149,6 +149,23 @@ async def test_settling_is_stored_without_another_commit(open_journal: OpenJourn
         await until(lambda: other.execute("SELECT low FROM cursor").fetchall() == [(2,)])
 
 
+async def test_settlements_are_stored_with_the_next_record(
+    open_journal: OpenJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flash bears one transaction a second and not two: they wait, however often the writer goes round meanwhile."""
+    monkeypatch.setattr("buffer.writer.SETTLE_S", 3600.0)
+    journal = await open_journal()
+    await journal.append(drafts("alarm", "a", "b"))
+    journal.settle("main", "alarm", [(1, 2)])
+    for _ in range(2):
+        beat = journal.stats().report.beat_mono
+        await until(lambda beat=beat: journal.stats().report.beat_mono > beat)  # type: ignore[misc]  # bound on purpose
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as other:
+        assert other.execute("SELECT low FROM cursor").fetchall() == []
+        await journal.append(drafts("alarm", "c"))
+        assert other.execute("SELECT low FROM cursor").fetchall() == [(2,)]
+
+
 async def test_a_rejected_record_is_settled_and_counted(open_journal: OpenJournal) -> None:
     """What the other side will never take does not block the rest, and stays known as a loss with its reason."""
     journal = await open_journal()
