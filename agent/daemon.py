@@ -34,7 +34,7 @@ from agent.control.server import serve
 from agent.control.socket_file import SocketBlocked
 from agent.doors import doors
 from agent.envelope import Origin
-from agent.epoch import JournalWatch, first_records
+from agent.epoch import JournalWatch, first_records, number_on
 from agent.garbage import look_again, set_aside
 from agent.health import Health
 from agent.last_good import gone_since, last_good
@@ -178,6 +178,7 @@ class Daemon:
     async def _run_stages(self, journal: Journal) -> None:
         config = self.config
         clock_known = self.clock.state() != "unsynced"
+        number_on(journal, self.clock)
         rules = Rules.build(config, journal.state, clock_known=clock_known, gone=gone_since(config))
         self._pipeline = Pipeline(rules, journal, self.clock, config.journal.telemetry_window_s, config.version)
         lines = Lines(config, self._drivers, self)

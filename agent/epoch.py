@@ -16,6 +16,7 @@ from agent import events
 from agent.audit import GATEWAY
 from agent.envelope import draft
 from agent.events import Event, StreamBegin
+from agent.rules.state import FLOOR_KEY
 from buffer.ledger import BEFORE
 from config.model import STREAMS
 
@@ -52,6 +53,20 @@ def _begin(stream: Stream, begun: Begun, clock: Clock) -> Event:
         reason=begun.reason,
     )
     return Event(events.STREAM_BEGIN, stream, clock.wall(), stream, body)
+
+
+def number_on(journal: Journal, clock: Clock) -> None:
+    """Have alarms that begin in a new epoch count from a number that no lost one can have had: the time, in seconds.
+
+    A backup that was put back, or a file that was salvaged, may know fewer occurrences than the platform has seen, and
+    a platform takes an alarm with an old number for an old one. To be called at the start, before the rules are built.
+    """
+    known, _, floor = journal.state.get(FLOOR_KEY, b"").decode().partition(" ")
+    if known == journal.epoch:
+        return
+    is_new_here = not known and journal.previous is None
+    number = 0 if is_new_here else max(int(floor or 0), int(clock.wall()))
+    journal.append((), {FLOOR_KEY: f"{journal.epoch} {number}".encode()})
 
 
 class JournalWatch:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 METERS = 50
 REGISTERS = 100
-SIZE_MAX_MB = 19.0
+SIZE_MAX_MB = 18.0
 """Of which the write-ahead log may have 16: what is left is full after some ten minutes."""
 
 SLACK_MB = 4.2

@@ -65,6 +65,7 @@ class Run(Observed):
         "changed",
         "checkpoint",
         "flood",
+        "floor",
         "level",
         "n",
         "occurrence",
@@ -87,13 +88,15 @@ class Run(Observed):
         "waited",
     )
 
-    def __init__(self, alarm: Alarm, site: str, response: Mapping[Colour, Response]) -> None:
+    def __init__(self, alarm: Alarm, site: str, response: Mapping[Colour, Response], floor: int = 0) -> None:
+        """Occurrences that begin from now on have a number above `floor`."""
         super().__init__(alarm)
         self.site = site
         self.response = response
         self._rule_ver = ""
         self.state: AlarmState = "NORM"
         self.occurrence = 0
+        self.floor = floor
         self.n = 0
         self.retriggers = 0
         self.level: Lane | None = None
@@ -309,7 +312,7 @@ class Run(Observed):
         if row.action in ANNOUNCING:
             self.ack_by = self.ack_at = self.ack_scope = self.ack_comment = None
         if row.action == "raise":
-            self.occurrence += 1
+            self.occurrence = max(self.occurrence, self.floor) + 1
             self.n = self.retriggers = 0
             self.raised = now.wall
         elif row.action == "retrigger":

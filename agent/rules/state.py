@@ -36,6 +36,9 @@ NOT_HEARD = NOT_SET = float("-inf")
 STATE_PREFIX = "alarm/"
 """Keys of the state that the journal keeps for alarms: this and the alarm's id."""
 
+FLOOR_KEY = "occurrences"
+"""Key of the state that says above which number occurrences begin: an epoch of the journal, a blank, the number."""
+
 
 @dataclass(slots=True)
 class Watch:
@@ -95,12 +98,13 @@ class Rules:
         Where nobody knows what time it is, what ends by the clock on the wall ends now.
         """
         runs: dict[str, Run] = {}
+        floor = int(stored[FLOOR_KEY].rpartition(b" ")[2]) if FLOOR_KEY in stored else 0
         by_point: dict[tuple[str, str], list[Run]] = {}
         types = {(point.device, point.id): point.type for device in config.devices for point in device.all_points}
         judges = Judges(stored, types)
         losses = Losses(config.lines, stored.get(LOSSES_KEY))
         for alarm in config.alarms:
-            run = runs[alarm.id] = Run(alarm, config.site, config.response)
+            run = runs[alarm.id] = Run(alarm, config.site, config.response, floor)
             if not judges.add(run):
                 by_point.setdefault((alarm.device, alarm.point), []).append(run)
             raw = stored.get(STATE_PREFIX + alarm.id)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alarm_bench import Bench
+
 from agent.audit import Trail
 from agent.clock import ManualClock
-from agent.epoch import LOSS_S, JournalWatch
+from agent.epoch import LOSS_S, JournalWatch, number_on
 from agent.health import Health
+from agent.rules.state import FLOOR_KEY
 from buffer.journal import Journal
 from buffer.record import Draft
 from buffer.retention import Limits
@@ -36,3 +39,24 @@ async def test_6_lost_records_are_a_condition_for_a_day(tmp_path: Path) -> None:
     watch.look()
     assert list(health.views()) == []
     await journal.close()
+
+
+async def test_after_a_restore_no_occurrence_has_a_number_of_a_lost_one(tmp_path: Path) -> None:
+    """A platform would take it for the old one. What stood goes on under its own name."""
+    clock, limits = ManualClock(), Limits(2_000_000, 3600.0)
+    names: list[bytes] = []
+    for renew in (False, False, True, False):
+        clock.advance(60.0)
+        journal = await Journal.open(tmp_path, limits, wall=clock.wall, renew=renew)
+        number_on(journal, clock)
+        await journal.append(())
+        names.append(journal.state[FLOOR_KEY].rpartition(b" ")[2])
+        await journal.close()
+    began = str(int(clock.wall() - 60.0)).encode()
+    assert names == [b"0", b"0", began, began]
+    before = Bench(ack=False)
+    (first,) = before.read(100.0)
+    bench = Bench(ack=False, stored={**before.stored, FLOOR_KEY: b"epoch " + began})
+    cleared, again = bench.read(400.0), bench.read(100.0)
+    assert (first.occurrence_id.rpartition("/")[2], cleared[0].occurrence_id) == ("1", first.occurrence_id)
+    assert again[-1].occurrence_id.rpartition("/")[2] == str(int(began) + 1)

@@ -22,7 +22,7 @@ from agent.audit import Trail
 from agent.board import AlarmBoard
 from agent.clock import ManualClock
 from agent.envelope import Origin
-from agent.epoch import first_records
+from agent.epoch import first_records, number_on
 from agent.pipeline import End, Pipeline
 from agent.rules import Rules
 from agent.uplink.uplink import Release, Uplink
@@ -111,6 +111,7 @@ class Site:
             UPLINK, (model.Broker(HOST, port, tls=False),), "5", "gw-1", None, None, 5, 32, 20_000.0, confirm=True
         )
         config = config_of(lines=(line,), uplinks=(settings,), gateway="gw-1")
+        number_on(journal, clock)
         self.rules = Rules.build(config, journal.state)
         self.board = AlarmBoard(self.rules)
         self.pipeline = Pipeline(self.rules, journal, clock, 1.0, config.version)
