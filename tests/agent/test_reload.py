@@ -192,6 +192,10 @@ async def test_3_other_lines_miss_no_poll_and_no_alarm_changes(folder: Path) -> 
         raised = {(f"pwr.lv/m{n}/p#a", "raise"): 1 for n in (1, 2, 3)}
         assert before == raised
         assert gateway.actions() == {**raised, ("pwr.lv/m3/p#b", "raise"): 1}
+        worker = gateway.lines.of("m3")
+        assert [alarm.key for alarm in worker.devices["m3"].device.alarms] == ["a", "b"]
+        reading = await worker.read_now(gateway.wanted.devices[2], [])
+        assert reading.poll.device is worker.line.devices[0], "the driver knows that one"
 
 
 async def test_3_a_line_that_goes_on_sends_nothing_again(folder: Path) -> None:
