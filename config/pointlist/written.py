@@ -45,5 +45,13 @@ def scalar(value: object) -> str:
         is_plain = _PLAIN.fullmatch(value) and value == value.strip() and yaml12.plain(value) == value
         if is_plain and value.isprintable():
             return value
-        return json.dumps(value, ensure_ascii=not value.isprintable())
+        return "".join(map(_visible, json.dumps(value, ensure_ascii=False)))
     return json.dumps(value)
+
+
+def _visible(character: str) -> str:
+    """Itself, or its number. Trap: JSON writes what is beyond 16 bits as two halves, which YAML does not take."""
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\U{code:08x}" if code > 0xFFFF else f"\\u{code:04x}"  # noqa: PLR2004  # the end of four digits

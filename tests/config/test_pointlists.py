@@ -225,6 +225,15 @@ CELLS = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["\U00018d09", "\x85", "\u2028", "a\tb", "\x00", "电压 \U0001f50c", 'a "b" \\'])
+def test_any_name_is_written_as_it_is_read(name: str) -> None:
+    """Also signs of no font, and what YAML would take for the end of a line."""
+    devices = {"m-1": {"line": "mb", "points": {"u": {"name": name}}}}
+    document = Document("x.yaml", device_file([], devices).encode())
+    assert document.problems == []
+    assert document.data == {"devices": devices}
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.lists(CELLS | st.text(max_size=6), min_size=1, max_size=8), max_size=8),
