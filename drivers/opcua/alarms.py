@@ -37,7 +37,7 @@ class Alarms:
 
     async def start(self, handle: int) -> Quality | None:
         """Watch events and ask for what stands; gives why that cannot be. Raises `DriverError`."""
-        (status,) = await self._subscription.watch_requests([requests.events(handle)])
+        (status,) = await self._subscription.watch_requests([requests.events(handle, self.conditions.fields)])
         if status & 0x8000_0000:
             return Quality(Grade.BAD, "config_error", f"no events: {name_of(status)}")
         return await self._refresh()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from drivers.opcua.decode import Fields, Sample
 
-Facet = Literal["active", "acked", "severity", "message"]
+Facet = Literal["active", "acked", "severity", "message", "level"]
 
 REFRESH_START, REFRESH_END, REFRESH_REQUIRED, OVERFLOW = (0, 2787), (0, 2788), (0, 2789), (0, 3035)
 OUT_OF_SERVICE = 0x808D_0000
@@ -44,6 +44,23 @@ FIELDS = (
     ("ActiveState/Id", 2915),
 )
 """What is asked of each event, with the type that has it; nothing stands for the node of the condition itself."""
+
+LEVEL_FIELDS = (
+    ("LimitState/CurrentState/Id", 9341),
+    ("LowLowState/Id", 9906),
+    ("LowState/Id", 9906),
+    ("HighState/Id", 9906),
+    ("HighHighState/Id", 9906),
+)
+"""Asked for as well where a point wants the level: of alarms with one state at a time, and of those with several."""
+
+NORMAL, LOW_LOW, LOW, HIGH, HIGH_HIGH, OTHER = range(6)
+LEVELS = {NORMAL: "normal", LOW_LOW: "low_low", LOW: "low", HIGH: "high", HIGH_HIGH: "high_high", OTHER: "other"}
+"""`other` is active without a limit that we know."""
+
+_EXCLUSIVE: dict[Key | None, int] = {(0, 9335): LOW_LOW, (0, 9333): LOW, (0, 9331): HIGH, (0, 9329): HIGH_HIGH}
+_WORST_FIRST = ((4, HIGH_HIGH), (1, LOW_LOW), (3, HIGH), (2, LOW))
+"""Which of the `LEVEL_FIELDS` says which level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +87,7 @@ class Condition:
     status: int
     ticks: int
     retain: bool
+    level: int
 
 
 class Conditions:
@@ -79,6 +97,7 @@ class Conditions:
         self.complete = False
         self.refresh_wanted = False
         self.overflows = 0
+        self.fields = FIELDS + (LEVEL_FIELDS if any(each.facet == "level" for each in following) else ())
         self._following = following
         self._nodes = {each.node for each in following}
         self._known: dict[object, Condition] = {}
@@ -92,7 +111,7 @@ class Conditions:
         return samples
 
     def _take(self, fields: Fields) -> list[Sample]:
-        if len(fields) != len(FIELDS):
+        if len(fields) != len(self.fields):
             return []
         kind = _key(fields[0])
         if kind == REFRESH_START:
@@ -144,6 +163,8 @@ def _facet(facet: Facet, found: Sequence[Condition], active: Sequence[Condition]
         return BOOLEAN, all(condition.acked for condition in found)
     if facet == "severity":
         return INT32, leading.severity if leading else 0
+    if facet == "level":
+        return INT32, leading.level if leading else NORMAL
     return STRING, leading.message if leading else ""
 
 
@@ -155,7 +176,9 @@ def _concerns(each: Following, found: Condition) -> bool:
 
 def _condition(fields: Fields) -> Condition | None:
     """What an event says of its condition; `None` for events of another kind and for branches, which are the past."""
-    _, source, time, severity, message, node, branch, name, retain, enabled, quality, acked, active = fields
+    _, source, time, severity, message, node, branch, name, retain, enabled, quality, acked, active = fields[
+        : len(FIELDS)
+    ]
     if _key(branch) not in {None, (0, 0)} or not isinstance(retain[1], bool):
         return None
     status = quality[1] if isinstance(quality[1], int) else 0
@@ -170,7 +193,16 @@ def _condition(fields: Fields) -> Condition | None:
         status=OUT_OF_SERVICE if enabled[1] is False else status,
         ticks=time[1] if isinstance(time[1], int) else 0,
         retain=retain[1],
+        level=_level(fields[len(FIELDS) :]),
     )
+
+
+def _level(fields: Fields) -> int:
+    """Which limit is passed, the outer ones first; for an alarm that has none it is another alarm."""
+    if not fields:
+        return OTHER
+    exclusive = _EXCLUSIVE.get(_key(fields[0]))
+    return exclusive or next((level for at, level in _WORST_FIRST if fields[at][1] is True), OTHER)
 
 
 def _key(field: tuple[int, object]) -> Key | None:

@@ -10,10 +10,8 @@ from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
-from drivers.opcua.conditions import FIELDS
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from drivers.opcua.nodes import Identifier
 
@@ -93,12 +91,12 @@ def monitored_item(
     )
 
 
-def events(handle: int) -> ua.MonitoredItemCreateRequest:
-    """Watch all events of the server, with the fields that its conditions have."""
+def events(handle: int, fields: Iterable[tuple[str, int]]) -> ua.MonitoredItemCreateRequest:
+    """Watch all events of the server, with these fields of its conditions."""
     wanted = ua.MonitoringParameters()
     wanted.ClientHandle = cast("Any", handle)
     wanted.QueueSize = cast("Any", EVENTS_QUEUED)
-    wanted.Filter = ua.EventFilter([_selected(name, type_) for name, type_ in FIELDS])
+    wanted.Filter = ua.EventFilter([_selected(name, type_) for name, type_ in fields])
     server = ua.ReadValueId(NodeId=node_id(ObjectIds.Server), AttributeId=cast("Any", AttributeIds.EventNotifier))
     return ua.MonitoredItemCreateRequest(server, ua.MonitoringMode.Reporting, wanted)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from config.files import AddressSpec, Duration, KeyReference, LineSpec, Password, PointSpec, Protocol
 from drivers.opcua import nodes, parts
+from drivers.opcua.conditions import LEVELS
 
 PORT = 4840
 
@@ -105,8 +107,8 @@ class OpcuaPoint(PointSpec):
     """One node, or with `part` one element of its array or field of its structure.
 
     With `alarm` the point follows the alarms of the node instead (or of the condition that the node is), only the one
-    with the name `condition` if that is given: whether one is active, whether all are acknowledged, or severity or
-    message of the most severe.
+    with the name `condition` if that is given: whether one is active, whether all are acknowledged, or of the most
+    severe the severity, the message, or the limit that is passed.
 
     `publishing` is how often its changes may be reported, the line's if left out; `sampling` how often the
     server looks at it, once per publishing interval if left out.
@@ -125,8 +127,16 @@ class OpcuaPoint(PointSpec):
         ]
         | None
     ) = None
-    alarm: Literal["active", "acked", "severity", "message"] | None = None
+    alarm: Literal["active", "acked", "severity", "message", "level"] | None = None
     condition: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _levels(cls, written: object) -> object:
+        """The states of a level are always the same, and need not be written."""
+        if isinstance(written, Mapping) and written.get("alarm") == "level":
+            return {"value": "enum", "states": LEVELS, **written}
+        return written
 
     @model_validator(mode="after")
     def _alarm_or_value(self) -> OpcuaPoint:
@@ -134,7 +144,9 @@ class OpcuaPoint(PointSpec):
             if self.condition is not None:
                 raise ValueError("condition without alarm; write alarm: active beside it")
             return self
-        fitting = {"active": "bool", "acked": "bool", "severity": "integer", "message": "string"}[self.alarm]
+        fitting = {"active": "bool", "acked": "bool", "severity": "integer", "message": "string", "level": "enum"}[
+            self.alarm
+        ]
         if self.value != fitting:
             raise ValueError(f"alarm: {self.alarm} is not of this type; write value: {fitting}")
         if self.part or self.publishing or self.sampling or self.server_deadband:

@@ -18,7 +18,15 @@ from opcua_peer import OpcuaPeer, driver_for, point, poll_of
 from config.errors import ConfigProblem
 from drivers.contract import Grade, Quality
 from drivers.opcua import decode
-from drivers.opcua.conditions import FIELDS, REFRESH_END, REFRESH_START, Conditions, Following
+from drivers.opcua.conditions import (
+    FIELDS,
+    LEVEL_FIELDS,
+    LEVELS,
+    REFRESH_END,
+    REFRESH_START,
+    Conditions,
+    Following,
+)
 from drivers.opcua.settings import OpcuaPoint
 from drivers.opcua.walk import Undecodable
 
@@ -217,6 +225,51 @@ def event(name: str, *, active: bool, source: tuple[int, Any] = SOURCE, **fields
         "ActiveState/Id": (1, active),
     } | fields
     return tuple(every[field] for field, _ in FIELDS)
+
+
+LIMITS = Following(0, SOURCE, "", "level")
+STATE = {(0, 9335): "low_low", (0, 9333): "low", (0, 9331): "high", (0, 9329): "high_high"}
+
+
+def of_limits(name: str, *levels: tuple[int, object], active: bool = True, severity: int = 500) -> Fields:
+    """With what a limit alarm says of its limits: exclusive state, then low-low, low, high, high-high."""
+    said = [*levels, *[(0, None)] * (len(LEVEL_FIELDS) - len(levels))]
+    return (*event(name, active=active, Severity=(5, severity)), *said)
+
+
+def level(*events: Fields) -> str:
+    conditions = Conditions([LIMITS])
+    (wide,) = {len(each) for each in events}
+    start, end = ((*bound, *[(0, None)] * (wide - len(bound))) for bound in (START, END))
+    return LEVELS[cast("int", values(conditions, start, *events, end)[0])]
+
+
+@pytest.mark.parametrize(("state", "wanted"), STATE.items())
+def test_9_the_level_of_an_exclusive_alarm_is_its_state(state: tuple[int, int], wanted: str) -> None:
+    """One state at a time, by the standard's nodes, whatever the server calls them."""
+    assert level(of_limits("a", node(state))) == wanted
+
+
+def test_9_the_level_is_the_outer_limit_of_the_most_severe_alarm() -> None:
+    """Several states at once: the outer one counts. No alarm is normal, one that knows no limits is another."""
+    on, off = (1, True), (1, False)
+    none: tuple[int, object] = (0, None)
+    assert level(of_limits("a", none, off, off, on, on)) == "high_high"
+    assert level(of_limits("a", none, on, on, off, off)) == "low_low"
+    assert level(of_limits("a", none, off, on, off, off)) == "low"
+    mild, worse = of_limits("a", none, off, off, on, off, severity=300), of_limits("b", node((0, 9335)), severity=800)
+    assert level(mild, worse) == "low_low"
+    assert level(of_limits("a", active=False)) == "normal"
+    assert level(of_limits("a")) == "other"
+    assert level(of_limits("a", node((2, "own")))) == "other"
+
+
+def test_9_limits_are_asked_for_only_where_somebody_wants_them() -> None:
+    """Small servers do not know these types; a point that follows `level` needs no states of its own."""
+    assert Conditions(POINTS).fields == FIELDS
+    assert Conditions([*POINTS, LIMITS]).fields == FIELDS + LEVEL_FIELDS
+    spec = OpcuaPoint.model_validate({"node": "i=1", "alarm": "level"})
+    assert (spec.value, spec.states) == ("enum", LEVELS)
 
 
 START, END = ((node(kind), *[(0, None)] * (len(FIELDS) - 1)) for kind in (REFRESH_START, REFRESH_END))

@@ -16,6 +16,7 @@ from opcua_peer import HOST, driver_for, free_port, point, poll_of
 from config.model import Home
 from drivers.errors import Refused
 from drivers.opcua import identity
+from drivers.opcua.conditions import LEVELS
 from drivers.opcua.endpoints import POLICIES
 from drivers.opcua.trust import TrustList
 
@@ -152,19 +153,27 @@ async def test_9_alarms_of_the_server(server: NodeServer, home: Home) -> None:
     server.tell(set=20.0)
     source = node("room.t", alarm="active", value="bool")
     severity = node("room.t", alarm="severity", value="integer", condition="TooWarm")
-    poll = poll_of(point("a", type="bool", **source), point("s", type="integer", **severity))
+    level = node("room.t", alarm="level")
+    poll = poll_of(
+        point("a", type="bool", **source),
+        point("s", type="integer", **severity),
+        point("l", type="enum", states=LEVELS, **level),
+    )
     async with connected(server, home) as driver, aclosing(driver.changes([poll])) as readings:
         calm = await anext(readings)
         server.tell(set=35.0)
         high = await _changed(readings)
+        server.tell(set=45.0)
+        higher = await _changed(readings)
     async with connected(server, home) as driver, aclosing(driver.changes([poll])) as readings:
         still = await anext(readings)
         server.tell(set=20.0)
-        over = await _until(readings, (False, 0))
-    assert calm.values == (False, 0)
-    assert high.values[0] is True
-    assert still.values == high.values
-    assert over.values == (False, 0)
+        over = await _until(readings, (False, 0, "normal"))
+    assert calm.values == (False, 0, "normal")
+    assert (high.values[0], high.values[2]) == (True, "high")
+    assert (higher.values[0], higher.values[2]) == (True, "high_high")
+    assert still.values == higher.values
+    assert over.values == (False, 0, "normal")
 
 
 async def test_9_arrays_structures_and_names(server: NodeServer, home: Home) -> None:
