@@ -60,7 +60,10 @@ class AlarmBoard:
         return self._shown.get(alarm_id) or self._ended[alarm_id]
 
     def views(self) -> list[AlarmView]:
-        """Active, returned, hidden; then the worst colour, then the newest. Value and quality are those of now."""
+        """Active, returned, hidden; then the worst colour, what nobody has acknowledged, the newest.
+
+        Value and quality are those of now.
+        """
         newest_first = sorted(self._shown.values(), key=lambda view: view.changed, reverse=True)
         return [self._refreshed(view) for view in sorted(newest_first, key=_rank)]
 
@@ -79,8 +82,9 @@ class AlarmBoard:
         return msgspec.structs.replace(view, **now)
 
 
-def _rank(view: AlarmView) -> tuple[bool, bool, int]:
-    return view.hidden, view.state not in ACTIVE, COLOURS.index(view.colour)
+def _rank(view: AlarmView) -> tuple[bool, bool, int, bool]:
+    """What nobody has looked at yet stands before what somebody has, within its colour."""
+    return view.hidden, view.state not in ACTIVE, COLOURS.index(view.colour), view.state == "ACKED"
 
 
 def _shown(body: AlarmTransition, before: AlarmView | None, raised: str | None = None) -> AlarmView:
