@@ -2,15 +2,16 @@
 # Installs or upgrades wardgate from a folder of wheels, without a network. May be run again at any time.
 #
 # Releases stand side by side in /opt/wardgate/releases; `current` names the one that runs. An upgrade is switched to only
-# when it accepts the configuration, and taken back when it is not healthy within a minute (ready, and the same process for
-# ten seconds) or when this script is interrupted in that minute. Devices and brokers have no say in that.
+# when it accepts the configuration, and taken back when it is not healthy (ready within a minute, and then the same process
+# for longer than the watchdog needs to find one that hangs) or when this script is interrupted meanwhile. Devices and
+# brokers have no say in that.
 #
 # Exit codes: 0 done, 1 not done (what ran before still runs), 2 usage.
 set -eu
 umask 022
 
-STEADY_S=10
-HEALTHY_S=60
+STEADY_S=50 # a writer that is stuck is not fed any more after 15 s, and the watchdog acts 30 s later
+HEALTHY_S=$((60 + STEADY_S))
 KEEP=3
 
 here=$(cd "$(dirname "$0")" && pwd)
