@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 from hardware_mocks.bacnet_objects import OBJECTS
 from hardware_mocks.layout import PLACES
+from profile_cases import device_by, profiles_of, rows, rows_without_source
 
-from config.folder import SHIPPED_PROFILES
-from config.load import load
 from drivers.bacnet import codec
 from drivers.bacnet.encoding import Bits
 from drivers.bacnet.values import judge
-from drivers.registry import protocols
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from config.model import Device
 
-CASES = Path(__file__).parents[1] / "cases" / "bacnet-profiles"
-PROFILES = sorted(
-    path.stem for path in SHIPPED_PROFILES.glob("*.yaml") if "protocol: bacnet" in path.read_text(encoding="utf-8")
-)
-GATEWAY = "site: h01\ngateway: gw-1\nuplinks: {main: {brokers: ['mqtt://127.0.0.1:1883']}}\n"
+PROFILES = profiles_of("bacnet")
 LINES = "lines: {l: {protocol: bacnet, bind: '127.0.0.1/32:47900'}}\n"
 SERVED_BY = {place.profile: name for name, place in PLACES.items() if place.protocol == "bacnet"}
 
 
-def rows(profile: str) -> dict[str, dict[str, Any]]:
-    text = (CASES / f"{profile}.yaml").read_text(encoding="utf-8")
-    return cast("dict[str, dict[str, Any]]", yaml.safe_load(text))
-
-
 def device(profile: str, folder: Path) -> Device:
     """A device of this profile as it is."""
-    (folder / "devices").mkdir()
-    (folder / "gateway.yaml").write_text(GATEWAY, encoding="utf-8")
-    (folder / "lines.yaml").write_text(LINES, encoding="utf-8")
-    written = {"devices": {"d": {"line": "l", "profile": profile, "address": {"instance": 1, "at": "127.0.0.2"}}}}
-    (folder / "devices" / "d.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
-    return load(folder, protocols()).devices[0]
+    return device_by(profile, LINES, folder, address={"instance": 1, "at": "127.0.0.2"})
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_10_each_row_of_a_profile_makes_of_raw_bytes_what_it_should(profile: str, tmp_path: Path) -> None:
     """Object, value, unit and pace of every row; a row too many or too few fails as well."""
-    expected = rows(profile)
+    expected = rows("bacnet", profile)
     points = {point.id: point for point in device(profile, tmp_path).points}
     assert set(points) == set(expected)
     for name, row in expected.items():
@@ -62,15 +46,11 @@ def test_10_each_row_of_a_profile_makes_of_raw_bytes_what_it_should(profile: str
 @pytest.mark.parametrize("profile", PROFILES)
 def test_10_each_row_says_where_it_comes_from(profile: str) -> None:
     """A source, or that it is unverified; and both names."""
-    written = yaml.safe_load((SHIPPED_PROFILES / f"{profile}.yaml").read_text(encoding="utf-8"))
-    for name, row in written["points"].items():
-        assert row["source"], name
-        assert row["name"]["zh"], name
-        assert row["name"]["en"], name
+    assert rows_without_source(profile) == []
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_10_the_mock_serves_every_row(profile: str) -> None:
     """The simulated hospital has each object that the profile reads, under the name of its point."""
     served = {item.point: item.where for item in OBJECTS[SERVED_BY[profile]]}
-    assert {name: row["object"] for name, row in rows(profile).items()} == served
+    assert {name: row["object"] for name, row in rows("bacnet", profile).items()} == served
