@@ -33,6 +33,8 @@ ROWS: tuple[dict[str, object], ...] = (
     {"object": "multi-state-value,1", "states": {1: "on"}},
     {"object": "analog-input,1", "property": "description", "value": "string"},
     {"object": "lift,1", "property": "landing-door-status", "index": 2},
+    {"object": "accumulator,1", "property": "scale"},
+    {"object": "analog-input,1", "property": "event-time-stamps", "value": "string"},
 )
 
 
@@ -110,6 +112,9 @@ def _corpus(folder: Path) -> None:
         body = b"\x29\x55\x4e" + bytes.fromhex(value) + b"\x4f"
         (folder / name).write_bytes(target + b"\x1e" + body + flags + b"\x1f")
         (folder / f"single-{name}").write_bytes(target + b"\x19\x55\x3e" + bytes.fromhex(value) + b"\x3f")
+    (folder / "scale").write_bytes(bytes.fromhex("0c 05 c0 00 01 1e 29 bb 4e 19 02 4f 1f"))
+    (folder / "times").write_bytes(target + bytes.fromhex("1e 29 82 4e 19 05 0c 17 3b 3a 63 19 06 4f 1f"))
+    (folder / "long lengths").write_bytes(bytes.fromhex("0d 04 00 00 00 01 1e 2d 01 55 4e 45 04 41 ac 00 00 4f 1f"))
     (folder / "error").write_bytes(target + b"\x1e\x29\x55\x5e\x91\x02\x91\x20\x5f\x1f")
     (folder / "fault").write_bytes(target + bytes.fromhex("1e 29 55 4e 44 41 ac 00 00 4f 29 6f 4e 82 04 40 4f 1f"))
     (folder / "cov").write_bytes(

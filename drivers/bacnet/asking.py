@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from drivers.bacnet import codec, values
+from drivers.bacnet import answers, codec, values
 from drivers.bacnet.alarms import AlarmBatch
 from drivers.bacnet.codec import READ_PROPERTY
 from drivers.bacnet.encoding import AccessError, Malformed
@@ -89,7 +89,7 @@ async def ask_all(stack: Stack, met: Met, keys: Sequence[Key]) -> Mapping[Key, R
     groups = [list(group) for _, group in groupby(keys, key=itemgetter(0))]
     try:
         answer = await stack.ask(peer, codec.READ_PROPERTY_MULTIPLE, codec.read_multiple(groups))
-        return dict(codec.multiple_results(answer))
+        return dict(answers.multiple_results(answer))
     except (Refusal, Malformed):
         return {key: await ask_one(stack, peer, key) for key in keys}
 

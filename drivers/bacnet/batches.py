@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from drivers.bacnet import codec
+from drivers.bacnet import answers, codec
 from drivers.bacnet.codec import READ_PROPERTY, READ_PROPERTY_MULTIPLE, Key
 from drivers.bacnet.encoding import AccessError
 
@@ -120,7 +120,8 @@ class Batch:
 
     def _results(self, answer: Answer) -> dict[Key, Raw]:
         if self.multiple:
-            return dict(result for part in answer if isinstance(part, bytes) for result in codec.multiple_results(part))
+            acknowledged = (part for part in answer if isinstance(part, bytes))
+            return dict(result for part in acknowledged for result in answers.multiple_results(part))
         asked = (key for item in self._items for key in item.keys)
         return dict(_single(key, part) for key, part in zip(asked, answer, strict=True))
 

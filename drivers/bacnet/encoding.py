@@ -8,7 +8,7 @@ after them can be trusted, `IndexError` where the bytes end too early; a value w
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,9 @@ CONTEXT = 0x08
 
 _LONG_NUMBER = 15
 """As a tag number: the next byte has it."""
+
+_RESERVED = 0xD0
+"""Application tags from 13 on are those of no type that the standard has."""
 
 _INTEGER_BYTES_MAX = 8
 _REAL = struct.Struct(">f")
@@ -50,9 +53,15 @@ class AccessError:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """A value that is not primitive, as it was encoded."""
+    """A value that is not primitive, or of a type that the standard does not have, as it was encoded."""
 
     data: bytes
+
+    @property
+    def what(self) -> str:
+        """In the words of a quality."""
+        first = self.data[0] if self.data else CONTEXT
+        return "structure" if first & CONTEXT else f"application tag {first >> 4}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +86,18 @@ class Unreadable:
 
 
 Primitive = None | bool | int | float | str | bytes | Bits | ObjectId | Unreadable
-Raw = Primitive | tuple[Primitive, ...] | Opaque | AccessError
-"""A value as it was sent; several in a row, as in a list, are a tuple."""
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Primitive values in a row, a list or a structure of them; and as they were encoded, for whoever knows which."""
+
+    items: tuple[Primitive, ...]
+    data: bytes = field(default=b"", compare=False)
+
+
+Raw = Primitive | Several | Opaque | AccessError
+"""A value as it was sent."""
 
 
 def context(tag: int, number: int) -> bytes:
@@ -144,36 +163,42 @@ def values_until(data: bytes, position: int, close: int) -> tuple[Raw, int]:
     start = position
     several: list[Primitive] = []
     while data[position] != close:
-        if data[position] & CONTEXT:
+        if data[position] & CONTEXT or data[position] >= _RESERVED:
             end = _skip(data, position, close)
             return Opaque(data[start:end]), end + 1
         value, position = primitive(data, position)
         several.append(value)
-    return (several[0] if len(several) == 1 else tuple(several)), position + 1
+    if len(several) == 1:
+        return several[0], position + 1
+    return Several(tuple(several), data[start:position]), position + 1
 
 
 def _skip(data: bytes, position: int, close: int) -> int:
     """The position of the closing tag of what begins before `position`, over whatever is nested in it."""
     depth = 0
     while depth or data[position] != close:
-        kind = data[position] & (CONTEXT | 7)
-        if kind == CONTEXT | _OPEN:
-            depth += 1
-            position += _bracket_bytes(data[position])
-        elif kind == CONTEXT | _CLOSE:
-            depth -= 1
-            position += _bracket_bytes(data[position])
-        else:
-            _, size, position = _tag(data, position)
-            position += size
+        _, turn, position = part(data, position)
+        depth += turn
         if depth < 0:
             raise Malformed(f"a closing tag too many at byte {position}")
     return position
 
 
-def _bracket_bytes(first: int) -> int:
-    """The length of an opening or closing tag; a number above 14 has a byte of its own."""
-    return 2 if first >> 4 == _LONG_NUMBER else 1
+def part(data: bytes, position: int) -> tuple[int, int, int]:
+    """One tag of any kind: its number, 1 where it opens and -1 where it closes, the position behind it and its data.
+
+    Raises `Malformed` and `IndexError`.
+    """
+    first = data[position]
+    if first & 7 < _OPEN:
+        number, size, start = _tag(data, position)
+        return number, 0, start + size
+    if not first & CONTEXT:
+        raise Malformed(f"no tag at byte {position}")
+    turn = 1 if first & 7 == _OPEN else -1
+    if first >> 4 == _LONG_NUMBER:
+        return data[position + 1], turn, position + 2
+    return first >> 4, turn, position + 1
 
 
 def _tag(data: bytes, position: int) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 from drivers.bacnet import names, structures
-from drivers.bacnet.encoding import AccessError, Bits, Malformed, ObjectId, Opaque, Raw, Unreadable
+from drivers.bacnet.encoding import AccessError, Bits, Malformed, ObjectId, Opaque, Raw, Several, Unreadable
 from drivers.bacnet.settings import BacnetPoint
 from drivers.contract import Grade, Quality, Reason, Value
 
@@ -109,6 +109,8 @@ def _value(point: Point, raw: Raw) -> Judged:
     if isinstance(raw, Unreadable):
         return None, Quality(Grade.BAD, "decode_error", raw.why)
     try:
+        if isinstance(raw, (Several, Opaque)):
+            return _constructed(point, raw)
         return _TYPES[point.type](point, raw)
     except TypeError:
         return None, Quality(Grade.BAD, "decode_error", f"{point.type} expected, {_describe(raw)} sent")
@@ -133,7 +135,7 @@ def _integer(point: Point, raw: Raw) -> Judged:
 
 
 def _bool(point: Point, raw: Raw) -> Judged:
-    if isinstance(point.spec, BacnetPoint) and (wanted := point.spec.held) is not None:
+    if (wanted := _spec(point).held) is not None:
         return _held(wanted, raw), None
     number = _numeric(raw)
     if number not in (0, 1):
@@ -143,7 +145,7 @@ def _bool(point: Point, raw: Raw) -> Judged:
 
 def _held(wanted: Literal["any"] | int, raw: Raw) -> bool:
     """Whether a list of numbers has this one, or any. A list of one is sent as its element. Raises `TypeError`."""
-    several = raw if isinstance(raw, tuple) else (raw,)
+    several = raw.items if isinstance(raw, Several) else (raw,)
     if not all(type(one) is int for one in several):
         raise TypeError
     return bool(several) if wanted == "any" else wanted in several
@@ -156,20 +158,34 @@ def _enum(point: Point, raw: Raw) -> Judged:
     return point.states[int(number)], None
 
 
-def _string(point: Point, raw: Raw) -> Judged:
-    if not isinstance(raw, (tuple, Opaque)):
-        return _spelled(raw), None
-    spec = point.spec
-    assert isinstance(spec, BacnetPoint)
+def _string(_: Point, raw: Raw) -> Judged:
+    return _spelled(raw), None
+
+
+def _constructed(point: Point, raw: Several | Opaque) -> Judged:
+    """What is not one primitive value: the library knows of which type it is. Raises `TypeError`."""
+    spec = _spec(point)
+    if spec.held is not None:
+        return _bool(point, raw)
     kind, number = names.parse_object(spec.object_name) >> names.INSTANCE_BITS, names.parse_property(spec.property_name)
-    if isinstance(raw, tuple):
-        if spec.index is not None or not structures.is_list(kind, number):
+    datatype = structures.datatype(kind, number, spec.index)
+    if structures.is_list(datatype) and isinstance(raw, Several):
+        if point.type != "string":
             raise TypeError
-        return ", ".join(map(_spelled, raw)), None
+        return ", ".join(map(_spelled, raw.items)), None
+    if structures.is_primitive(datatype):
+        raise TypeError
     try:
-        return structures.as_text(kind, number, spec.index, raw.data), None
+        if point.type == "string":
+            return structures.as_text(datatype, raw.data), None
+        return _TYPES[point.type](point, structures.as_number(datatype, raw.data))
     except Malformed as malformed:
         return None, Quality(Grade.BAD, "decode_error", str(malformed))
+
+
+def _spec(point: Point) -> BacnetPoint:
+    assert isinstance(point.spec, BacnetPoint)
+    return point.spec
 
 
 def _spelled(raw: Raw) -> str:
@@ -209,8 +225,10 @@ def _range_flaw(point: Point, value: float) -> Quality | None:
 
 def _describe(raw: Raw) -> str:
     """What was sent instead, short enough for a quality."""
-    if isinstance(raw, tuple):
-        return f"list of {len(raw)}"
+    if isinstance(raw, Several):
+        return f"list of {len(raw.items)}"
+    if isinstance(raw, Opaque):
+        return raw.what
     if isinstance(raw, (int, float)):
         return f"{raw:g}"
-    return {str: "text", bytes: "octets", Bits: "bit string", ObjectId: "object"}.get(type(raw), "structure")
+    return {str: "text", bytes: "octets", Bits: "bit string"}.get(type(raw), "object")

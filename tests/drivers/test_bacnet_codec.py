@@ -47,7 +47,7 @@ from hypothesis import strategies as st
 
 from drivers.bacnet import codec
 from drivers.bacnet.codec import NO_INDEX
-from drivers.bacnet.encoding import AccessError, Bits, Malformed, ObjectId, Opaque, Raw, Unreadable
+from drivers.bacnet.encoding import AccessError, Bits, Malformed, ObjectId, Opaque, Raw, Several, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -230,8 +230,8 @@ def value_of(encoded: bytes) -> Raw:
         ("a4 ff ff ff ff", "*-*-*"),
         ("b4 17 3b 3a 63", "23:59:58.99"),
         ("c4 00 00 00 01", ObjectId(1)),
-        ("91 01 91 03", (1, 3)),
-        ("", ()),
+        ("91 01 91 03", Several((1, 3))),
+        ("", Several(())),
         ("0e 44 41 ac 00 00 0f", Opaque(bytes.fromhex("0e 44 41 ac 00 00 0f"))),
         ("1e 2e 09 4f 2f 1f", Opaque(bytes.fromhex("1e 2e 09 4f 2f 1f"))),
         ("43 41 ac 00", Unreadable("a real of 3 bytes")),

@@ -7,7 +7,7 @@ from bacnet_peer import make_point
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.bacnet.encoding import AccessError, Bits, ObjectId, Opaque, Raw
+from drivers.bacnet.encoding import AccessError, Bits, ObjectId, Opaque, Raw, Several
 from drivers.bacnet.values import faulty, judge
 from drivers.contract import Grade, Quality, Value
 
@@ -47,7 +47,7 @@ def test_values_take_the_type_of_their_point(kind: str, raw: Raw, value: Value) 
         ("number", None, "not_available", "null"),
         ("number", float("nan"), "not_available", "nan"),
         ("number", float("-inf"), "not_available", "-inf"),
-        ("number", (1.0, 2.0), "decode_error", "number expected, list of 2 sent"),
+        ("number", Several((1.0, 2.0)), "decode_error", "number expected, list of 2 sent"),
         ("number", Opaque(b""), "decode_error", "number expected, structure sent"),
         ("number", Bits("1"), "decode_error", "number expected, bit string sent"),
         ("integer", 7.5, "decode_error", "integer expected, 7.5 sent"),
@@ -56,7 +56,7 @@ def test_values_take_the_type_of_their_point(kind: str, raw: Raw, value: Value) 
         ("enum", 9, "decode_error", "state 9 has no name"),
         ("enum", 1.5, "decode_error", "state 1.5 has no name"),
         ("enum", "on", "decode_error", "enum expected, text sent"),
-        ("string", (), "decode_error", "string expected, list of 0 sent"),
+        ("string", Several(()), "decode_error", "string expected, list of 0 sent"),
     ],
 )
 def test_what_is_not_a_value_of_the_point_is_none(kind: str, raw: Raw, reason: str, said: str) -> None:
@@ -70,13 +70,25 @@ def test_what_is_not_a_value_of_the_point_is_none(kind: str, raw: Raw, reason: s
 @pytest.mark.parametrize(
     ("target", "where", "raw", "value"),
     [
-        ("lift,1", {"property": "fault-signals"}, (2, 5), "2, 5"),
-        ("lift,1", {"property": "fault-signals"}, (), ""),
+        ("lift,1", {"property": "fault-signals"}, Several((2, 5)), "2, 5"),
+        ("lift,1", {"property": "fault-signals"}, Several(()), ""),
         (
             "lift,1",
             {"property": "landing-door-status", "index": 1},
             Opaque(bytes.fromhex("0e 09 03 19 01 0f")),
             '{"landing-doors": [{"floor-number": 3, "door-status": "opened"}]}',
+        ),
+        (
+            "analog-input,1",
+            {"property": "event-time-stamps"},
+            Opaque(bytes.fromhex("19 05 0c 17 3b 3a 63 19 06")),
+            '[{"sequence-number": 5}, {"time": "23:59:58.99"}, {"sequence-number": 6}]',
+        ),
+        (
+            "datetime-value,1",
+            {},
+            Several(("2026-11-21", "23:59:58.99"), bytes.fromhex("a4 7e 0b 15 06 b4 17 3b 3a 63")),
+            '{"date": "2026-11-21", "time": "23:59:58.99"}',
         ),
         ("lift,1", {"property": "landing-door-status", "index": 1}, Opaque(bytes.fromhex("0e 09 03 0f")), None),
         ("lift,1", {"property": "5000"}, Opaque(bytes.fromhex("0e 09 03 19 01 0f")), None),
@@ -198,17 +210,17 @@ def test_the_worst_finding_wins() -> None:
 @pytest.mark.parametrize(
     ("holds", "raw", "value"),
     [
-        (2, (0, 2, 5), True),
-        (2, (0, 5), False),
-        (2, (), False),
+        (2, Several((0, 2, 5)), True),
+        (2, Several((0, 5)), False),
+        (2, Several(()), False),
         (2, 2, True),
         (2, 5, False),
         (0, 0, True),
-        ("governor-and-safety-gear-fault", (0, 2, 5), True),
-        ("governor-and-safety-gear-fault", (0, 5), False),
+        ("governor-and-safety-gear-fault", Several((0, 2, 5)), True),
+        ("governor-and-safety-gear-fault", Several((0, 5)), False),
         ("any", 0, True),
-        ("any", (0, 2), True),
-        ("any", (), False),
+        ("any", Several((0, 2)), True),
+        ("any", Several(()), False),
     ],
 )
 def test_a_list_is_a_truth_value_by_what_it_holds(holds: object, raw: Raw, value: bool) -> None:
@@ -217,7 +229,7 @@ def test_a_list_is_a_truth_value_by_what_it_holds(holds: object, raw: Raw, value
     assert judge(point, raw, Bits("0000")) == (value, None)
 
 
-@pytest.mark.parametrize("raw", ["text", (1, "text"), 1.5, True, Opaque(b"\x0e\x0f")])
+@pytest.mark.parametrize("raw", ["text", Several((1, "text")), 1.5, True, Opaque(b"\x0e\x0f")])
 def test_what_is_no_list_of_numbers_holds_nothing_and_is_no_value(raw: Raw) -> None:
     """False would be said of something that was never looked at."""
     value, flaw = judge(make_point("lift,1", "bool", property="fault-signals", holds=1), raw, Bits("0000"))
