@@ -6,6 +6,7 @@ Read-only by construction: `requests` holds every request that can be sent.
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
@@ -22,10 +23,11 @@ from drivers.opcua.faults import quieten
 from drivers.opcua.feed import FIRST_S, Feed, Picture
 from drivers.opcua.learn import learn
 from drivers.opcua.opening import Opener
-from drivers.opcua.publishing import Publisher
+from drivers.opcua.publishing import NOTHING, Publisher
 from drivers.opcua.quality import of_status
 from drivers.opcua.requests import Deadband
 from drivers.opcua.resolve import Resolver
+from drivers.opcua.safety import Safety, Watched
 from drivers.opcua.subscription import Item, Subscription, subscribe
 
 if TYPE_CHECKING:
@@ -48,6 +50,11 @@ _BUILD = requests.read(
     ]
 )
 
+
+REPLACED_S_MIN = 600.0
+"""A client whose subscription stands still is replaced at most this often: where that does not help, the safety read
+carries the values, and the line is not torn down again and again.
+"""
 
 _BY_EVENT = Quality(Grade.BAD, "not_available", "reported by events only")
 
@@ -144,13 +151,16 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
 
     def __init__(self, line: Line, clock: Clock) -> None:
         super().__init__(line, clock)
-        self._counts = Counter(overflows=0, short_queues=0)
+        self._counts = Counter(overflows=0, short_queues=0, unreported=0, replaced=0)
+        self._replaced_mono = -REPLACED_S_MIN
         self._feed: Feed | None = None
         self._alarms: Alarms | None = None
         self._followed: dict[Point, Following] = {}
 
     def counts(self) -> Mapping[str, int]:
-        """As `drivers.contract.Counting`: values that a server had to drop, and items that it does not queue."""
+        """As `drivers.contract.Counting`: values that a server had to drop, items that it does not queue, values that
+        it did not report, and clients that were replaced for that.
+        """
         running = self._feed.overflows if self._feed else 0
         running += self._alarms.conditions.overflows if self._alarms else 0
         return {**self._counts, "overflows": self._counts["overflows"] + running}
@@ -166,30 +176,45 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
         points = [point for poll in polls for point in poll.points]
         nodes = await self._nodes(session, points)
         feed = self._feed = Feed(polls, await learn(session, points, nodes))
-        subscriptions, slow = await self._subscribe(session, feed, points, nodes)
+        subscriptions, watched = await self._subscribe(session, feed, points, nodes)
         alarms = self._alarms = await self._follow(session, feed, points, nodes, subscriptions)
-        samples = await self._first(session, slow)
-        publisher = Publisher(session, subscriptions, self._timeout_s)
+        samples = await self._first(session, [each for each in watched if each.publishing_s > FIRST_S])
+        publisher, publication = Publisher(session, subscriptions, self._timeout_s), NOTHING
+        safety = Safety(session, feed, watched, self._counts)
         publisher.start()
         try:
             while True:
                 time, mono = self._clock.wall(), self._clock.mono()
                 for reading in feed.take(samples, time, mono, publisher.due_s):
                     yield reading
+                if safety.look(publication.subscription, publication.samples, mono):
+                    for reading in feed.take((), time, mono, publisher.due_s):
+                        yield reading
+                    self._give_up(safety, mono)
                 publication = await publisher.next()
                 samples = publication.samples
                 if alarms and publication.events:
                     samples = (*samples, *await alarms.take(publication))
         finally:
             publisher.stop()
+            safety.stop()
             self._counts["overflows"] += feed.overflows + (self._alarms.conditions.overflows if self._alarms else 0)
             self._feed = self._alarms = None
 
+    def _give_up(self, safety: Safety, mono: float) -> None:
+        """Raises `Unreachable` where a subscription was found dead, so that the client is replaced; not too often."""
+        has_died, safety.has_died = safety.has_died, False
+        if has_died and mono - self._replaced_mono >= REPLACED_S_MIN:
+            self._replaced_mono = mono
+            self._counts["replaced"] += 1
+            what = "a subscription stands still: values change in the server, and it reports none of them"
+            raise Unreachable(self._endpoint, what, "see whether the server hangs; it is connected anew")
+
     async def _subscribe(
         self, session: Session, feed: Feed, points: Sequence[Point], nodes: Sequence[Found]
-    ) -> tuple[list[Subscription], list[Item]]:
-        """One subscription for each publishing interval, the fastest first; flaws for what cannot be watched. Also the
-        items whose first value would be long in coming.
+    ) -> tuple[list[Subscription], list[Watched]]:
+        """One subscription for each publishing interval, the fastest first; flaws for what cannot be watched. Also what
+        they watch.
         """
         groups: dict[float, list[Item]] = {}
         for handle, (point, node) in enumerate(zip(points, nodes, strict=True)):
@@ -199,13 +224,14 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
                 publishing_s = _spec(point).publishing or self._settings.publishing
                 groups.setdefault(publishing_s, []).append(_item(handle, node, point, publishing_s))
         groups = groups or {self._settings.publishing: []}
-        subscriptions = []
+        subscriptions, watched = [], []
         for publishing_s, items in sorted(groups.items()):
             subscriptions.append(await subscribe(session, publishing_s))
-            await self._watch(subscriptions[-1], items, feed)
-        return subscriptions, [item for each, items in groups.items() if each > FIRST_S for item in items]
+            good = await self._watch(subscriptions[-1], items, feed)
+            watched += [_watched(item, points[item.handle], subscriptions[-1]) for item in good]
+        return subscriptions, watched
 
-    async def _first(self, session: Session, items: Sequence[Item]) -> Sequence[Sample]:
+    async def _first(self, session: Session, items: Sequence[Watched]) -> Sequence[Sample]:
         """What the items hold now: a server may wait a whole publishing interval before it says so."""
         samples: list[Sample] = []
         for start in range(0, len(items), session.nodes_per_read):
@@ -255,12 +281,17 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
             if point in self._followed:
                 yield index, self._alarms.conditions.sample(self._followed[point])
 
-    async def _watch(self, subscription: Subscription, items: Sequence[Item], feed: Feed) -> None:
+    async def _watch(self, subscription: Subscription, items: Sequence[Item], feed: Feed) -> list[Item]:
+        """Gives those that are watched; the others have a flaw."""
+        good = []
         for item, status in zip(items, await subscription.watch(items), strict=True):
             flaw = of_status(status)
             if flaw is not None and flaw.grade is Grade.BAD:
                 feed.spoil(item.handle, flaw)
+            else:
+                good.append(item)
         self._counts["short_queues"] += subscription.short_queues
+        return good
 
 
 def OpcuaDriver(line: Line, clock: Clock) -> PollingOpcuaDriver:  # noqa: N802 - called by the registry like the other drivers' classes
@@ -275,6 +306,14 @@ def _spec(point: Point) -> OpcuaPoint:
 
 def _item(handle: int, node: ua.NodeId, point: Point, publishing_s: float) -> Item:
     return Item(handle, node, _spec(point).sampling or publishing_s, _deadband(point))
+
+
+def _watched(item: Item, point: Point, subscription: Subscription) -> Watched:
+    """A part of a range is as large as only the server knows."""
+    written = _spec(point).server_deadband
+    tolerance = inf if isinstance(written, str) else written or 0.0
+    times = subscription.sampling_s.get(item.handle, item.sampling_s), subscription.publishing_s
+    return Watched(item.handle, item.node, subscription.number, *times, tolerance)
 
 
 def _refuse_alarms(device: Device) -> None:

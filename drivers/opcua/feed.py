@@ -7,10 +7,10 @@ one point are there more, so that the rules see each of them in its order.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from drivers.contract import NO_FLAWS, Grade, Poll, Quality, Reading, Span, Value
-from drivers.opcua.quality import is_overflow, of_status
+from drivers.opcua.quality import CODE, is_overflow, of_status
 from drivers.opcua.values import TICKS_PER_S, TICKS_TO_1970, Converter, converter
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ FIRST_S = 5.0
 """How long the first reading of a poll waits for points of which the server says nothing."""
 
 _SILENT = Quality(Grade.BAD, "not_connected", "no initial value")
+_FAILED = {"sensor_fault", "device_fault", "out_of_service"}
+_NUMBERS = {int, float}
 
 
 class Picture:
@@ -99,6 +101,33 @@ class Picture:
             self._flaws[index] = flaw
         self.touched.add(index)
 
+    def differs(self, index: int, sample: Sample, tolerance: float) -> bool:
+        """Whether `sample` is another value than the one that is shown, by more than `tolerance`.
+
+        A sample without a value differs only where it says that the sensor or the device has failed: other bad codes
+        may speak of this request alone.
+        """
+        _, kind, raw, status, _ = sample
+        value, flaw = self._judged(index, kind, raw, status & CODE)
+        if flaw is not None and flaw.grade is Grade.BAD and flaw.reason not in _FAILED:
+            return False
+        shown = self._values[index]
+        if type(value) in _NUMBERS and type(shown) in _NUMBERS:
+            return abs(cast("float", value) - cast("float", shown)) > tolerance
+        return value != shown
+
+    def was_reported(self, index: int) -> bool:
+        """Whether the server has ever said what the point is."""
+        return index not in self._missing and self._flaws.get(index) is not _SILENT
+
+    def show(self, index: int, sample: Sample, doubt: Quality) -> None:
+        """Take a sample that is in doubt, whatever it says."""
+        _, kind, raw, status, ticks = sample
+        self.put(index, kind, raw, status & CODE, ticks)
+        flaw = self._flaws.get(index)
+        if flaw is None or flaw.grade < doubt.grade:
+            self._set_flaw(index, doubt)
+
     def reading(self, time: float, mono: float) -> Reading:
         """The picture now; what was touched since the last one is changed."""
         changed = spans(self.touched)
@@ -136,6 +165,21 @@ class Feed:
         """Say of a point that it cannot be watched."""
         picture, index = self._where[handle]
         picture.spoil(index, flaw)
+
+    def differs(self, handle: int, sample: Sample, tolerance: float) -> bool:
+        """As `Picture.differs`."""
+        picture, index = self._where[handle]
+        return picture.differs(index, sample, tolerance)
+
+    def was_reported(self, handle: int) -> bool:
+        """As `Picture.was_reported`."""
+        picture, index = self._where[handle]
+        return picture.was_reported(index)
+
+    def show(self, handle: int, sample: Sample, doubt: Quality) -> None:
+        """As `Picture.show`."""
+        picture, index = self._where[handle]
+        picture.show(index, sample, doubt)
 
     def take(self, samples: Iterable[Sample], time: float, mono: float, due_s: float) -> Iterator[Reading]:
         """The readings of one notification; then a proof of life for each poll whose last reading would get too old

@@ -13,7 +13,8 @@ from drivers.contract import Grade, Quality, Reason
 OVERFLOW = 0x0480
 """InfoType DataValue together with the overflow bit."""
 
-_CODE = 0xFFFF_0000
+CODE = 0xFFFF_0000
+"""Without the flags."""
 
 _GOOD: dict[int, Reason] = {0x0096_0000: "local_override"}
 
@@ -66,7 +67,7 @@ def is_overflow(status: int) -> bool:
 @lru_cache(maxsize=1024)
 def of_status(status: int) -> Quality | None:
     """What a status code says of its value; `None` where it says nothing against it."""
-    code, raw = status & _CODE, f"0x{status:08X}"
+    code, raw = status & CODE, f"0x{status:08X}"
     if status & 0x8000_0000:
         return Quality(Grade.BAD, _BAD.get(code, "not_available"), raw)
     if status & 0x4000_0000:

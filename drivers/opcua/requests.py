@@ -37,9 +37,15 @@ def node_id(identifier: Identifier, namespace: int = 0) -> ua.NodeId:
     return ua.NodeId(cast("Any", identifier), cast("Any", namespace))
 
 
-def read(nodes: Sequence[ua.NodeId], attribute: AttributeIds = AttributeIds.Value) -> ua.ReadRequest:
-    """The values of `nodes` with both times, or another of their attributes. Can be sent again and again."""
+def read(
+    nodes: Sequence[ua.NodeId], attribute: AttributeIds = AttributeIds.Value, max_age_s: float = 0.0
+) -> ua.ReadRequest:
+    """The values of `nodes` with both times, or another of their attributes. Can be sent again and again.
+
+    A server that has asked its devices within `max_age_s` need not ask them again.
+    """
     request = ua.ReadRequest()
+    request.Parameters.MaxAge = cast("Any", max_age_s * 1000)
     request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
     request.Parameters.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=cast("Any", attribute)) for node in nodes]
     return request

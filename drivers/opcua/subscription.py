@@ -37,11 +37,16 @@ class Item:
 
 
 class Subscription:
-    """Made by `subscribe`. `keep_alive_s` is what the server granted: it says something at least so often."""
+    """Made by `subscribe`. `keep_alive_s` is what the server granted: it says something at least so often.
 
-    def __init__(self, session: Session, number: int, keep_alive_s: float) -> None:
+    `sampling_s` is how often it looks at each item, by handle, `publishing_s` how often it reports, both as granted.
+    """
+
+    def __init__(self, session: Session, number: int, publishing_s: float, keep_alive_s: float) -> None:
         self.number = number
+        self.publishing_s = publishing_s
         self.keep_alive_s = keep_alive_s
+        self.sampling_s: dict[int, float] = {}
         self.short_queues = 0
         self._session = session
 
@@ -80,6 +85,10 @@ class Subscription:
         self.short_queues += sum(
             result.RevisedQueueSize == 1 and not status & 0x8000_0000 for result, status in granted
         )
+        for item, result in zip(items, results, strict=True):
+            self.sampling_s[int(item.RequestedParameters.ClientHandle)] = max(
+                0.0, result.RevisedSamplingInterval / 1000
+            )
         return statuses
 
 
@@ -91,5 +100,5 @@ async def subscribe(session: Session, publishing_s: float) -> Subscription:
         answer = ua_binary.struct_from_binary(ua.CreateSubscriptionResponse, Buffer(body))
         answer.ResponseHeader.ServiceResult.check()
     granted = answer.Parameters
-    keep_alive_s = granted.RevisedPublishingInterval / 1000 * granted.RevisedMaxKeepAliveCount
-    return Subscription(session, granted.SubscriptionId, keep_alive_s)
+    publishing_s = granted.RevisedPublishingInterval / 1000
+    return Subscription(session, granted.SubscriptionId, publishing_s, publishing_s * granted.RevisedMaxKeepAliveCount)
