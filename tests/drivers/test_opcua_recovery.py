@@ -178,12 +178,13 @@ async def test_8_loss_of_the_session_is_made_good(peer: OpcuaPeer, monkeypatch: 
     monkeypatch.setattr("drivers.opcua.session.PROBE_S_MAX", 0.05)
     async with line(peer, "session") as (site, _):
         original = InternalSession.read
+        before = site.worker._driver._session  # type: ignore[attr-defined]  # the driver's inside is what counts
 
         async def forgotten(self: InternalSession, params: ua.ReadParameters) -> Any:
-            monkeypatch.setattr(InternalSession, "read", original)
-            raise ua.uaerrors.BadSessionIdInvalid
+            if site.worker._driver._session is before:  # type: ignore[attr-defined]  # see above
+                raise ua.uaerrors.BadSessionIdInvalid
+            return await original(self, params)
 
-        before = site.worker._driver._session  # type: ignore[attr-defined]  # the driver's inside is what counts
         monkeypatch.setattr(InternalSession, "read", forgotten)
         await until(lambda: site.worker._driver._session not in {before, None})  # type: ignore[attr-defined]  # see above
         await peer.write("session", ua.Variant(2.0))
