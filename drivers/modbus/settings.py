@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 from config.fields import Spec
 from config.files import AddressSpec, Duration, PointSpec, Protocol
 from drivers.contract import Reason
+from drivers.expectation import Expectation
 from drivers.modbus.line import ModbusLine
 
 Table = Literal["holding", "input", "coil", "discrete"]
@@ -170,23 +171,8 @@ class ModbusPoint(PointSpec):
         return self
 
 
-class CheckSpec(ModbusPoint):
-    """A register by which a device is recognized: its value is one of `equals`, or lies between `low` and `high`."""
-
-    equals: tuple[int | float | str, ...] = ()
-
-    @model_validator(mode="after")
-    def _can_tell(self) -> Self:
-        if not self.equals and self.low is None and self.high is None:
-            raise ValueError("equals: missing; write equals: [15272], or low and high")
-        return self
-
-    def allows(self, value: float | str) -> bool:
-        if value in self.equals:
-            return True
-        if isinstance(value, str) or (self.low is None and self.high is None):
-            return False
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+class CheckSpec(ModbusPoint, Expectation):
+    """A register by which a device is recognized."""
 
 
 class IdentitySpec(Spec):

@@ -10,8 +10,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
-from config.model import Point, Text
-from drivers.contract import Grade, Quality
+from drivers.expectation import contradiction
 from drivers.modbus.decode import BlockDecoder
 from drivers.modbus.identity import IDENTIFY_PDU, identity
 from drivers.modbus.plan import plan
@@ -20,13 +19,11 @@ from drivers.modbus.replies import NoReply
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from drivers.contract import Identity
+    from drivers.contract import Identity, Quality
     from drivers.modbus.plan import Block
     from drivers.modbus.settings import CheckSpec, IdentitySpec, ModbusAddress
 
     Exchange = Callable[[bytes, int | None], Awaitable[bytes]]
-
-_NOBODY = Text("", "")
 
 
 class _Check(NamedTuple):
@@ -82,30 +79,22 @@ async def _objection(check: _Check, exchange: Exchange) -> Quality | None:
     except NoReply as reply:
         if reply.silent:
             raise
-        return _wrong(f"{check.spec.where}: {reply.quality.raw}") if reply.refuses else reply.quality
+        if not reply.refuses and reply.quality.reason != "config_error":
+            return reply.quality
+        return None if check.spec.may_lack else contradiction(f"{check.spec.where}: {reply.quality.raw}")
     (value,), _ = check.decoder.decode(raw)
-    if value is None or check.spec.allows(value):
-        return None
-    return _wrong(f"{check.spec.where} is {_shown(value)}")
+    return check.spec.judged(value)
 
 
 def _contradiction(wanted: IdentitySpec, found: Identity) -> Quality | None:
     for key in ("vendor", "model", "firmware"):
         pattern, told = getattr(wanted, key), getattr(found, key)
         if pattern is not None and told and not fnmatchcase(told, pattern):
-            return _wrong(f"{key} is {told}")
+            return contradiction(f"{key} is {told}")
     return None
 
 
-def _wrong(what: str) -> Quality:
-    return Quality(Grade.BAD, "config_error", f"not the expected device ({what})")
-
-
-def _shown(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
-
-
 def _compiled(spec: CheckSpec, address: ModbusAddress) -> _Check:
-    point = Point(spec.where, "", "", _NOBODY, spec.value, spec.unit, 0.0, spec, spec.scale, spec.offset, spec.states)
+    point = spec.point
     (block,) = plan((point,), address)
     return _Check(spec, block, BlockDecoder(block, (point,)))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 CASES = Path(__file__).parents[1] / "cases" / "modbus-profiles"
 GATEWAY = "site: h01\ngateway: gw-a1\nuplinks: {main: {brokers: ['mqtt://127.0.0.1:1883']}}\n"
+IDENTIFY = 43
 TABLES = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 PROFILES = sorted(
     path.stem
@@ -124,11 +125,15 @@ def whole(name: str) -> Image:
 
 
 @asynccontextmanager
-async def serving(image: Image, device: Device) -> AsyncIterator[ModbusDriver]:
-    """The registers on a socket, and a driver for the device."""
+async def serving(image: Image, device: Device, identification: str = "") -> AsyncIterator[ModbusDriver]:
+    """The registers on a socket, and a driver for the device; function 43 as raw hex, unknown to it where empty."""
 
     def answer(request: Request, writer: asyncio.StreamWriter) -> None:
-        writer.write(request.data(payload(image, request.function, request.start, request.count)))
+        if request.function == IDENTIFY:
+            known = request.frame(bytes((IDENTIFY,)) + bytes.fromhex(identification))
+            writer.write(known if identification else request.exception(1))
+        else:
+            writer.write(request.data(payload(image, request.function, request.start, request.count)))
 
     async with peer(answer) as served:
         driver = ModbusDriver(line(served.port, device, timeout_s=5.0), ManualClock())
@@ -200,7 +205,8 @@ async def test_a_device_with_the_profile_is_read_over_the_wire(name: str, tmp_pa
     """All points in one poll, planned into blocks as on site, from a device that is who it should be."""
     device = shipped(name, tmp_path)
     image = whole(name)
-    async with serving(image, device) as driver:
+    known, _ = case(name).get("identification", ("", ""))
+    async with serving(image, device, known) as driver:
         reading = await driver.read(poll(device))
     first: dict[str, Row] = {}
     for row in rows(name, "values"):
@@ -216,17 +222,21 @@ def is_alone(row: Row, image: Image) -> bool:
     return all(image[row.table, row.at + place] == word for place, word in enumerate(row.words))
 
 
-@pytest.mark.parametrize("name", [name for name in PROFILES if "identity" in case(name)])
-async def test_another_device_at_the_address_gives_no_data(name: str, tmp_path: Path) -> None:
-    """The plausibility read of the profile tells it."""
+@pytest.mark.parametrize("name", PROFILES)
+async def test_4_another_device_at_the_address_gives_no_data(name: str, tmp_path: Path) -> None:
+    """Each register that the profile expects something of tells it alone, and so does what function 43 says."""
     device = shipped(name, tmp_path)
-    image = whole(name)
-    for table, at, _, wrong in case(name)["identity"]:
-        image = Row(table, at, words(wrong), "", None).put(image)
-    async with serving(image, device) as driver:
-        reading = await driver.read(poll(device))
-    assert {flaw.reason for flaw in reading.flaws.values()} == {"config_error"}
-    assert set(reading.values) == {None}
+    right = whole(name)
+    others = [(Row(table, at, words(wrong), "", None).put(right), "") for table, at, _, wrong in case(name)["identity"]]
+    assert isinstance(device.address, ModbusAddress)
+    assert len(others) == len(device.address.expect)
+    _, of_another = case(name).get("identification", ("", ""))
+    assert bool(of_another) == (device.address.identification is not None)
+    for image, identification in [*others, (right, of_another)] if of_another else others:
+        async with serving(image, device, identification) as driver:
+            reading = await driver.read(poll(device))
+        assert {flaw.reason for flaw in reading.flaws.values()} == {"config_error"}
+        assert set(reading.values) == {None}
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -109,6 +109,20 @@ async def test_a_device_that_lacks_the_register_is_another_one() -> None:
     assert reading.flaws[0].raw == "not the expected device (holding 89 u16: exception 2)"
 
 
+@pytest.mark.parametrize("code", [1, 2])
+async def test_a_device_that_may_lack_the_register_is_believed_without_it(code: int) -> None:
+    """Where older models do, or the map is in doubt; another value there is an objection all the same."""
+    asked = poll(meter(expect=[{**MODEL, "may_lack": True}]))
+
+    def lacking(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(request.exception(code) if request.start == 89 else request.addresses())
+
+    async with driving(lacking, asked.device) as (_, driver):
+        assert list((await driver.read(asked)).values) == [7, 1000]
+    async with driving(Meter(model=9), asked.device) as (_, driver):
+        assert (await driver.read(asked)).flaws[0].reason == "config_error"
+
+
 @pytest.mark.parametrize("frequency", [0.0, float("nan")])
 async def test_a_meter_without_mains_is_still_the_meter(frequency: float) -> None:
     """What cannot be told now is no objection: in a power failure the alarm must come through."""

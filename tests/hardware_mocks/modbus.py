@@ -1,6 +1,7 @@
 """Modbus TCP servers with a frame layer of their own, so that they can also send what no library would.
 
-Not a general server: function codes 1 to 4 only. Anything that would write is refused and noted in the ground truth.
+Not a general server: function codes 1 to 4, and 43/14 where the device has it. Anything that would write is refused and
+noted in the ground truth.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 HEADER = struct.Struct(">HHHB")
 REQUEST = struct.Struct(">BHH")
 LENGTH_MAX = 254
+IDENTIFY = bytes((0x2B, 0x0E, 0x01, 0x00))
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE, NO_TARGET = 1, 2, 3, 4, 0x0B
 
@@ -121,6 +123,8 @@ class ModbusDevice:
     def _read(self, unit: int, function: int, pdu: bytes) -> bytes:
         if unit != self._place.number:
             raise ModbusFailure(NO_TARGET)
+        if pdu == IDENTIFY and self._map.identification:
+            return pdu[:1] + self._map.identify()
         table = self._map.tables.get(function)
         if table is None:
             raise ModbusFailure(ILLEGAL_FUNCTION)

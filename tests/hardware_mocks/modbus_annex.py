@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from hardware_mocks.modbus_registers import Bits, DeviceMap, Encode, Field, Registers, contacts, number
+from hardware_mocks.modbus_registers import Bits, DeviceMap, Encode, Field, Registers, constant, contacts, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -172,9 +172,15 @@ def _low_word_first(name: str) -> Encode:
 
 
 IOLOGIK = contacts(*(f"di_{n}" for n in range(16)))
+IOLOGIK_SYSTEM = Registers(spans=(range(5000, 5010),), fields=(Field(5000, text("E1210", 10)),), gap=_zero)
 ADAM_COILS = contacts(*(f"di_{n}" for n in range(12)))
 ADAM_COUNTERS = Registers(
-    spans=(range(24),), fields=tuple(Field(2 * n, _low_word_first(f"count_{n}")) for n in range(12)), gap=_zero
+    spans=(range(24), range(210, 214)),
+    fields=(
+        *(Field(2 * n, _low_word_first(f"count_{n}")) for n in range(12)),
+        Field(210, constant(struct.pack(">H", 0x6050))),
+    ),
+    gap=_zero,
 )
 
 # Operating room panel and lift gateway: maps of the site, words and contacts from 0 on.
@@ -213,7 +219,7 @@ ANNEX_MAPS: dict[str, DeviceMap] = {
     "gen-2": DeviceMap({3: INTELILITE}),
     "gen-3": DeviceMap({1: HGM4000_COILS, 3: HGM4000}),
     "ups-2": DeviceMap({3: UPS2000}),
-    "contacts-1": DeviceMap({2: IOLOGIK}),
+    "contacts-1": DeviceMap({2: IOLOGIK, 4: IOLOGIK_SYSTEM}),
     "contacts-2": DeviceMap({1: ADAM_COILS, 3: ADAM_COUNTERS}),
     "or-2": OR_PANEL,
     "lift-2": LIFT_GATEWAY,

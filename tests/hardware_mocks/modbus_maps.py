@@ -190,8 +190,9 @@ def _cim_status(points: Points) -> bytes:
 
 
 CIM = Registers(
-    spans=(range(200, 360),),
+    spans=(range(20, 32), range(200, 360)),
     fields=(
+        Field(23, constant(struct.pack(">H", 1))),
         Field(200, _cim_status),
         Field(205, _cim(">H", "alarm_code")),
         Field(300, _cim(">H", "head", 10.0)),
@@ -222,7 +223,7 @@ AIR = Registers(
 )
 
 MAPS: dict[str, DeviceMap] = ANNEX_MAPS | {
-    "lv-main": DeviceMap({3: PM5300}),
+    "lv-main": DeviceMap({3: PM5300}, identification=("Schneider Electric", "METSEPM5320", "02.01.01")),
     "gen-1": DeviceMap({3: GENCOMM}),
     "ups-1": DeviceMap({3: SMART_UPS}),
     "fire-panel": DeviceMap({2: FIRE_BITS, 4: FIRE_WORDS}),

@@ -70,9 +70,19 @@ class Bits:
 
 @dataclass(frozen=True, slots=True)
 class DeviceMap:
-    """Register spaces by function code; a function code that is missing is answered with exception 1."""
+    """Register spaces by function code; a function code that is missing is answered with exception 1.
+
+    `identification` is what function 43 tells, if the device knows it: vendor, product code, revision.
+    """
 
     tables: dict[int, Registers | Bits] = field(default_factory=dict)
+    identification: tuple[str, ...] = ()
+
+    def identify(self) -> bytes:
+        """The reply to function 43/14, basic identification as one stream, after its function code."""
+        texts = [said.encode() for said in self.identification]
+        objects = b"".join(bytes((number, len(said))) + said for number, said in enumerate(texts))
+        return bytes((0x0E, 0x01, 0x01, 0x00, 0x00, len(texts))) + objects
 
 
 def number(layout: str, name: str, scale: float, missing: float) -> Encode:
