@@ -19,7 +19,7 @@ END
 while [ $# -gt 0 ]; do
     case $1 in
         --root)
-            [ $# -ge 2 ] && [ -d "$2" ] || { usage >&2; exit 2; }
+            if [ $# -lt 2 ] || [ ! -d "$2" ]; then usage >&2; exit 2; fi
             root=$(cd "$2" && pwd)
             root=${root%/}
             shift
@@ -31,18 +31,30 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-[ "$(id -u)" = 0 ] || { echo "uninstall.sh: must be run as root; use sudo" >&2; exit 1; }
+fail() {
+    echo "uninstall.sh: $*" >&2
+    exit 1
+}
+
+[ "$(id -u)" = 0 ] || fail "must be run as root; use sudo"
 units=$root/etc/systemd/system
+opt=$root/opt/wardgate
 
 runs_systemd() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
 
+if [ -d "$opt" ]; then
+    exec 9>"$opt/.lock"
+    flock --wait 5 9 || fail "an install.sh is at work on $opt, or wardgate-trial.service is; wait for it"
+fi
 # The journal is closed in order before anything goes.
-! runs_systemd || ! systemctl --quiet is-active wardgate || systemctl stop wardgate
+for unit in wardgate-trial wardgate; do
+    if runs_systemd && [ -e "$units/$unit.service" ]; then systemctl stop $unit; fi
+done
 
-rm -f "$units/wardgate.service" "$units/multi-user.target.wants/wardgate.service" \
+rm -f "$units/wardgate.service" "$units/wardgate-trial.service" "$units/multi-user.target.wants/wardgate.service" \
     "$units/wardgate.service.d/serial.conf" "$root/etc/modules-load.d/wardgate.conf" \
     "$root/etc/sysusers.d/wardgate.conf" "$root/usr/local/bin/wardgate"
-rm -rf "$root/opt/wardgate"
+rm -rf "$opt"
 if [ $purge = yes ]; then
     rm -rf "$units/wardgate.service.d" "$root/etc/wardgate" "$root/var/lib/wardgate"
     if grep -q '^wardgate:' "$root/etc/passwd"; then userdel ${root:+--prefix "$root"} wardgate; fi

@@ -7,6 +7,7 @@ What needs a service manager (switching a running gateway, taking a release back
 from __future__ import annotations
 
 import ensurepip
+import fcntl
 import os
 import shutil
 import stat
@@ -21,6 +22,7 @@ import pytest
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 PIP_PLACES = (Path(ensurepip.__file__).parent / "_bundled", Path("/usr/share/python-wheels"))
 UNIT = "etc/systemd/system/wardgate.service"
+TRIAL = "etc/systemd/system/wardgate-trial.service"
 WANTED = "etc/systemd/system/multi-user.target.wants/wardgate.service"
 SERIAL = "etc/systemd/system/wardgate.service.d/serial.conf"
 INSTALL_S_MAX = 120
@@ -40,7 +42,7 @@ class Machine:
         (self.root / "etc").mkdir(parents=True)
         self._bundle = folder / "bundle"
 
-    def bundle(self, version: str) -> None:
+    def bundle(self, version: str, tag: str = "py3-none-any") -> None:
         """As `make bundle` makes it, with a stand-in for the gateway."""
         shutil.rmtree(self._bundle, ignore_errors=True)
         shutil.copytree(SYSTEMD, self._bundle)
@@ -51,16 +53,22 @@ class Machine:
         files = {
             "stand_in.py": f"def main():\n    print({version!r})\n",
             f"{info}/METADATA": f"Metadata-Version: 2.1\nName: wardgate\nVersion: {version}\n",
-            f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
             f"{info}/entry_points.txt": "[console_scripts]\nwardgate = stand_in:main\n",
             f"{info}/RECORD": "",
         }
-        built = wheels / f"wardgate-{version}-py3-none-any.whl"
+        built = wheels / f"wardgate-{version}-{tag}.whl"
         with ZipFile(built, "w") as wheel:
             for name, text in files.items():
                 wheel.writestr(ZipInfo(name), text)
         digest = sha256(built.read_bytes()).hexdigest()
         (self._bundle / "requirements.lock").write_text(f"wardgate=={version} --hash=sha256:{digest}\n")
+
+    def damage(self) -> None:
+        """The wheel is not the one whose hash the list holds."""
+        (wheel,) = (self._bundle / "wheels").glob("wardgate-*.whl")
+        with ZipFile(wheel, "a") as more:
+            more.writestr("more.py", "")
 
     def run(self, script: str, *options: str) -> subprocess.CompletedProcess[str]:
         command = ["sh", str(self._bundle / script), "--root", str(self.root), *options]
@@ -115,6 +123,7 @@ def test_it_installs_release_unit_user_and_folders(machine: Machine) -> None:
     assert (machine.root / "usr/local/bin/wardgate").readlink() == Path("/opt/wardgate/current/bin/wardgate")
     assert (machine.root / UNIT).read_text() == (SYSTEMD / "wardgate.service").read_text()
     assert machine.has(WANTED)
+    assert (machine.root / TRIAL).read_text() == (SYSTEMD / "wardgate-trial.service").read_text()
     assert not machine.has(SERIAL)
     lines = (line.split(":") for line in (machine.root / "etc/group").read_text().splitlines())
     groups = {name: group for name, _, group, _ in lines}
@@ -156,6 +165,34 @@ def test_a_release_that_was_interrupted_is_built_anew(machine: Machine) -> None:
     assert "half" not in (folder / "bin/wardgate").read_text()
 
 
+@pytest.mark.parametrize("fault", ["of another machine", "damaged"])
+def test_a_release_that_cannot_be_built_leaves_nothing_behind(machine: Machine, fault: str) -> None:
+    """Wheels for another processor or Python, or others than were tested; the old one goes on."""
+    release = machine.install("1.0.0")
+    (machine.root / "opt/wardgate/releases/half").mkdir()
+    machine.bundle("1.0.1", "cp27-cp27m-manylinux1_i686" if fault == "of another machine" else "py3-none-any")
+    if fault == "damaged":
+        machine.damage()
+    done = machine.run("install.sh")
+    assert (done.returncode, machine.current(), machine.releases()) == (1, release, {release})
+    assert ("is not a supported wheel" in done.stderr or "No matching" in done.stderr) == (
+        fault == "of another machine"
+    )
+    assert ("HASHES" in done.stderr) == (fault == "damaged")
+
+
+@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh"])
+def test_two_at_once_do_not_get_in_each_others_way(machine: Machine, script: str) -> None:
+    """Whoever comes second is told so, and nothing is touched."""
+    release = machine.install("1.0.0")
+    machine.bundle("1.0.1")
+    with (machine.root / "opt/wardgate/.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = machine.run(script)
+    assert (done.returncode, machine.current(), machine.releases()) == (1, release, {release})
+    assert "install.sh is at work on " in done.stderr
+
+
 def test_releases_stand_side_by_side_and_the_newest_three_are_kept(machine: Machine) -> None:
     """One of them may have to be gone back to, by hand."""
     names = [machine.install(f"1.0.{number}") for number in range(4)]
@@ -191,7 +228,9 @@ def test_uninstalling_keeps_configuration_and_journal_unless_it_is_to_purge(mach
     for _ in range(2):
         assert machine.run("uninstall.sh").returncode == 0
         assert all(machine.has(name) for name in kept)
-    assert not any(machine.has(name) for name in (UNIT, WANTED, SERIAL, "opt/wardgate", "usr/local/bin/wardgate"))
+    assert not any(
+        machine.has(name) for name in (UNIT, TRIAL, WANTED, SERIAL, "opt/wardgate", "usr/local/bin/wardgate")
+    )
     done = machine.run("uninstall.sh", "--purge")
     assert done.returncode == 0, done.stderr
     assert not any(machine.has(name) for name in (*kept, "etc/wardgate", "var/lib/wardgate"))
@@ -215,6 +254,7 @@ def test_a_bundle_that_is_not_whole_is_refused_in_one_sentence(machine: Machine)
     [
         ("install.sh", ["--rot", "/"]),
         ("install.sh", ["--wheels", "/nowhere"]),
+        ("install.sh", ["--finish"]),
         ("uninstall.sh", ["--all"]),
         ("uninstall.sh", ["--root"]),
     ],

@@ -14,6 +14,7 @@ from booted_site import (
     act,
     bring_tools,
     configure_example,
+    everything_runs,
     install,
     let_it_hang,
     report,
@@ -160,10 +161,3 @@ def interrupt_upgrade(machine: Machine, folder: str) -> None:
     machine.until(lambda: machine.run("readlink", CURRENT) != before)
     machine.run("systemctl", "kill", "--signal=HUP", "upgrade")
     machine.until(lambda: machine.about("ActiveState", "upgrade") in {"inactive", "failed"})
-
-
-def everything_runs(machine: Machine) -> None:
-    """`systemctl status` says it."""
-    machine.until(lambda: machine.about("ActiveState") == "active")
-    machine.until(lambda: "lines 12 of 12 up; devices 14 of 14 online" in machine.about("StatusText"))
-    machine.until(lambda: "connected, 0 records wait" in machine.about("StatusText"))

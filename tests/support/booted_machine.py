@@ -1,12 +1,15 @@
 """A small Debian with a real systemd, booted in a container of its own, and ordered about from outside.
 
-What is written to its disk is gone with it. Its network is its own loopback. What a container does not enforce here
-(memory, addresses, devices: they need a control group of the host) is not what it is for.
+What is written to its disk is gone with it, unless it is given a disk of its own. Its network is its own loopback. What
+a container does not enforce here (memory, addresses, devices: they need a control group of the host) is not what it is
+for.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -37,6 +40,7 @@ class Machine:
     """One that is up. `shared` is the folder that it sees as /shared."""
 
     def __init__(self, leader: int, shared: Path) -> None:
+        self._leader = leader
         self._enter = ["nsenter", f"--target={leader}", "--all", "--", "env", "-i", f"PATH={PATHS}", "LANG=C.UTF-8"]
         self.shared = shared
 
@@ -60,6 +64,10 @@ class Machine:
         """A program of the test, as a service of its own."""
         self.run("systemd-run", "--quiet", "--collect", f"--unit={unit}", "--property=Restart=no", *command)
 
+    def cut_power(self) -> None:
+        """Whatever runs is gone at once."""
+        os.kill(self._leader, signal.SIGKILL)
+
     def about(self, name: str, unit: str = "wardgate") -> str:
         """A property of a unit, as systemd gives it."""
         return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
@@ -77,10 +85,11 @@ class Machine:
 
 
 @contextmanager
-def booted(shared: Path) -> Iterator[Machine]:
-    """Boot one, and end it; `shared` is kept."""
+def booted(shared: Path, disk: Path | None = None) -> Iterator[Machine]:
+    """Boot one, and end it; `shared` is kept, and so is `disk`, a copy of `DEBIAN`."""
     console = shared / "console.log"
-    command = ["systemd-nspawn", "--quiet", f"--directory={DEBIAN}", "--volatile=overlay", "--boot", "--register=no"]
+    where = [f"--directory={disk}"] if disk else [f"--directory={DEBIAN}", "--volatile=overlay"]
+    command = ["systemd-nspawn", "--quiet", *where, "--boot", "--register=no"]
     command += ["--keep-unit", "--private-network", "--console=pipe", f"--bind={shared}:{SHARED}"]
     with console.open("wb") as said:
         container = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)

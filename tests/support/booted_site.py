@@ -96,5 +96,17 @@ def install(machine: Machine, folder: str | None = None, *options: str, codes: t
     return machine.run("sh", f"{SHARED}/{folder or bundle().name}/install.sh", *options, codes=codes)
 
 
+def current(machine: Machine) -> str:
+    """The release that runs."""
+    return machine.run("readlink", CURRENT).strip().removeprefix("releases/")
+
+
+def everything_runs(machine: Machine) -> None:
+    """The example hospital is read and nothing waits, as `systemctl status` says."""
+    machine.until(lambda: machine.about("ActiveState") == "active")
+    machine.until(lambda: "lines 12 of 12 up; devices 14 of 14 online" in machine.about("StatusText"))
+    machine.until(lambda: "connected, 0 records wait" in machine.about("StatusText"))
+
+
 def restarts(machine: Machine) -> int:
     return int(machine.about("NRestarts"))

@@ -14,9 +14,11 @@ from config.files import GatewaySpec
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "wardgate.service"
+TRIAL = SYSTEMD / "wardgate-trial.service"
 SERIAL = SYSTEMD / "serial.conf"
 EXPOSURE_TENTHS_MAX = 15
 EXPOSURE_TENTHS_MAX_SERIAL = 18
+EXPOSURE_TENTHS_MAX_TRIAL = 5
 ROOM_TO_STOP = 10
 """The service manager waits so many times as long for the end as the uplinks do for their broker."""
 
@@ -43,9 +45,10 @@ def startable(tmp_path: Path) -> Path:
     program = tmp_path / "wardgate"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    text, replaced = re.subn(r"(?m)^(ExecStart|ExecReload)=\S+", rf"\1={program}", UNIT.read_text(encoding="utf-8"))
-    assert replaced == 2
-    (tmp_path / UNIT.name).write_text(text)
+    for unit, commands in ((UNIT, 2), (TRIAL, 1)):
+        text, replaced = re.subn(r"(?m)^(ExecStart|ExecReload)=\S+", rf"\1={program}", unit.read_text(encoding="utf-8"))
+        assert replaced == commands
+        (tmp_path / unit.name).write_text(text)
     return tmp_path / UNIT.name
 
 
@@ -73,12 +76,17 @@ def test_serial_ports_cost_at_most_0_3_more(startable: Path) -> None:
     assert exceeds(startable, EXPOSURE_TENTHS_MAX) != ""
 
 
+def test_what_judges_a_release_may_change_units_and_little_else(startable: Path) -> None:
+    """It is root."""
+    assert exceeds(startable.with_name(TRIAL.name), EXPOSURE_TENTHS_MAX_TRIAL) == ""
+
+
 @pytest.mark.parametrize("serial", [False, True])
 def test_verify_prints_nothing(startable: Path, serial: bool) -> None:
     """Unknown keys and bad values are only printed, and the exit code is 0 all the same."""
     if serial:
         open_serial_ports(startable)
-    judged = run(tool("systemd-analyze"), "verify", "--man=no", startable)
+    judged = run(tool("systemd-analyze"), "verify", "--man=no", startable, startable.with_name(TRIAL.name))
     assert (judged.returncode, judged.stdout, judged.stderr) == (0, "", "")
 
 
@@ -137,6 +145,15 @@ def test_serial_adapters_that_are_plugged_in_later_are_known() -> None:
     assert {"usbserial", "cdc_acm"} <= set(modules)
     assert settings("PrivateDevices", SERIAL) == ["no"]
     assert settings("SupplementaryGroups", SERIAL) == ["dialout"]
+
+
+def test_a_trial_is_known_by_the_file_that_the_installer_leaves() -> None:
+    """Whoever starts the gateway starts its judge, and the judge is gone at once where nothing is on trial."""
+    installer = (SYSTEMD / "install.sh").read_text(encoding="utf-8")
+    assert settings("Wants") == [TRIAL.name]
+    assert settings("ConditionPathExists", TRIAL) == ["/opt/wardgate/trial"]
+    assert 'echo "$previous" >"$opt/trial"' in installer
+    assert settings("ReadWritePaths", TRIAL) == ["/opt/wardgate /etc/systemd/system -/etc/modules-load.d"]
 
 
 def test_what_each_limit_costs_is_told() -> None:
