@@ -26,6 +26,7 @@ from drivers.bacnet.reports import CovNotification
 from drivers.bacnet.settings import BacnetAddress, BacnetLine, BacnetPoint
 from drivers.bacnet.stack import Stack, open_stack
 from drivers.bacnet.transactions import APDU_BYTES_MAX
+from drivers.bacnet.verify import objection
 from drivers.bacnet.waiting import Waiting
 from drivers.contract import Grade, Identity, Quality, Reading, Request
 from drivers.errors import NoAnswer, Unreachable
@@ -185,12 +186,23 @@ class BacnetDriver:
             known.certain, known.disputed = True, False
             if at is not None:
                 known.peer.follow(peer)
-            return known
+            return await self._proved(stack, device, known)
         peer.allow(address.parallel)
         size = fitting(address.batch, peer.max_apdu)
         met = self._met[device] = Met(peer, size, size)
         self._by_address[peer.address] = device
-        return met
+        return await self._proved(stack, device, met)
+
+    async def _proved(self, stack: Stack, device: Device, met: Met) -> Met | Quality:
+        """The device that was found, or what tells that it is another one than its profile describes."""
+        proved = False
+        try:
+            wrong = await objection(stack, met, _address(device))
+            proved = wrong is None
+        finally:
+            if not proved:
+                self._lose(device)
+        return wrong or met
 
     def _announced(self, i_am: IAm, source: Address) -> None:
         """Somebody says who he is: one of ours at another address, or a stranger at the address of one of ours."""

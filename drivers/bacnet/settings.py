@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from config.files import AddressSpec, Duration, LineSpec, PointSpec, Protocol
 from drivers.bacnet import names, units
+from drivers.expectation import Expectation
 
 DEFAULT_PORT = 47808
 PORT_MAX = 65535
@@ -129,32 +130,6 @@ class BacnetLine(LineSpec):
     @property
     def port(self) -> int:
         return int(self.bind.rpartition(":")[2])
-
-
-class BacnetAddress(AddressSpec):
-    """A device by its instance number.
-
-    `at` is `ADDRESS[:PORT]` of a device that cannot or should not be searched for by broadcast, or with `behind` of the
-    BACnet router before it: `behind` is `NETWORK:STATION`. `batch` is how many
-    objects one request asks for at most; fewer where the device's answers must be smaller. `parallel` is how many
-    requests it may have to answer at once.
-    """
-
-    identity: ClassVar[tuple[str, ...]] = ("instance",)
-
-    instance: Annotated[
-        int, Field(ge=0, le=names.INSTANCE_MAX, description="the device's own number, unique on the whole network")
-    ]
-    at: Annotated[str, AfterValidator(_peer)] | None = None
-    behind: Annotated[str, AfterValidator(_behind)] | None = None
-    batch: Annotated[int, Field(ge=1, le=100)] = 20
-    parallel: Annotated[int, Field(ge=1, le=4)] = 1
-
-    @model_validator(mode="after")
-    def _check_behind(self) -> BacnetAddress:
-        if self.behind is not None and self.at is None:
-            raise ValueError("behind: without at:; write the address of the BACnet router as at:, or leave behind: out")
-        return self
 
 
 def _defaults(written: Mapping[str, object]) -> Mapping[str, object]:
@@ -281,6 +256,43 @@ class BacnetPoint(PointSpec):
     def _check_cov(self) -> BacnetPoint:
         if self.cov is not False and (self.property_name != "present-value" or self.index is not None):
             raise ValueError("only a present-value reports its changes; leave cov: out here")
+        return self
+
+
+class CheckSpec(BacnetPoint, Expectation):
+    """A property by which a device is recognized."""
+
+    @model_validator(mode="after")
+    def _check_is_property(self) -> CheckSpec:
+        if self.event is not None:
+            raise ValueError("event: alarms come and go and tell no device; name a property")
+        return self
+
+
+class BacnetAddress(AddressSpec):
+    """A device by its instance number.
+
+    `at` is `ADDRESS[:PORT]` of a device that cannot or should not be searched for by broadcast, or with `behind` of the
+    BACnet router before it: `behind` is `NETWORK:STATION`. `batch` is how many
+    objects one request asks for at most; fewer where the device's answers must be smaller. `parallel` is how many
+    requests it may have to answer at once. Until it has shown what `expect` says, all of its points are `config_error`.
+    """
+
+    identity: ClassVar[tuple[str, ...]] = ("instance",)
+
+    instance: Annotated[
+        int, Field(ge=0, le=names.INSTANCE_MAX, description="the device's own number, unique on the whole network")
+    ]
+    at: Annotated[str, AfterValidator(_peer)] | None = None
+    behind: Annotated[str, AfterValidator(_behind)] | None = None
+    batch: Annotated[int, Field(ge=1, le=100)] = 20
+    parallel: Annotated[int, Field(ge=1, le=4)] = 1
+    expect: tuple[CheckSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_behind(self) -> BacnetAddress:
+        if self.behind is not None and self.at is None:
+            raise ValueError("behind: without at:; write the address of the BACnet router as at:, or leave behind: out")
         return self
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from bacnet_peer import RawDevice, identifier, make_line, serving
+from bacnet_reading import connected
 from hardware_mocks.bacnet_objects import OBJECTS
 from hardware_mocks.layout import PLACES
-from profile_cases import device_by, profiles_of, rows, rows_without_source
+from profile_cases import device_by, identity, profiles_of, rows, rows_without_source
 
 from drivers.bacnet import codec
 from drivers.bacnet.encoding import Bits
+from drivers.bacnet.settings import BacnetAddress
 from drivers.bacnet.values import judge
+from drivers.contract import Poll
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from config.model import Device
+    from drivers.contract import Reading
 
 PROFILES = profiles_of("bacnet")
 LINES = "lines: {l: {protocol: bacnet, bind: '127.0.0.1/32:47900'}}\n"
@@ -47,6 +53,36 @@ def test_10_each_row_of_a_profile_makes_of_raw_bytes_what_it_should(profile: str
 def test_10_each_row_says_where_it_comes_from(profile: str) -> None:
     """A source, or that it is unverified; and both names."""
     assert rows_without_source(profile) == []
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+async def test_10_another_device_with_the_instance_gives_no_data(profile: str, tmp_path: Path) -> None:
+    """What the profile expects tells it, by bytes that were written down without the profile."""
+    made = device(profile, tmp_path)
+    assert isinstance(made.address, BacnetAddress)
+    shown = identity("bacnet", profile)
+    assert len(shown) == len(made.address.expect)
+    right = await reading_of(made, {(kind, number, name): good for kind, number, name, good, _ in shown})
+    assert not {flaw.raw for flaw in right.flaws.values() if "not the expected device" in flaw.raw}
+    for kind, number, name, _, bad in shown:
+        wrong = await reading_of(made, {(kind, number, name): bad})
+        assert {flaw.reason for flaw in wrong.flaws.values()} == {"config_error"}
+        assert all("not the expected device" in flaw.raw for flaw in wrong.flaws.values())
+        assert len(wrong.flaws) == len(made.points)
+    nobody = await reading_of(made, {})
+    assert all("not the expected device" in flaw.raw for flaw in nobody.flaws.values())
+
+
+async def reading_of(made: Device, shown: dict[tuple[int, int, int], str]) -> Reading:
+    """By the profile, of a device that has only these properties: object type, instance and number of each."""
+    there = RawDevice(instance=1)
+    for (kind, number, name), raw in shown.items():
+        there.objects.setdefault(identifier(kind, number), {})[name] = bytes.fromhex(raw)
+    async with serving(there):
+        assert isinstance(made.address, BacnetAddress)
+        moved = replace(made, address=made.address.model_copy(update={"at": there.at}))
+        async with connected(make_line(moved)) as driver:
+            return await driver.read(Poll(moved, moved.points, 1.0))
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -6,9 +6,9 @@ without the profile and without the device.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
+import profile_cases
 import pytest
 import pytest_asyncio
 import yaml
@@ -26,11 +26,11 @@ from drivers.opcua.trust import TrustList
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
 
     from config.model import Line
     from drivers.contract import Driver
 
-CASES = Path(__file__).parents[1] / "cases"
 GATEWAY = "site: h01\ngateway: gw-a1\nuplinks: {main: {brokers: ['mqtt://127.0.0.1:1883']}}\n"
 RESOLUTION = 2e-3
 """Devices round what they show."""
@@ -46,9 +46,7 @@ async def hospital() -> AsyncIterator[HospitalProcess]:
 
 
 def rows(profile: str) -> dict[str, dict[str, Any]]:
-    folder = f"{PLACES[device_of(profile)].protocol}-profiles"
-    text = (CASES / folder / f"{profile}.yaml").read_text(encoding="utf-8")
-    return cast("dict[str, dict[str, Any]]", yaml.safe_load(text))
+    return profile_cases.rows(PLACES[device_of(profile)].protocol, profile)
 
 
 def device_of(profile: str) -> str:

@@ -26,8 +26,18 @@ def profiles_of(protocol: str) -> list[str]:
 
 def rows(protocol: str, profile: str) -> dict[str, dict[str, Any]]:
     """What each row should make of which bytes, by point."""
+    case = _case(protocol, profile)
+    return {name: cast("dict[str, Any]", row) for name, row in case.items() if name != "identity"}
+
+
+def identity(protocol: str, profile: str) -> list[list[Any]]:
+    """What the right device shows of itself, and what another one does."""
+    return cast("list[list[Any]]", _case(protocol, profile)["identity"])
+
+
+def _case(protocol: str, profile: str) -> dict[str, object]:
     text = (CASES / f"{protocol}-profiles" / f"{profile}.yaml").read_text(encoding="utf-8")
-    return cast("dict[str, dict[str, Any]]", yaml.safe_load(text))
+    return cast("dict[str, object]", yaml.safe_load(text))
 
 
 def device_by(profile: str, lines: str, folder: Path, **fields: object) -> Device:
