@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,11 +18,12 @@ from asyncua import ua
 from asyncua.ua import ua_binary
 
 with atheris.instrument_imports(include=["drivers.opcua"]):
-    from drivers.opcua import decode
+    from drivers.opcua import decode, library
     from drivers.opcua.conditions import FIELDS, Conditions, Following
+    from drivers.opcua.faults import GARBLED
     from drivers.opcua.learn import _enum, _names, _structure
     from drivers.opcua.parts import Field, Missing, Structure, Types, find
-    from drivers.opcua.walk import Undecodable
+    from drivers.opcua.walk import Undecodable, Unknown
 
 TYPES = Types(
     {
@@ -37,6 +39,8 @@ def one(data: bytes) -> None:
     for decoding in (_values, _events, _learnt):
         try:
             decoding(data)
+        except Unknown:
+            _fallback(data)
         except (Undecodable, struct.error):
             continue
 
@@ -61,6 +65,16 @@ def _events(data: bytes) -> None:
     conditions = Conditions(FOLLOWING)
     for sample in conditions.take(fields for _, fields in decode.publication(data).events):
         assert sample[0] in {0, 1}
+
+
+def _fallback(data: bytes) -> None:
+    """Only what ours does not know gets there, whole; and what it has left encoded."""
+    with suppress(*GARBLED):
+        library.publication(data)
+    with suppress(*GARBLED):
+        library.values(data)
+    with suppress(*GARBLED):
+        library.scalar(data[0] & 0x3F if data else 0, data)
 
 
 def _learnt(data: bytes) -> None:

@@ -1,9 +1,9 @@
 """The two answers of the hot path, publish and read, from their bytes to samples (OPC 10000-6, 5.2). Pure.
 
 The library needs about 16 us for one notification. Here, neighbours of one shape (same fields, same scalar type) are
-decoded together by one compiled `struct`. What no point can hold (structures, arrays) is walked over. In the tests the
-library is the oracle, with one exception: asyncua 2.1.0 expects the two picosecond fields of a value behind both times,
-OPC 10000-6 puts each behind its own.
+decoded together by one compiled `struct`. What no point can hold (structures, arrays) is walked over. What is of a kind
+that is not known here goes to the library (`library`), which is also the oracle of the tests, with one exception:
+asyncua 2.1.0 expects the two picosecond fields of a value behind both times, OPC 10000-6 puts each behind its own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from drivers.opcua import walk
-from drivers.opcua.kinds import ARRAY, EXTENSION_OBJECT, GUID, LOCALIZED_TEXT, NODE_ID, NULL, STRING
-from drivers.opcua.walk import Undecodable
+from drivers.opcua.kinds import ARRAY, ENCODED, GUID, LOCALIZED_TEXT, NULL, STRING
+from drivers.opcua.walk import Undecodable, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Sample = tuple[int, int, object, int, int]
 """Handle, type number, value, status code, source time in ticks (0: none).
 
-Where the source gives no time, it is the server's. Arrays, structures and NodeIds come as the bytes that they are
-encoded in, what else is no scalar as `None`.
+Where the source gives no time, it is the server's. Arrays, and the types in `kinds.ENCODED`, come as the bytes that
+they are encoded in, what else is no scalar as `None`.
 """
 
 _READ_RESPONSE = 634
@@ -104,7 +104,7 @@ def values(body: bytes) -> Values:
 
 
 def publication(body: bytes) -> Publication:
-    """A PublishResponse. Raises as `values`."""
+    """A PublishResponse. Raises as `values`, and `Unknown` where the library may know more."""
     result, pos = _header(body, _PUBLISH_RESPONSE)
     if result & 0x8000_0000:
         return Publication(result)
@@ -124,6 +124,8 @@ def publication(body: bytes) -> Publication:
             events += _events(body[:pos], start)
         elif kind == _STATUS_CHANGE:
             (status,) = _U32.unpack_from(body, start)
+        elif start < pos:
+            raise Unknown(f"a notification of type {kind}")
     return Publication(result, subscription, number, parts <= 0, tuple(samples), status, tuple(events))
 
 
@@ -260,10 +262,9 @@ def _variant(body: bytes, pos: int) -> tuple[int, object, int]:
     if kind in _SCALARS or kind in _PLAIN:
         return kind, *scalar(kind, body, start)
     stop = walk.variant(body, pos)
-    return kind, (body[start:stop] if kind & ARRAY or kind in _RAW else None), stop
+    return kind, (body[start:stop] if kind & ARRAY or kind in ENCODED else None), stop
 
 
-_RAW = frozenset((NODE_ID, EXTENSION_OBJECT))
 _PLAIN = frozenset((STRING, LOCALIZED_TEXT, GUID))
 
 

@@ -56,6 +56,11 @@ REPLACED_S_MIN = 600.0
 carries the values, and the line is not torn down again and again.
 """
 
+_COUNTED = ("overflows", "short_queues", "unreported", "replaced", "by_library", "undecodable")
+"""Values that a server had to drop, items that it does not queue, values that it did not report, clients that were
+replaced for that; notifications that only the library's decoder understood, and those that nobody did.
+"""
+
 _BY_EVENT = Quality(Grade.BAD, "not_available", "reported by events only")
 
 
@@ -151,16 +156,14 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
 
     def __init__(self, line: Line, clock: Clock) -> None:
         super().__init__(line, clock)
-        self._counts = Counter(overflows=0, short_queues=0, unreported=0, replaced=0)
+        self._counts = Counter(dict.fromkeys(_COUNTED, 0))
         self._replaced_mono = -REPLACED_S_MIN
         self._feed: Feed | None = None
         self._alarms: Alarms | None = None
         self._followed: dict[Point, Following] = {}
 
     def counts(self) -> Mapping[str, int]:
-        """As `drivers.contract.Counting`: values that a server had to drop, items that it does not queue, values that
-        it did not report, and clients that were replaced for that.
-        """
+        """As `drivers.contract.Counting`."""
         running = self._feed.overflows if self._feed else 0
         running += self._alarms.conditions.overflows if self._alarms else 0
         return {**self._counts, "overflows": self._counts["overflows"] + running}
@@ -179,7 +182,7 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
         subscriptions, watched = await self._subscribe(session, feed, points, nodes)
         alarms = self._alarms = await self._follow(session, feed, points, nodes, subscriptions)
         samples = await self._first(session, [each for each in watched if each.publishing_s > FIRST_S])
-        publisher, publication = Publisher(session, subscriptions, self._timeout_s), NOTHING
+        publisher, publication = Publisher(session, subscriptions, self._timeout_s, self._counts), NOTHING
         safety = Safety(session, feed, watched, self._counts)
         publisher.start()
         try:

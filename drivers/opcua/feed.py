@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from drivers.contract import NO_FLAWS, Grade, Poll, Quality, Reading, Span, Value
+from drivers.opcua.kinds import RARE
 from drivers.opcua.quality import CODE, is_overflow, of_status
-from drivers.opcua.values import TICKS_PER_S, TICKS_TO_1970, Converter, converter
+from drivers.opcua.values import TICKS_PER_S, TICKS_TO_1970, Converter, converter, unpacked, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,6 +58,8 @@ class Picture:
         else:
             value, flaw = self._converters[index](kind, raw)
             if flaw is not None or self._missing or index in self._flaws:
+                if flaw is not None and kind in RARE:
+                    value, flaw = unpacked(self._converters[index], kind, raw)
                 self._set(index, value, flaw)
             elif value != self._values[index]:
                 self._values[index] = value
@@ -74,8 +77,9 @@ class Picture:
             flaw = replace(flaw, raw=f"{flaw.raw}, {self.overflows[index]} overflows")
         if flaw is not None and flaw.grade is Grade.BAD:
             return None, flaw
-        value, found = self._converters[index](kind, raw)
-        return value, found if found is not None and (flaw is None or found.grade > flaw.grade) else flaw
+        convert = self._converters[index]
+        value, found = unpacked(convert, kind, raw) if kind in RARE else convert(kind, raw)
+        return value, worst(flaw, found)
 
     def spoil(self, index: int, flaw: Quality) -> None:
         """Say that there is no value, and why."""

@@ -9,6 +9,11 @@ INTEGERS = frozenset(range(2, 10))
 FLOATS = frozenset((10, 11))
 NUMBERS = INTEGERS | FLOATS
 BUILT_IN_MAX = 25
+XML, QUALIFIED_NAME, DATA_VALUE, VARIANT = 16, 20, 23, 24
+RARE = frozenset((XML, QUALIFIED_NAME, DATA_VALUE, VARIANT))
+"""Types in which something may be that a point can hold, and which only the library takes apart."""
+ENCODED = RARE | {NODE_ID, EXTENSION_OBJECT}
+"""Types that a sample has as the bytes in which they came."""
 ARRAY = 0x80
 """Set in the encoding byte of an array."""
 

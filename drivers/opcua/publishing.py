@@ -14,10 +14,12 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from drivers.errors import Unreachable
-from drivers.opcua import decode, requests
-from drivers.opcua.faults import name_of, of_status, translated
+from drivers.opcua import decode, library, requests
+from drivers.opcua.faults import GARBLED, name_of, of_status, translated
+from drivers.opcua.walk import Unknown
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Sequence
 
     from drivers.opcua.session import Session
@@ -45,10 +47,14 @@ class _Voice:
 class Publisher:
     """After `start`, call `next` again and again; then `stop`.
 
+    What only the library could decode, and what nobody could, is counted in `counts`.
     `due_s` is the longest time from one return of `next` to the following one, while the server lives.
     """
 
-    def __init__(self, session: Session, subscriptions: Sequence[Subscription], timeout_s: float) -> None:
+    def __init__(
+        self, session: Session, subscriptions: Sequence[Subscription], timeout_s: float, counts: Counter[str]
+    ) -> None:
+        self._counts = counts
         self.due_s = min([PROBE_S, *(each.keep_alive_s for each in subscriptions)])
         self._session = session
         self._voices = {each.number: _Voice(each.keep_alive_s, timeout_s) for each in subscriptions}
@@ -114,7 +120,7 @@ class Publisher:
     def _checked(self, body: bytes) -> decode.Publication:
         endpoint, doing = self._session.endpoint, "waiting for changes"
         with translated(endpoint, doing):
-            publication = decode.publication(body)
+            publication = self._decoded(body)
         if publication.result & 0x8000_0000:
             raise of_status(endpoint, doing, publication.result)
         voice = self._voices.get(publication.subscription)
@@ -126,6 +132,18 @@ class Publisher:
         if not publication.keep_alive:
             self._count(voice, publication)
         return publication
+
+    def _decoded(self, body: bytes) -> decode.Publication:
+        """By our decoder; by the library's where that does not know, never where it says that the bytes are wrong."""
+        try:
+            try:
+                return decode.publication(body)
+            except Unknown:
+                self._counts["by_library"] += 1
+                return library.publication(body)
+        except GARBLED:
+            self._counts["undecodable"] += 1
+            raise
 
     def _count(self, voice: _Voice, publication: decode.Publication) -> None:
         number = publication.number

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from asyncua.ua.object_ids import ObjectIds
 
 from drivers.errors import DriverError, Unreachable
-from drivers.opcua import decode, requests
+from drivers.opcua import decode, library, requests
 from drivers.opcua.faults import GARBLED, of_status, opening, translated
+from drivers.opcua.walk import Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,7 +74,10 @@ class Session:
         """One sample for each node of the request. Raises `DriverError`."""
         body = await self.send(request, doing, otherwise)
         with translated(self.endpoint, doing):
-            answer = decode.values(body)
+            try:
+                answer = decode.values(body)
+            except Unknown:
+                answer = library.values(body)
         if answer.result & 0x8000_0000:
             raise of_status(self.endpoint, doing, answer.result, otherwise)
         if len(answer.samples) != len(request.Parameters.NodesToRead):

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from drivers.contract import Grade, Quality, Value
-from drivers.opcua import decode, parts, walk
+from drivers.opcua import decode, library, parts, walk
+from drivers.opcua.faults import GARBLED
 from drivers.opcua.kinds import (
     BOOLEAN,
     DATE_TIME,
@@ -24,14 +25,18 @@ from drivers.opcua.kinds import (
     LOCALIZED_TEXT,
     NULL,
     NUMBERS,
+    QUALIFIED_NAME,
     STRING,
+    XML,
     type_name,
 )
+from drivers.opcua.quality import of_status
 
 if TYPE_CHECKING:
     from config.model import Point
     from drivers.opcua.learn import Known
 
+_TEXTS = {STRING, XML, QUALIFIED_NAME, LOCALIZED_TEXT}
 Decoded = tuple[Value, Quality | None]
 Converter = Callable[[int, object], Decoded]
 
@@ -50,6 +55,28 @@ def converter(point: Point, known: Known | None = None) -> Converter:
     plain = _named(known.names, _text) if known and known.names else _plain(point)
     part = getattr(point.spec, "part", None)
     return _of_part(parts.parse(part), known.types if known else parts.Types(), plain) if part else plain
+
+
+def unpacked(convert: Converter, kind: int, value: object) -> Decoded:
+    """What came within a value of a rare type, with the status that it has there."""
+    if not isinstance(value, bytes):
+        return convert(kind, value)
+    try:
+        inner, found, status = library.scalar(kind, value)
+    except GARBLED as error:
+        return None, Quality(Grade.BAD, "decode_error", f"{type_name(kind)}: {error}")
+    flaw = of_status(status)
+    if flaw is not None and flaw.grade is Grade.BAD:
+        return None, flaw
+    decoded, worse = convert(inner, found)
+    return decoded, worst(flaw, worse)
+
+
+def worst(one: Quality | None, other: Quality | None) -> Quality | None:
+    """The worse of two flaws; the first where they are equally bad."""
+    if one is None or other is None:
+        return one or other
+    return other if other.grade > one.grade else one
 
 
 def _plain(point: Point) -> Converter:
@@ -177,7 +204,7 @@ def _enum(states: dict[int, str]) -> Converter:
 
 
 def _text(kind: int, value: object) -> Decoded:
-    if kind in {STRING, LOCALIZED_TEXT} and isinstance(value, str) and len(value) <= TEXT_MAX_CHARACTERS:
+    if kind in _TEXTS and isinstance(value, str) and len(value) <= TEXT_MAX_CHARACTERS:
         return value, None
     if kind == DATE_TIME and isinstance(value, int):
         return _moment(value)

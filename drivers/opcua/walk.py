@@ -24,6 +24,10 @@ class Undecodable(ValueError):
     """The bytes are not what OPC UA says."""
 
 
+class Unknown(Undecodable):
+    """The bytes may be what OPC UA says, of a kind that we do not know."""
+
+
 def byte(body: bytes, pos: int) -> tuple[int, int]:
     if pos >= len(body):
         raise Undecodable("the answer is cut short")
@@ -125,7 +129,7 @@ def element(body: bytes, pos: int, number: int, depth: int = 0) -> int:  # noqa:
     if number in _NESTED:
         return _NESTED[number](body, pos, _deeper(depth))
     if number > _KIND_MAX:
-        raise Undecodable(f"a value of type {number}")
+        raise Unknown(f"a value of type {number}")
     return text(body, pos)
 
 
