@@ -156,7 +156,7 @@ def facets(target: str) -> Sequence[Point]:
     return [following(target, facet) for facet in ("active", "acked", "state")]
 
 
-async def test_event_information_becomes_source_alarms_of_the_device() -> None:
+async def test_6_event_information_becomes_source_alarms_of_the_device() -> None:
     """Between values of the same poll, with one request for all: active, acknowledged and state, and of the whole."""
     points = [make_point("analog-input,1"), *facets("analog-input,1"), make_point("analog-input,2")]
     points += [
@@ -174,7 +174,7 @@ async def test_event_information_becomes_source_alarms_of_the_device() -> None:
 
 
 @pytest.mark.parametrize("kind", [LIFE_SAFETY_POINT, LIFT, ESCALATOR])
-async def test_alarms_of_lift_escalator_and_life_safety_objects_are_source_alarms(kind: int) -> None:
+async def test_6_alarms_of_lift_escalator_and_life_safety_objects_are_source_alarms(kind: int) -> None:
     """Whatever the type of the object, once polled and then reported."""
     name = {LIFE_SAFETY_POINT: "life-safety-point,4", LIFT: "lift,4", ESCALATOR: "escalator,4"}[kind]
     state = LIFE_SAFETY_ALARM if kind == LIFE_SAFETY_POINT else OFFNORMAL
@@ -236,7 +236,7 @@ async def test_pages_without_end_are_no_answer() -> None:
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
-async def test_a_received_event_notification_becomes_a_source_alarm_at_once(*, confirmed: bool) -> None:
+async def test_6_a_received_event_notification_becomes_a_source_alarm_at_once(*, confirmed: bool) -> None:
     """Between two polls, with all other values as they were; a confirmed one is acknowledged, as a frame."""
     points = [make_point("analog-input,1"), *facets("analog-input,1"), following("device", "active")]
     async with watching(*points) as rig:

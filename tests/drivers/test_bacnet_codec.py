@@ -108,7 +108,7 @@ def acknowledged(results: Sequence[tuple[codec.Key, Any]]) -> bytes:
 
 @SLOW_MACHINE
 @given(st.lists(st.tuples(KEYS, VALUES), max_size=6))
-def test_every_primitive_value_is_read_as_the_library_wrote_it(
+def test_7_every_primitive_value_type_is_read_as_the_library_wrote_it(
     results: list[tuple[codec.Key, tuple[Any, Any]]],
 ) -> None:
     """Objects, properties, indexes and values of an acknowledgement are exactly the library's, in its order."""
@@ -183,7 +183,7 @@ HONEST = acknowledged([((1, 85, NO_INDEX), Real(21.5)), ((1, 111, NO_INDEX), Sta
 @given(st.one_of(st.binary(max_size=80), st.tuples(st.integers(0, len(HONEST)), st.binary(max_size=6))))
 @example(b"\x0c\x00\x00\x00\x01\x1e\x29\x55\x4e" + b"\x0e" * 5000)
 @example(b"\x0c\x00\x00\x00\x01\x1e\x29\x55\x4e\x65\xff\xff\xff\xff\xff\x4f\x1f")
-def test_whatever_comes_is_read_or_malformed(sent: bytes | tuple[int, bytes]) -> None:
+def test_12_whatever_comes_is_read_or_malformed(sent: bytes | tuple[int, bytes]) -> None:
     """Random bytes, and honest answers with some bytes replaced: no other error, and no endless loop."""
     data = sent if isinstance(sent, bytes) else HONEST[: sent[0]] + sent[1] + HONEST[sent[0] + len(sent[1]) :]
     for read in (codec.multiple_results, codec.single_result, codec.access_error, codec.i_am):

@@ -141,7 +141,7 @@ async def test_the_next_poll_is_believed_even_if_it_says_what_the_last_one_said(
     assert given.changed == ((0, 1),)
 
 
-async def test_only_points_that_ask_for_it_are_subscribed_with_their_increment() -> None:
+async def test_6_cov_with_increment_for_the_points_that_ask_for_it() -> None:
     """A number is our own increment, which another service takes; true is the increment of the device."""
     async with subscribing(covered(1, 0.5), covered(2)) as rig:
         await rig.subscribed(2)
@@ -160,7 +160,7 @@ async def test_a_device_that_takes_no_increment_is_subscribed_with_its_own() -> 
     assert services == [SUBSCRIBE_COV_PROPERTY, SUBSCRIBE_COV, SUBSCRIBE_COV]
 
 
-async def test_a_subscription_is_renewed_at_half_its_lifetime() -> None:
+async def test_6_cov_is_renewed_at_half_its_lifetime() -> None:
     """With the same number, by the first poll after it, and not by those before."""
     async with subscribing(covered(1)) as rig:
         await rig.subscribed(1)
@@ -175,7 +175,7 @@ async def test_a_subscription_is_renewed_at_half_its_lifetime() -> None:
     assert len(set(rig.device.subscriptions())) == 1
 
 
-async def test_a_device_that_was_away_is_subscribed_again_by_its_first_answer() -> None:
+async def test_6_cov_is_subscribed_again_after_a_loss() -> None:
     """The outage at a renewal, which ends it for ever in the library, costs nothing but the outage."""
     async with subscribing(covered(1)) as rig:
         await rig.subscribed(1)
@@ -190,7 +190,7 @@ async def test_a_device_that_was_away_is_subscribed_again_by_its_first_answer() 
     assert list(given.values) == [7.5]
 
 
-async def test_a_change_that_only_the_poll_finds_is_a_subscription_that_is_gone() -> None:
+async def test_6_the_safety_poll_finds_a_cov_subscription_that_is_gone() -> None:
     """A device that restarted quickly has forgotten it: the safety poll shows it, and asks again at once."""
     async with subscribing(covered(1, 0.5)) as rig:
         await rig.subscribed(1)

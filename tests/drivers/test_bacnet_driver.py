@@ -191,7 +191,7 @@ async def test_a_cancelled_connect_leaves_the_port_free() -> None:
 
 
 @pytest.mark.parametrize("shared", [False, True])
-async def test_an_address_in_use_is_refused_at_once(*, shared: bool) -> None:
+async def test_5_an_address_in_use_is_an_error_at_once(*, shared: bool) -> None:
     """Also where the other program would share it, as the library does: answers would go to either of the two."""
     host = loopback()
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
@@ -333,7 +333,7 @@ async def test_identity_is_checked_again_after_connecting() -> None:
     assert raws(given)[0][0] == "config_error"
 
 
-async def test_batches_fit_the_answers_that_the_device_can_give() -> None:
+async def test_5_batches_fit_the_max_apdu_of_the_device() -> None:
     """A device that takes 206 bytes is asked for eight points at a time, before it has to refuse."""
     device = with_inputs(20)
     device.objects[identifier(8, 1001)][62] = b"\x21\xce"

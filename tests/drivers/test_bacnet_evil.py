@@ -208,7 +208,7 @@ async def take(notices: AsyncGenerator[Reading, None], evil: Evil) -> None:
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32 - 1))
-def test_an_evil_device_never_makes_a_value_and_never_stops_the_driver(seed: int) -> None:
+def test_12_an_evil_device_never_makes_a_value_and_never_stops_the_driver(seed: int) -> None:
     """Lengths, numbers, counts, types, floods and half frames: the next honest answers count again."""
 
     async def one() -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def is_lost(reading: Reading) -> bool:
     return bool(reading.flaws)
 
 
-async def test_a_restarted_device_is_back_in_time() -> None:
+async def test_restart_is_over_within_10_s() -> None:
     """Its port is closed, and later it listens again: nobody told either."""
     async with serving(two_inputs()) as device:
         host, port = device.at.split(":")
@@ -51,7 +51,7 @@ async def test_a_restarted_device_is_back_in_time() -> None:
         await running.__aexit__(None, None, None)
 
 
-async def test_a_device_in_a_black_hole_is_lost_and_back_in_time() -> None:
+async def test_black_hole_is_found_and_over_within_10_s() -> None:
     """It hears and says nothing: no value is shown as good, and the first answer counts again."""
     async with serving(two_inputs()) as device, polled(line(device.at), BacnetDriver) as there:
         await there.until(is_good)
@@ -61,7 +61,7 @@ async def test_a_device_in_a_black_hole_is_lost_and_back_in_time() -> None:
         assert await there.until(is_good) < BACK_S_MAX
 
 
-async def test_a_delayed_device_is_read_late_but_right() -> None:
+async def test_delay_costs_no_value() -> None:
     """Each answer takes ten times as long as usual: no value is lost."""
     device = two_inputs()
 
@@ -77,7 +77,7 @@ async def test_a_delayed_device_is_read_late_but_right() -> None:
     assert all(list(reading.values) == TRUTH for reading in there.readings)
 
 
-async def test_a_lossy_network_gives_right_values_or_none() -> None:
+async def test_loss_gives_right_values_or_none_and_goes_on() -> None:
     """Three datagrams in ten are lost, and a tenth comes twice: a good value or none, never a wrong one."""
     device, dice = two_inputs(), random.Random(7)
 
@@ -96,7 +96,7 @@ async def test_a_lossy_network_gives_right_values_or_none() -> None:
         )
 
 
-async def test_a_partition_is_over_in_time_when_the_cable_is_back() -> None:
+async def test_partition_is_over_within_10_s_when_the_cable_is_back() -> None:
     """Between two machines: the link goes and comes, and nothing has to be told to anybody."""
     with networks() as nets:
         for name in ("gateway", "field"):

@@ -82,7 +82,7 @@ async def network(*devices: RawDevice) -> AsyncIterator[tuple[Network, list[Asyn
         yield made, there
 
 
-async def test_a_device_that_moves_to_another_address_is_followed_at_its_first_word() -> None:
+async def test_6_a_device_that_moves_to_another_address_is_followed_at_its_first_word() -> None:
     """What stands at the old address still answers, and is not asked any more."""
     old, new = measuring(1.5), measuring(2.5)
     async with network(old) as (net, (old_place,)), serving(new):
@@ -111,7 +111,7 @@ async def test_a_device_that_falls_silent_and_moves_is_found_again() -> None:
     assert list(given.values) == [2.5]
 
 
-async def test_two_devices_with_one_instance_are_no_data_and_named() -> None:
+async def test_6_instance_conflicts_are_reported_and_no_data() -> None:
     """Nobody can tell whose values they would be; when one of them is gone, the other is read."""
     one, other = measuring(1.5), measuring(2.5)
     async with network(one, other) as (net, (_, other_place)):

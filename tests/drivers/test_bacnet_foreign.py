@@ -107,7 +107,7 @@ async def test_a_foreign_device_registers_before_it_searches() -> None:
     assert rig.bbmd.asked[0] == b"\x81\x05\x00\x06" + LIFETIME_S.to_bytes(2, "big")
 
 
-async def test_a_foreign_device_registration_is_renewed_by_reads_at_half_of_its_lifetime() -> None:
+async def test_6_foreign_device_registration_is_renewed_at_half_of_its_lifetime() -> None:
     """Not sooner, and beside the read: nobody waits for it."""
     async with abroad() as rig:
         await rig.driver.read(rig.poll)

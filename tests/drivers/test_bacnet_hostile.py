@@ -241,7 +241,7 @@ async def test_a_late_answer_is_not_taken_for_the_next_one() -> None:
     assert list(given.values) == [21.0]
 
 
-async def test_an_answer_without_end_ends() -> None:
+async def test_12_an_answer_without_end_ends() -> None:
     """Segments for ever cost neither memory nor time without bound."""
     device = RawDevice()
     async with met(device) as (driver, poll):

@@ -107,7 +107,7 @@ async def kinds_of_objects() -> None:
     }
 
 
-async def test_objects_of_every_kind_are_read() -> None:
+async def test_7_objects_of_every_kind_are_read() -> None:
     """Analog, binary, multistate and text, with their flags."""
     await kinds_of_objects()
 

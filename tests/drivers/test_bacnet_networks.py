@@ -127,7 +127,7 @@ def two_subnets(nets: Networks) -> None:
     nets.forward("between")
 
 
-async def test_a_device_behind_a_bbmd_in_another_subnet_is_found_and_read(nets: Networks) -> None:
+async def test_6_a_device_behind_a_bbmd_in_another_subnet_is_found_and_read(nets: Networks) -> None:
     """By foreign device registration, also after the BBMD was restarted and knows nobody any more."""
     two_subnets(nets)
     async with device(nets, "field", "10.77.2.2/24"), gateway(nets, "10.77.1.1/24", "10.77.2.1") as (driver, poll):
@@ -154,7 +154,7 @@ async def test_without_registration_nothing_is_found_in_another_subnet(nets: Net
             await driver.read(poll)
 
 
-async def test_a_device_on_a_network_behind_a_router_is_read_also_when_the_router_moves(nets: Networks) -> None:
+async def test_6_a_network_behind_a_router_is_read_also_when_the_router_moves(nets: Networks) -> None:
     """Its network is reached through whoever passed its last word on; nothing else has to be configured."""
     for name in ("gateway", "router", "field"):
         nets.add(name)

@@ -49,7 +49,7 @@ SERVICES, OPTIONAL_FUNCTIONALITY_NOT_SUPPORTED, REJECT_UNRECOGNIZED_SERVICE = 5,
     ],
     ids=["reject", "error-of-bacnet-js", "error-not-supported"],
 )
-async def test_a_device_without_multiple_reads_is_asked_one_by_one_and_not_twice(
+async def test_5_a_device_without_rpm_is_asked_by_read_property_and_not_twice(
     refuse: Callable[[Request], bytes],
 ) -> None:
     """The refusal, however it is said, is remembered: the second poll sends no ReadPropertyMultiple."""
@@ -68,7 +68,7 @@ async def test_a_device_without_multiple_reads_is_asked_one_by_one_and_not_twice
     assert device.multiples() == [4]
 
 
-async def test_what_was_learnt_of_a_device_serves_all_its_polls() -> None:
+async def test_5_what_was_learnt_is_remembered_for_all_polls_of_the_device() -> None:
     """A second poll of the same device does not run into the refusals of the first."""
     device = with_inputs(20)
     device.answer = lambda ask: [ask.abort(SEGMENTATION_NOT_SUPPORTED)] if len(ask.wanted()) > 5 else None
@@ -84,7 +84,7 @@ async def test_what_was_learnt_of_a_device_serves_all_its_polls() -> None:
         assert device.multiples()[seen:] == []
 
 
-async def test_an_answer_that_is_too_long_halves_the_batch_for_good() -> None:
+async def test_5_an_answer_that_is_too_long_halves_the_batch_for_good() -> None:
     """Abort segmentation-not-supported is met by asking for less, in every later poll too."""
     device = with_inputs(20)
 
@@ -214,7 +214,7 @@ class _Slow:
 
 
 @pytest.mark.parametrize("parallel", [1, 4])
-async def test_more_requests_than_there_are_numbers_for_them_wait_their_turn(parallel: int) -> None:
+async def test_5_never_the_257_request_hang(parallel: int) -> None:
     """257 requests at once hang the library for ever: a device never has more to answer than it bears."""
     device = with_inputs(1)
     async with reading(device, 1, parallel=parallel) as (driver, poll):
@@ -227,7 +227,7 @@ async def test_more_requests_than_there_are_numbers_for_them_wait_their_turn(par
 
 
 @pytest.mark.parametrize("parallel", [1, 2, 3, 4])
-async def test_one_to_four_requests_of_one_poll_are_outstanding_at_a_device(parallel: int) -> None:
+async def test_5_one_to_four_requests_are_outstanding_at_a_device(parallel: int) -> None:
     """As many batches as the device bears are on their way together, and each value comes to its place."""
     device = with_inputs(30)
     async with reading(device, 30, batch=3, parallel=parallel) as (driver, poll):
@@ -279,7 +279,7 @@ async def test_a_read_without_points_asks_nothing() -> None:
     assert list(given.values) == []
 
 
-async def test_a_dead_device_does_not_slow_its_neighbours() -> None:
+async def test_5_many_devices_in_parallel_a_dead_one_does_not_slow_its_neighbours() -> None:
     """While one device is waited for, another on the same socket is read many times."""
     dead, alive = with_inputs(1), with_inputs(1)
     dead.answer = lambda _: []
@@ -324,7 +324,7 @@ async def test_a_lost_datagram_is_sent_again() -> None:
     assert device.requests[-1].invoke_id == device.requests[-2].invoke_id
 
 
-async def test_a_segmented_answer_is_put_together() -> None:
+async def test_5_a_segmented_answer_is_put_together() -> None:
     """A device that splits its answer is understood."""
     device = with_inputs(4)
 

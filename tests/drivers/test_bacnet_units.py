@@ -89,7 +89,7 @@ def asked_units(device: RawDevice) -> int:
         (PSI, make_point("analog-input,1"), False),
     ],
 )
-async def test_engineering_units_are_held_against_the_configured_ones(
+async def test_7_engineering_units_are_held_against_the_configured_ones(
     said: int | None, point: Point, *, doubted: bool
 ) -> None:
     """A value in another unit is given with doubt; what nobody says, or somebody converts, is not doubted."""
@@ -133,7 +133,7 @@ async def test_units_are_learnt_without_read_property_multiple() -> None:
         assert (await read()).flaws == {0: PSI_DOUBT}
 
 
-def test_units_are_mapped_to_ucum_as_the_standard_names_them() -> None:
+def test_7_engineering_units_are_mapped_to_ucum() -> None:
     """A sample of every kind, by the names that the library has for the numbers."""
     expected = {
         "degrees-celsius": "Cel",
@@ -198,7 +198,7 @@ class Texted(RawDevice):
 
 
 @pytest.mark.parametrize("has_multiple", [True, False])
-async def test_state_texts_of_the_device_are_values(*, has_multiple: bool) -> None:
+async def test_7_state_texts_of_the_device_are_values(*, has_multiple: bool) -> None:
     """Asked for beside the state, so that a text that is corrected is corrected here, too."""
 
     def answer(request: Request) -> Reply:

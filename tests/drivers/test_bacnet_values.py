@@ -95,7 +95,7 @@ def test_what_is_not_a_value_of_the_point_is_none(kind: str, raw: Raw, reason: s
         ("300,1", {}, Opaque(bytes.fromhex("0e 09 03 19 01 0f")), None),
     ],
 )
-def test_structures_and_lists_are_texts_by_the_library_s_decoder(
+def test_7_structures_and_lists_are_texts_by_the_library_s_decoder(
     target: str, where: dict[str, object], raw: Raw, value: str | None
 ) -> None:
     """With the names of the standard; what does not fit its type, or has none that is known, is no value."""
@@ -160,7 +160,7 @@ def test_a_scaled_integer_stays_one() -> None:
         (FAULT, 300, Grade.BAD, "device_fault", "reliability 300"),
     ],
 )
-def test_flags_and_reliability_become_quality(
+def test_6_status_flags_reliability_and_out_of_service_become_quality(
     flags: Raw, reliability: Raw, grade: Grade, reason: str, said: str
 ) -> None:
     """The value stays where it may still be used."""

@@ -112,7 +112,7 @@ async def until_read(driver: Driver, poll: Poll) -> Reading:
     raise AssertionError(f"not read within {BACK_S_MAX} s of its return")
 
 
-async def test_values_come_in_the_order_of_the_poll(line: Line, asked: Asked) -> None:
+async def test_11_values_come_in_the_order_of_the_poll(line: Line, asked: Asked) -> None:
     """As many as were asked for, each at the place of its point, whatever the order."""
     points = points_of(line, asked)
     async with connected(line) as driver:
@@ -124,7 +124,7 @@ async def test_values_come_in_the_order_of_the_poll(line: Line, asked: Asked) ->
             assert list(reading.changed) == [(0, len(order))]
 
 
-async def test_a_bad_point_is_isolated(line: Line, asked: Asked) -> None:
+async def test_11_a_bad_point_is_isolated(line: Line, asked: Asked) -> None:
     """Its value is None with a reason; its neighbours before and behind it are good."""
     first, last, _ = points_of(line, asked)
     bad = replace(last, id="nothing", spec=type(last.spec).model_validate(asked.nowhere))
@@ -138,7 +138,7 @@ async def test_a_bad_point_is_isolated(line: Line, asked: Asked) -> None:
     assert set(reading.flaws) == {1}
 
 
-async def test_it_connects_again_after_a_loss(line: Line, asked: Asked, hospital: HospitalProcess) -> None:
+async def test_11_it_connects_again_after_a_loss(line: Line, asked: Asked, hospital: HospitalProcess) -> None:
     """The loss is `Unreachable` or `NoAnswer`, never a value; the same driver object works again afterwards."""
     poll = poll_of(line, *points_of(line, asked))
     async with connected(line) as driver:
@@ -158,7 +158,7 @@ async def _read_until_it_fails(driver: Driver, poll: Poll) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_close_is_allowed_twice_and_after_a_failed_connect(
+async def test_11_close_is_allowed_twice_and_after_a_failed_connect(
     line: Line, asked: Asked, hospital: HospitalProcess
 ) -> None:
     """At any time; it never raises."""
@@ -178,7 +178,7 @@ async def test_close_is_allowed_twice_and_after_a_failed_connect(
         await driver.read(poll)
 
 
-async def test_cancelled_in_the_middle_of_a_read_and_then_closed(
+async def test_11_cancelled_in_the_middle_of_a_read_and_then_closed(
     line: Line, asked: Asked, hospital: HospitalProcess
 ) -> None:
     """Nothing hangs, nothing is left behind, and the device can be read again."""
@@ -198,7 +198,7 @@ async def test_cancelled_in_the_middle_of_a_read_and_then_closed(
     await driver.close()
 
 
-async def test_nothing_is_opened_by_the_constructor(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_11_nothing_is_opened_by_the_constructor(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """No socket, not even one that is not connected."""
 
     def refuse(*_: object, **__: object) -> None:
@@ -209,7 +209,7 @@ async def test_nothing_is_opened_by_the_constructor(line: Line, monkeypatch: pyt
     registry.build(line, ManualClock(wall=time.time()))
 
 
-async def test_times_come_from_the_given_clock(line: Line, asked: Asked) -> None:
+async def test_11_times_come_from_the_given_clock(line: Line, asked: Asked) -> None:
     """Both of them; the device's own time is something else."""
     clock = ManualClock(wall=time.time(), mono=MONO)
     driver = registry.build(line, clock)
@@ -220,7 +220,7 @@ async def test_times_come_from_the_given_clock(line: Line, asked: Asked) -> None
     assert (reading.time, reading.mono) == (clock.wall(), MONO + 100.0)
 
 
-async def test_it_says_who_the_device_is_or_nothing(line: Line) -> None:
+async def test_11_it_says_who_the_device_is_or_nothing(line: Line) -> None:
     """One cheap request, texts only."""
     device: Device
     (device,) = line.devices

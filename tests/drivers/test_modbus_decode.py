@@ -103,7 +103,9 @@ def flaw(payload: bytes, **written: Any) -> Quality:
         ("00", {"table": "coil"}, False),
     ],
 )
-def test_every_coding_gives_the_value_that_was_meant(payload: str, written: dict[str, Any], expected: object) -> None:
+def test_4_all_types_and_orders_bit_fields_strings_enums_and_scales(
+    payload: str, written: dict[str, Any], expected: object
+) -> None:
     """Raw bytes written by hand, and the one right value with its right type."""
     got = value(bytes.fromhex(payload), **written)
     assert got == expected
@@ -162,7 +164,9 @@ def test_an_integer_stays_an_integer_and_a_scaled_number_is_a_float() -> None:
         ("ff00", {"type": "string", "length": 1}, Quality(Grade.BAD, "decode_error", "ff00")),
     ],
 )
-def test_what_is_no_value_is_none_with_its_reason(payload: str, written: dict[str, Any], expected: Quality) -> None:
+def test_4_sentinels_and_whatever_is_no_value_are_none_with_their_meaning(
+    payload: str, written: dict[str, Any], expected: Quality
+) -> None:
     """A sentinel, NaN, infinity, unknown state or broken text never becomes a number or a word."""
     assert flaw(bytes.fromhex(payload), **written) == expected
 

@@ -454,7 +454,7 @@ def misbehave(request: Request, dice: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_a_device_that_lies_at_random_never_yields_a_value_that_it_did_not_send(seed: int) -> None:
+async def test_12_a_device_that_lies_at_random_never_yields_a_value_that_it_did_not_send(seed: int) -> None:
     """Hundreds of reads of a device that is right, wrong and absurd by turns: the true value, or none and a reason."""
     dice = random.Random(seed)
     target = poll(two_blocks())
@@ -518,19 +518,19 @@ async def paced(of: Device, reads: int) -> list[tuple[float, float]]:
     return times
 
 
-async def test_the_gap_of_a_device_lies_between_an_answer_and_the_next_request() -> None:
+async def test_1_limit_of_a_device_gap_between_an_answer_and_the_next_request() -> None:
     """Also between two blocks of one read."""
     times = await paced(two_blocks(gap="50ms"), 2)
     assert all(after[0] - before[1] >= 0.049 for before, after in itertools.pairwise(times))
 
 
-async def test_a_device_gets_no_more_requests_in_a_second_than_it_bears() -> None:
+async def test_1_limit_of_a_device_requests_in_a_second() -> None:
     """Counted from request to request."""
     times = await paced(two_blocks(requests_per_s=20), 2)
     assert all(after[0] - before[0] >= 0.049 for before, after in itertools.pairwise(times))
 
 
-async def test_a_line_never_has_a_second_connection() -> None:
+async def test_1_limit_of_a_device_connections_one_for_a_line() -> None:
     """Many devices bear only one: the old one is closed before the new one is opened."""
     target = poll(two_blocks())
     async with driving(honest, target.device) as (served, driver):

@@ -60,7 +60,7 @@ def spread(count: int, step: int = 1, **address: Any) -> Device:
 
 @pytest.mark.parametrize("code", [2, 3])
 @pytest.mark.parametrize("missing", [0, 17, 37, 59])
-async def test_one_wrong_address_never_costs_its_block(missing: int, code: int) -> None:
+async def test_3_exception_2_splits_and_one_wrong_address_never_costs_its_block(missing: int, code: int) -> None:
     """Sixty points in one block, one of them wrong: in the very first read the other fifty-nine are good."""
     asked = poll(spread(60))
     async with driving(without(missing, code=code), asked.device) as (served, driver, _):
@@ -74,7 +74,7 @@ async def test_one_wrong_address_never_costs_its_block(missing: int, code: int) 
     assert len(served.requests) - searched <= 3
 
 
-async def test_what_was_refused_is_remembered_and_asked_for_ever_more_rarely() -> None:
+async def test_3_what_was_refused_is_remembered_and_asked_for_ever_more_rarely() -> None:
     """The others are asked together around it; at last once in ten minutes, and a repaired one is found."""
     asked = poll(spread(20))
     async with driving(without(7), asked.device) as (served, driver, clock):
@@ -153,7 +153,7 @@ async def test_an_exception_that_is_no_refusal_splits_nothing() -> None:
     assert [request.count for request in served.requests] == [10, 10]
 
 
-async def test_slow_replies_make_the_requests_smaller_and_time_makes_them_larger_again() -> None:
+async def test_3_slow_replies_make_the_requests_smaller_and_time_makes_them_larger_again() -> None:
     """More than half of the timeout: half as many registers from then on; after ten minutes more are tried."""
     asked = poll(spread(100))
     async with driving(without(), asked.device) as (served, driver, clock):

@@ -41,12 +41,12 @@ def test_tables_are_never_mixed() -> None:
 
 
 @pytest.mark.parametrize(("gap", "requests"), [(8, 1), (9, 2)])
-def test_a_gap_is_read_over_up_to_its_limit(gap: int, requests: int) -> None:
+def test_3_blocks_across_gaps_up_to_the_limit_of_the_profile(gap: int, requests: int) -> None:
     """Eight unwanted registers are cheaper than a request; the ninth is too many."""
     assert len(planned([point("a", 0), point("b", 1 + gap)], max_gap=8)) == requests
 
 
-def test_a_device_without_gaps_gets_a_request_for_each_stretch() -> None:
+def test_3_a_no_gap_device_gets_a_request_for_each_stretch() -> None:
     """Some controllers refuse every request that touches a register they do not have."""
     assert planned([point("a", 0), point("b", 1), point("c", 3)], max_gap=0) == [(3, 0, 2, (0, 1)), (3, 3, 1, (2,))]
 
@@ -59,14 +59,14 @@ def test_a_gap_of_coils_weighs_a_sixteenth() -> None:
     assert len(planned(far, max_gap=8)) == 2
 
 
-def test_a_forbidden_range_is_never_crossed() -> None:
+def test_3_a_forbidden_range_is_never_crossed() -> None:
     """A gap with control keys in it is not read over, however small."""
     points = [point("a", 100), point("b", 104)]
     assert planned(points, forbidden=[[102, 102]]) == [(3, 100, 1, (0,)), (3, 104, 1, (1,))]
     assert len(planned(points, forbidden=[[105, 200]])) == 1
 
 
-def test_a_block_ends_at_the_largest_request() -> None:
+def test_3_a_block_ends_at_the_maximum_of_registers() -> None:
     """125 registers fit, the next begins a block."""
     points = [point(str(at), at) for at in range(126)]
     assert [(start, count) for _, start, count, _ in planned(points)] == [(0, 125), (125, 1)]

@@ -150,7 +150,7 @@ def test_every_profile_has_a_case_and_every_case_a_profile() -> None:
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_every_row_says_what_the_maker_says(name: str, tmp_path: Path) -> None:
+def test_10_every_row_of_a_profile_says_what_the_maker_says(name: str, tmp_path: Path) -> None:
     """Each point has its address, coding, scale and states: raw registers to value, and to no value with its reason."""
     points = {point.id: point for point in shipped(name, tmp_path).points}
     given = [*rows(name, "values"), *bits(name)]
@@ -167,7 +167,7 @@ def test_every_row_says_what_the_maker_says(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_one_wrong_row_fails(name: str, tmp_path: Path) -> None:
+def test_10_one_wrong_row_fails(name: str, tmp_path: Path) -> None:
     """Any point one register off, of another coding, scale, table, order or bit: its case would notice."""
     points = {point.id: point for point in shipped(name, tmp_path).points}
     given = [*rows(name, "values"), *bits(name)]
@@ -201,7 +201,7 @@ def mutants(point: Point) -> Iterator[tuple[str, Point]]:
 
 
 @pytest.mark.parametrize("name", PROFILES)
-async def test_a_device_with_the_profile_is_read_over_the_wire(name: str, tmp_path: Path) -> None:
+async def test_10_a_device_with_the_profile_is_read_over_the_wire(name: str, tmp_path: Path) -> None:
     """All points in one poll, planned into blocks as on site, from a device that is who it should be."""
     device = shipped(name, tmp_path)
     image = whole(name)
@@ -240,13 +240,13 @@ async def test_4_another_device_at_the_address_gives_no_data(name: str, tmp_path
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_every_row_has_a_source(name: str) -> None:
+def test_10_every_row_has_a_source_or_is_marked_unverified(name: str) -> None:
     """The profile's, or its own; what was not verified says so."""
     profile = yaml.safe_load((SHIPPED_PROFILES / f"{name}.yaml").read_text(encoding="utf-8"))
     assert any(word in profile["source"] for word in ("maker", "secondary", "unverified", "simulated"))
 
 
-def test_templates_leave_only_the_addresses_open(tmp_path: Path) -> None:
+def test_10_templates_leave_only_the_addresses_open(tmp_path: Path) -> None:
     """Each is read as soon as the site's registers are entered, and refused with the missing key before."""
     assert len(TEMPLATES) == 5
     for name in TEMPLATES:

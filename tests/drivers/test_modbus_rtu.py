@@ -54,7 +54,7 @@ async def linked(
             await link.close()
 
 
-async def test_rtu_over_tcp_reads_registers_and_bits() -> None:
+async def test_1_rtu_over_tcp_reads_registers_and_bits() -> None:
     """The payload and nothing else, for each of the four functions."""
 
     def answer(request: RtuRequest, wire: Wire) -> None:
@@ -68,7 +68,7 @@ async def test_rtu_over_tcp_reads_registers_and_bits() -> None:
         assert wire.errors == []
 
 
-async def test_a_late_rtu_reply_is_never_the_answer_to_another_address() -> None:
+async def test_2_a_late_rtu_reply_is_never_the_answer_to_another_address() -> None:
     """As many registers of the same unit, asked for after a timeout: the late ones of the first address are dropped."""
     held: list[bytes] = []
 
@@ -168,7 +168,7 @@ async def test_an_exception_during_a_doubt_says_nothing() -> None:
             await link.request(1, read(200, 6), 12)
 
 
-async def test_a_foreign_reply_is_dropped_and_the_right_one_still_counts() -> None:
+async def test_2_a_foreign_rtu_reply_is_dropped_and_the_right_one_still_counts() -> None:
     """Another unit answers, with as many registers; the answer that was asked for comes after it."""
 
     def both(request: RtuRequest, wire: Wire) -> None:
@@ -246,7 +246,7 @@ async def test_a_reply_in_single_bytes_is_put_together() -> None:
         assert await link.request(1, read(100, 4), 8) == addresses(100, 4)
 
 
-async def test_one_request_at_a_time_first_come_first_served() -> None:
+async def test_1_devices_on_one_line_share_it_first_come_first_served() -> None:
     """The line is asked again only after an answer, with the pause of the standard in between."""
 
     def slow(request: RtuRequest, wire: Wire) -> None:
@@ -278,7 +278,7 @@ async def test_a_line_that_is_never_quiet_is_no_answer() -> None:
         task.cancel()
 
 
-async def test_a_cut_converter_fails_what_waits_at_once() -> None:
+async def test_2_a_cut_rtu_converter_fails_what_waits_at_once() -> None:
     """Nobody waits for the timeout."""
     async with linked(silent, timeout_s=30) as (wire, link, _):
         waiting = asyncio.ensure_future(link.request(1, read(0, 2), 4))
@@ -331,7 +331,7 @@ def test_a_beginning_is_waited_for(size: int) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(chunks=st.lists(st.binary(min_size=1, max_size=30), max_size=6), split=st.integers(1, 12))
-def test_no_stream_of_bytes_can_invent_an_rtu_value(chunks: list[bytes], split: int) -> None:
+def test_12_no_stream_of_bytes_can_invent_an_rtu_value(chunks: list[bytes], split: int) -> None:
     """Any bytes in any pieces: a value only if the whole right frame was sent, and little is ever kept."""
     good = written(1, b"\x03\x04\x12\x34\x56\x78")
 

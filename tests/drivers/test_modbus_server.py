@@ -67,7 +67,7 @@ async def metered(*devices: Device) -> AsyncIterator[ModbusDriver]:
         await server.shutdown()  # type: ignore[no-untyped-call] # the library's
 
 
-async def test_all_tables_and_types_of_a_foreign_server() -> None:
+async def test_1_tcp_reads_all_tables_and_types_of_a_foreign_server() -> None:
     """Every value as the server holds it; the one register that it does not have flaws only itself."""
     async with metered(METER) as driver:
         reading = await driver.read(poll(METER))

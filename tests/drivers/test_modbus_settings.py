@@ -142,7 +142,7 @@ def test_a_line_that_cannot_work_is_refused_with_the_next_step(written: dict[str
         ModbusLine.model_validate(written)
 
 
-def test_the_pause_between_two_frames_is_the_standard_s() -> None:
+def test_1_inter_frame_silence_is_the_standard_s() -> None:
     """Three and a half characters of eleven bits, 1.75 ms above 19,200 baud."""
     bauds = (1200, 9600, 19200, 115200)
     pause_s = {baud: ModbusLine.model_validate({**SERIAL, "baud": baud}).pause_s for baud in bauds}

@@ -37,7 +37,7 @@ def tls_line(port: int, asked: Device, **tls: Any) -> Line:
     return Line("l", NAME, "modbus", spec, (asked,), 2.0, 1)
 
 
-async def test_registers_are_read_over_tls_with_certificates_on_both_sides(tmp_path: Path) -> None:
+async def test_1_tls_reads_registers_with_certificates_on_both_sides(tmp_path: Path) -> None:
     """Modbus/TCP Security: the same frames, and each side has proved itself."""
     authority = Authority(tmp_path)
     own = authority.issue("gateway")

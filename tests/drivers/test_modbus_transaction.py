@@ -102,7 +102,7 @@ async def test_pymodbus_itself_would_take_the_wrong_byte_count() -> None:
     assert (pdu.isError(), pdu.registers) == (False, [])
 
 
-async def test_a_reply_to_nobody_is_dropped_and_the_right_one_still_counts() -> None:
+async def test_2_a_foreign_reply_is_dropped_and_the_right_one_still_counts() -> None:
     """A transaction that nobody waits for is dropped, whatever it holds."""
     foreign = saying(lambda request: request.frame(b"\x03\x08" + bytes(8), transaction=9999), Request.addresses)
     async with linked(foreign) as (_, link, tally):
@@ -118,7 +118,7 @@ async def test_doubled_replies_answer_once() -> None:
         assert tally.late >= 2
 
 
-async def test_a_late_reply_is_not_taken_for_the_next_answer() -> None:
+async def test_2_a_late_reply_is_never_taken_for_the_next_answer() -> None:
     """It comes after its timeout, before and after the next request; the next request gets its own."""
     held: list[bytes] = []
 
@@ -210,7 +210,7 @@ async def test_what_is_no_modbus_ends_the_connection(garbage: bytes) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 5, 9, 16])
-async def test_a_cut_connection_fails_all_that_waits_at_once(cut: int) -> None:
+async def test_2_a_cut_connection_fails_all_that_waits_at_once(cut: int) -> None:
     """Between frames or in the middle of one: nobody waits for the timeout, and half a frame is no answer."""
 
     def cutting(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -311,7 +311,7 @@ async def test_closing_twice_and_at_once_is_allowed() -> None:
         assert len(device.writers) <= 1
 
 
-async def test_the_socket_finds_a_half_open_connection_by_itself() -> None:
+async def test_2_the_socket_finds_a_half_open_connection_by_itself() -> None:
     """Small frames leave at once, keep-alives run, and unconfirmed data ends the connection within seconds."""
     async with linked(honest) as (_, link, _):
         assert link._transport is not None
@@ -360,7 +360,7 @@ RIGHT = st.binary(min_size=8, max_size=8).map(lambda payload: b"\x03\x08" + payl
 
 @settings(deadline=None)
 @given(pdus=st.lists(ANYTHING | NEARLY | RIGHT, max_size=4), unit=st.integers(0, 2), tail=st.binary(max_size=20))
-def test_no_stream_of_bytes_can_invent_a_value(pdus: list[bytes], unit: int, tail: bytes) -> None:
+def test_12_no_stream_of_bytes_can_invent_a_value(pdus: list[bytes], unit: int, tail: bytes) -> None:
     """Framed and bare bytes of any kind: a value only if the one right reply came first, and little is ever kept."""
 
     async def hear() -> None:

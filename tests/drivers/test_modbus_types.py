@@ -53,7 +53,7 @@ def decoded(raw: str, **written: Any) -> tuple[Value, Quality | None]:
         ("0001", {"type": "bcd16", "value": "bool"}, True),
     ],
 )
-def test_decimal_digits_in_four_bits_each(raw: str, written: dict[str, Any], value: Value) -> None:
+def test_4_bcd_in_every_width_and_order(raw: str, written: dict[str, Any], value: Value) -> None:
     """BCD in every width and order, scaled like any number."""
     assert decoded(raw, **written) == (value, None)
 
@@ -79,7 +79,7 @@ def test_a_digit_above_nine_is_no_value() -> None:
         ("001a0bd50a1ee678", {"type": "time_cp56"}, "2026-11-21T10:30:59"),
     ],
 )
-def test_times_of_every_form(raw: str, written: dict[str, Any], text: str) -> None:
+def test_4_date_times_of_every_form(raw: str, written: dict[str, Any], text: str) -> None:
     """ISO 8601; only seconds since 1970 have a zone. The weekday in a CP56 time (here 6) is left out."""
     assert decoded(raw, **written) == (text, None)
 
@@ -111,7 +111,7 @@ def test_seconds_since_1970_are_the_library_s(seconds: int) -> None:
 
 
 @pytest.mark.parametrize(("scale", "value"), [("2^-5", 10.5), ("1/60", 5.6), ("10^2", 33600.0)])
-def test_a_scale_is_written_as_makers_write_it(scale: str, value: float) -> None:
+def test_4_scale_decimal_and_powers_of_two(scale: str, value: float) -> None:
     """Powers of two and fractions."""
     assert decoded("0150", scale=scale)[0] == pytest.approx(value)
 
@@ -160,7 +160,7 @@ async def read(served: Registers, of: Device, times: int = 1, state: Path | None
         ("divided", 10, 230.1),
     ],
 )
-async def test_a_scale_factor_from_another_register(kind: str, factor: int, value: float) -> None:
+async def test_4_scale_factor_from_another_register(kind: str, factor: int, value: float) -> None:
     """Far away in the map, asked for with the same poll, exact in decimals."""
     of = device(point("u", 10, factor={"register": 900, "kind": kind}), point("plain", 11))
     assert await read(Registers(r10=2301, r11=7, r900=factor), of) == [([value, 7], {})]
@@ -213,7 +213,7 @@ async def series(of: Device, state: Path, *raws: int) -> list[tuple[Any, str | N
     return found
 
 
-async def test_a_counter_goes_on_when_it_rolls_over_and_after_a_restart(tmp_path: Path) -> None:
+async def test_4_counter_rollover_also_over_a_restart(tmp_path: Path) -> None:
     """Twice round; the turns are kept by the gateway."""
     of = device(counter())
     assert await series(of, tmp_path, 9_990, 9_998, 3, 5_000, 9_999, 1) == [
@@ -223,7 +223,7 @@ async def test_a_counter_goes_on_when_it_rolls_over_and_after_a_restart(tmp_path
     assert await series(of, tmp_path, 40) == [(30_040, None)]
 
 
-async def test_a_counter_that_goes_back_is_in_doubt_until_its_offset_is_corrected(tmp_path: Path) -> None:
+async def test_4_meter_replacement_by_an_offset_keeps_the_point(tmp_path: Path) -> None:
     """A meter was replaced: the same point goes on from the last reading of the old one."""
     old = device(counter())
     assert await series(old, tmp_path, 6_000, 0, 7) == [

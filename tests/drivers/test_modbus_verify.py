@@ -85,7 +85,7 @@ async def test_the_right_device_is_asked_once_and_then_believed() -> None:
         ({"frequency": 230.0}, "holding 3109 f32 is 230"),
     ],
 )
-async def test_a_wrong_device_is_config_error_and_not_data(wrong: dict[str, Any], what: str) -> None:
+async def test_4_a_wrong_device_is_config_error_and_not_data(wrong: dict[str, Any], what: str) -> None:
     """Every point, with what gave it away; the registers are not even asked for. Put right, it is read."""
     asked = poll(meter())
     async with driving(Meter(**wrong), asked.device) as (served, driver):
@@ -131,7 +131,7 @@ async def test_a_meter_without_mains_is_still_the_meter(frequency: float) -> Non
         assert list((await driver.read(asked)).values) == [7, 1000]
 
 
-async def test_a_device_that_was_exchanged_is_found_after_its_silence() -> None:
+async def test_4_a_swapped_device_is_found_after_its_silence() -> None:
     """Silence and a new connection are the moments at which a device can become another one."""
     asked = poll(meter())
     async with driving(Meter(), asked.device, timeout_s=0.25) as (served, driver):
@@ -153,7 +153,7 @@ async def test_a_silent_device_is_no_answer_while_it_is_examined() -> None:
 
 
 @pytest.mark.parametrize(("vendor", "reason"), [("Schneider Electric", None), ("Acme", "config_error"), (None, None)])
-async def test_the_identification_of_function_43_is_compared(vendor: str | None, reason: str | None) -> None:
+async def test_4_fc43_identification_is_compared_at_the_start(vendor: str | None, reason: str | None) -> None:
     """With the patterns of the profile; a device that does not know the function is not objected to."""
     asked = poll(meter(expect=[], identification={"vendor": "Schneider*"}))
     async with driving(Meter(vendor=vendor), asked.device) as (_, driver):

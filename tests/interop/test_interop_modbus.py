@@ -100,7 +100,7 @@ async def read(of: Device, times: int = 1, timeout_s: float = 2.0, **line: Any) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_registers_and_bits_of_a_foreign_server(kind: str, libmodbus: Path) -> None:
+async def test_11_registers_and_bits_of_a_foreign_server(kind: str, libmodbus: Path) -> None:
     """All four tables, two blocks each, in one poll."""
     of = device(
         point("h", 3), point("h_far", 500, type="u32"), point("i", 4, table="input"),
@@ -114,7 +114,7 @@ async def test_registers_and_bits_of_a_foreign_server(kind: str, libmodbus: Path
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_one_wrong_address_at_a_foreign_server(kind: str, libmodbus: Path) -> None:
+async def test_11_one_wrong_address_at_a_foreign_server(kind: str, libmodbus: Path) -> None:
     """Each says it in its own way (jsmodbus as a success with less data): only those points are bad, at once."""
     of = device(*(point(f"p{at}", at) for at in range(690, 706)), unit=7)
     with server(kind, libmodbus) as port:
@@ -124,7 +124,7 @@ async def test_one_wrong_address_at_a_foreign_server(kind: str, libmodbus: Path)
     assert set(first.flaws) == set(range(10, 16))
 
 
-async def test_the_float_orders_of_libmodbus(libmodbus: Path) -> None:
+async def test_11_the_float_orders_of_libmodbus(libmodbus: Path) -> None:
     """Its names are not everybody's (3.1.6 swaps bytes in `abcd` and `cdab`): one of ours reads each of its four."""
     orders = ("ABCD", "BADC", "CDAB", "DCBA")
     found = {}
@@ -137,7 +137,7 @@ async def test_the_float_orders_of_libmodbus(libmodbus: Path) -> None:
     assert sorted(order for orders_found in found.values() for order in orders_found) == sorted(orders)
 
 
-async def test_a_serial_slave_of_libmodbus(libmodbus: Path, tmp_path: Path) -> None:
+async def test_11_a_serial_slave_of_libmodbus(libmodbus: Path, tmp_path: Path) -> None:
     """RTU through a pair of pseudo-terminals: registers, bits, and an address that does not exist."""
     points = (point("a", 1), point("b", 2), point("c", 3, table="coil"), point("last", 699), point("no", 700))
     of = device(*points, unit=5)
@@ -148,7 +148,7 @@ async def test_a_serial_slave_of_libmodbus(libmodbus: Path, tmp_path: Path) -> N
     assert reading.flaws[4].raw == "exception 2"
 
 
-async def test_mbpoll_reads_our_hospital_as_we_do() -> None:
+async def test_11_mbpoll_reads_our_hospital_as_we_do() -> None:
     """A second opinion on the mock's meter: the same floats, by a program of somebody else."""
     hospital = HospitalProcess()
     await hospital.start()

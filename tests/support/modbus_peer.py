@@ -90,10 +90,12 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(script: Script, port: int = 0, tls: SSLContext | None = None) -> AsyncIterator[Peer]:
+async def peer(
+    script: Script, port: int = 0, tls: SSLContext | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[Peer]:
     """Serve until the block ends; then every connection is cut."""
     served = Peer(script)
-    server = await asyncio.start_server(served.serve, "127.0.0.1", port, ssl=tls)
+    server = await asyncio.start_server(served.serve, host, port, ssl=tls)
     served.port = server.sockets[0].getsockname()[1]
     try:
         yield served
@@ -141,9 +143,16 @@ def device(*points: Point, name: str = "d", **address: Any) -> Device:
     return Device(name, NAME, "s", "l", ModbusAddress.model_validate(address), Place(), points, ())
 
 
-def line(port: int, *devices: Device, timeout_s: float = 0.2, concurrency: int = 1, state: Path = NOWHERE) -> Line:
+def line(
+    port: int,
+    *devices: Device,
+    host: str = "127.0.0.1",
+    timeout_s: float = 0.2,
+    concurrency: int = 1,
+    state: Path = NOWHERE,
+) -> Line:
     """A line; what its driver would keep for its next start goes nowhere, unless `state` is a folder."""
-    spec = ModbusLine(protocol="modbus", host="127.0.0.1", port=port)
+    spec = ModbusLine(protocol="modbus", host=host, port=port)
     return Line("l", NAME, "modbus", spec, devices, timeout_s, concurrency, Home(state=state))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ class ScriptedDriver:
         self.leaving = asyncio.Event()
         self.reads: Counter[str] = Counter()
         self.times: list[tuple[str, float, float]] = []
+        self.tries: list[float] = []
         self.open = 0
         self.inside: Counter[str] = Counter()
         self.value = 0.0
@@ -61,6 +63,7 @@ class ScriptedDriver:
         self.beyond_range = False
 
     async def connect(self) -> None:
+        self.tries.append(self.clock.mono())
         if self.line_error is not None:
             raise self.line_error
         self.open += 1
@@ -108,10 +111,12 @@ class Site:
 
     site = "h01"
 
-    def __init__(self, *devices: Device, timeout_s: float = 1.0, concurrency: int = 4) -> None:
+    def __init__(
+        self, *devices: Device, timeout_s: float = 1.0, concurrency: int = 4, random: Random | None = None
+    ) -> None:
         self.clock = ManualClock()
         self.health = Health()
-        self.random = Random(1)
+        self.random = random or Random(1)
         self.said: list[Reading | Event] = []
         line = Line("line", NAME, "test", LineSpec(protocol="test"), devices, timeout_s, concurrency)
         self.driver = ScriptedDriver(self.clock)
@@ -232,7 +237,9 @@ async def test_a_device_that_never_answered_is_bad_at_once_and_offline_after_ten
 
 
 @pytest.mark.parametrize(("life_safety", "limit_s"), [(False, PROBE_S_MAX), (True, PROBE_URGENT_S_MAX)])
-async def test_a_device_that_returns_is_found_within_its_probe_limit(life_safety: bool, limit_s: float) -> None:
+async def test_1_breaker_a_device_that_returns_is_found_by_a_probe_within_its_limit(
+    life_safety: bool, limit_s: float
+) -> None:
     """After an hour of silence it takes at most the probe interval; then every poll is asked at once."""
     async with running(Site(device("m1", 1.0, 60.0, life_safety=life_safety), device("m2", 1.0))) as site:
         site.driver.silent.add("m1")
@@ -271,7 +278,7 @@ async def test_6_a_fire_panel_on_a_lost_line_is_offline_within_thirty_seconds(er
         assert site.states()[-1] == ("panel", "offline")
 
 
-async def test_a_device_that_hangs_is_cut_off_by_its_deadline() -> None:
+async def test_1_a_device_that_hangs_is_cut_off_by_its_deadline() -> None:
     """The read of a hanging device ends with its deadline, and the neighbour goes on meanwhile."""
     async with running(Site(device("m1", 1.0), device("m2", 1.0), timeout_s=0.005)) as site:
         site.driver.hang.add("m1")
@@ -301,6 +308,49 @@ async def test_a_lost_line_stamps_all_its_devices_and_returns_by_itself() -> Non
         assert site.codes() == []
 
 
+MANY = 30
+
+
+async def test_2_lines_that_fail_together_are_tried_for_ever_and_do_not_come_back_in_step() -> None:
+    """The gateway is up before its switch: after ten minutes each line is still tried in time, at a time of its own."""
+    dice, step_s = Random(1), 0.25
+    sites = [Site(device("m1", 1.0), random=dice) for _ in range(MANY)]
+
+    async def run(seconds: float) -> None:
+        for _ in range(round(seconds / step_s)):
+            for site in sites:
+                site.clock.advance(step_s)
+            await settle()
+
+    async with AsyncExitStack() as stack:
+        for site in sites:
+            site.driver.line_error = Unreachable("10.0.0.1:502", "no route")
+            await stack.enter_async_context(running(site))
+        await run(600)
+        for site in sites:
+            site.driver.line_error = None
+        returned = sites[0].clock.mono()
+        await run(RECONNECT_S_MAX + step_s)
+        assert all(site.worker.view().state == "up" for site in sites)
+    for site in sites:
+        assert max(after - before for before, after in pairwise(site.driver.tries)) <= RECONNECT_S_MAX + step_s
+    back = Counter(next(at for at in site.driver.tries if at > returned) for site in sites)
+    assert max(back.values()) <= MANY / 2
+
+
+async def test_2_devices_that_fail_together_are_not_probed_in_step() -> None:
+    """The power of a floor is out: after ten minutes no second has half of the questions to its devices."""
+    floor = {f"m{number}" for number in range(MANY)}
+    async with running(Site(device("elsewhere", 1.0), *(device(name, 1.0) for name in sorted(floor)))) as site:
+        await site.run(3)
+        site.driver.silent |= floor
+        await site.run(600)
+        since = site.clock.mono() - PROBE_S_MAX
+    asked = [at for name, _, at in site.driver.times if name in floor and at > since]
+    assert len(asked) >= MANY
+    assert max(sum(at <= other < at + 1.0 for other in asked) for at in asked) <= MANY / 2
+
+
 async def test_a_refusal_is_retried_slowly_and_says_what_to_do() -> None:
     """Wrong credentials are not hammered."""
     site = Site(device("m1", 1.0))
@@ -315,15 +365,17 @@ async def test_a_refusal_is_retried_slowly_and_says_what_to_do() -> None:
 async def test_a_fault_inside_the_driver_is_contained_at_its_line() -> None:
     """Our bug is traced and the line starts again with backoff; the task goes on."""
     site = Site(device("m1", 1.0))
-    async with running(site):
-        await site.run(2)
-        site.driver.line_error = ZeroDivisionError("oops")
-        await site.run(2)
-        assert site.worker.view().state == "fault"
-        assert site.worker.view().error == "ZeroDivisionError: oops"
-        site.driver.line_error = None
-        await site.run(5)
-        assert site.worker.view().state == "up"
+    with structlog.testing.capture_logs() as logged:  # laid out for people, a trace takes seconds
+        async with running(site):
+            await site.run(2)
+            site.driver.line_error = ZeroDivisionError("oops")
+            await site.run(2)
+            assert site.worker.view().state == "fault"
+            assert site.worker.view().error == "ZeroDivisionError: oops"
+            site.driver.line_error = None
+            await site.run(5)
+            assert site.worker.view().state == "up"
+    assert any(line["event"] == "fault inside the driver" and line["exc_info"] for line in logged)
 
 
 async def test_a_line_on_which_nobody_answers_is_opened_anew() -> None:
@@ -380,7 +432,7 @@ async def test_a_stop_while_the_line_is_being_lost_is_a_stop() -> None:
     assert task.cancelled()
 
 
-async def test_a_device_that_answers_gets_one_second_try_for_a_lost_frame() -> None:
+async def test_1_retry_budget_a_device_that_answers_gets_one_second_try() -> None:
     """No value is lost, nothing is stamped; the credit is earned by answers, so a dead device has none."""
     site = Site(device("meter", 1.0))
     async with running(site):

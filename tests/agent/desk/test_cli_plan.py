@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_plan_shows_requests_and_bus_time(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_3_points_plan_shows_requests_and_bus_time(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each request with its registers, points and time on the wire; the line with its load."""
     assert main(["points", "--plan", "--config", str(folder), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
