@@ -29,7 +29,7 @@ def accept(folder: Path, clock: Clock, kept: Mapping[str, bytes] | None = None) 
     With `kept` files nothing is read: these were once read from there.
     """
     config, drivers = plan(folder, clock, kept)
-    places = Places(folder, kept)
+    places = Places(folder, registry.protocols(), kept)
     judges = (Busy(config, drivers), Late(config, latencies(config, drivers)))
     warnings = {places.locate(line, problem) for judge in judges for line, problem in judge.warnings()}
     problems = [places.locate(line, problem) for judge in judges for line, problem in judge.problems()]
@@ -42,7 +42,7 @@ def accept(folder: Path, clock: Clock, kept: Mapping[str, bytes] | None = None) 
 def plan(folder: Path, clock: Clock, kept: Mapping[str, bytes] | None = None) -> tuple[Config, list[Driver]]:
     """The same before it is asked whether lines have the time for it, and whether alarms are in time."""
     config = load(folder, registry.protocols(), kept)
-    places = Places(folder, kept)
+    places = Places(folder, registry.protocols(), kept)
     drivers, problems = [], []
     for line in config.lines:
         try:

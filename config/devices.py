@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from config.alarm_files import AlarmsSpec
@@ -14,6 +14,7 @@ from config.derived import DerivedSpec, derived_points, validate_points
 from config.files import DevicesFile, DeviceSpec
 from config.gateway import poll_intervals
 from config.layers import Layer, Source
+from config.lists import point_list
 from config.model import Device, Place, Point
 from config.selectors import traits
 from config.texts import named
@@ -21,12 +22,13 @@ from config.validate import validate
 from config.wording import closest, near, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from config.catalog import Catalog, Profile
     from config.document import Document
     from config.files import AddressSpec, PointSpec, Protocol
     from config.lines import LineEntry
+    from config.lists import PointList, PointLists
     from config.packs import Packs
     from config.selectors import Rules
     from config.validate import Report
@@ -44,6 +46,7 @@ class Surroundings:
     catalog: Catalog
     packs: Packs
     rules: Rules
+    lists: PointLists
     poll_s: Mapping[str, float]
     report: Report
     lines_known: bool = True
@@ -71,9 +74,10 @@ def read_device(name: str, source: Source, around: Surroundings) -> Device | Non
         return None
     place = Place(spec.place.building, spec.place.floor, spec.place.space, spec.place.risk)
     owner = Owner(name, system, named(spec.name, name), place)
-    rows, specs = _point_specs(spec, source, profile, protocol, report)
+    listed = around.lists.get(name, spec.point_list, source, protocol)
+    rows, specs = _point_specs(spec, source, _below(profile, listed), protocol, report)
     points = _points(specs, owner, poll_intervals(spec.poll, around.poll_s))
-    unsure = profile is None and "profile" in source.data
+    unsure = (profile is None and "profile" in source.data) or (listed is None and "point_list" in source.data)
     known: dict[str, Point | PointSpec | None] = {**specs, **points}
     report.directory.add(name, known, unsure=unsure)
     derived = derived_points(specs, points, owner, rows, report)
@@ -83,7 +87,7 @@ def read_device(name: str, source: Source, around: Surroundings) -> Device | Non
     address = _address(source, profile, protocol, report)
     if address is None or line is None:
         return None
-    return Device(
+    device = Device(
         id=name,
         name=owner.name,
         system=system,
@@ -98,13 +102,17 @@ def read_device(name: str, source: Source, around: Surroundings) -> Device | Non
         unconfirmed=alarms.unconfirmed,
         derived=tuple(derived.values()),
     )
+    if listed is not None:
+        around.lists.check_device(device, listed)
+    return device
 
 
 def _salvaged(source: Source) -> DeviceSpec:
     """What can still be judged of a device with a mistake in its head."""
     points, alarms = ({name: row.data for name, row in source.mappings(key)} for key in ("points", "alarms"))
     alarms.pop("override", None)
-    return DeviceSpec.model_construct(line="", points=points, alarms=AlarmsSpec.model_construct(**alarms))
+    listed, own = point_list(source), AlarmsSpec.model_construct(**alarms)
+    return DeviceSpec.model_construct(line="", point_list=listed, points=points, alarms=own)
 
 
 def _blocks(spec: DeviceSpec, owner: Owner, source: Source, around: Surroundings) -> Iterator[Block]:
@@ -166,20 +174,45 @@ def _address(source: Source, profile: Profile | None, protocol: Protocol, report
     return validate(protocol.address, own, report)
 
 
+@dataclass(frozen=True, slots=True)
+class _Below:
+    """The points that profile and list give a device: as written, judged as far as they are whole, and what is wrong
+    in the list beyond being judged.
+    """
+
+    rows: Mapping[str, Source]
+    points: Mapping[str, PointSpec | None]
+    wrong: Sequence[str] = ()
+
+
+def _below(profile: Profile | None, listed: PointList | None) -> _Below:
+    """The list on top of the profile, by id."""
+    if profile is None or listed is None:
+        only = profile or listed
+        found = _Below(only.rows, only.points) if only else _Below({}, {})
+    else:
+        both = listed.rows.keys() & profile.rows.keys()
+        rows = {**profile.rows, **listed.rows, **{name: listed.rows[name].over(profile.rows[name]) for name in both}}
+        points = {name: point for name, point in {**profile.points, **listed.points}.items() if name not in both}
+        found = _Below(rows, points)
+    return replace(found, wrong=[name for name in listed.points if name not in listed.rows]) if listed else found
+
+
 def _point_specs(
-    spec: DeviceSpec, source: Source, profile: Profile | None, protocol: Protocol, report: Report
+    spec: DeviceSpec, source: Source, below: _Below, protocol: Protocol, report: Report
 ) -> tuple[Mapping[str, Source], dict[str, PointSpec | None]]:
-    """Every point of the device as written, and judged: `None` is wrong. What the profile has complete is shared."""
-    inherited, shared = (profile.rows, profile.points) if profile else ({}, {})
+    """Every point of the device as written, and judged: `None` is wrong. What is complete below is shared."""
+    inherited, shared = below.rows, below.points
     for index, name in enumerate(spec.omit):
-        if name not in inherited:
-            report.refuse(
-                source, ("omit", index), f"found {shown(name)}, no point of the profile", near(name, inherited)
-            )
+        if name not in inherited and name not in below.wrong:
+            where = "the list" if spec.point_list else "the profile"
+            report.refuse(source, ("omit", index), f"found {shown(name)}, no point of {where}", near(name, inherited))
     kept = [name for name in inherited if name not in spec.omit]
     own = source.part("points", spec.points)
     rows: dict[str, Source] = {}
     for name in dict.fromkeys((*kept, *spec.points)):
+        if name in below.wrong:
+            continue
         row = own.part(name, spec.points.get(name, {}))
         if name not in inherited:
             rows[name] = row
@@ -187,6 +220,7 @@ def _point_specs(
             rows[name] = row.over(inherited[name])
     judged = validate_points(protocol.point, rows, report)
     check_points(judged, rows, report)
+    kept += [name for name in below.wrong if name not in spec.omit]
     return {**inherited, **rows}, {**{name: shared.get(name) for name in kept}, **judged}
 
 

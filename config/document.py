@@ -98,14 +98,7 @@ class Document:
 
     def has(self, path: Sequence[Key]) -> bool:
         """Whether something is written at `path`."""
-        data = self.data
-        for key in path:
-            children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-            found = [value for name, value in children if str(name) == str(key)]
-            if not found:
-                return False
-            data = found[0]
-        return True
+        return has(self.data, path)
 
     @cached_property
     def _root(self) -> Node | None:
@@ -154,6 +147,17 @@ class Document:
 
     def _refuse(self, line: int, column: int, what: str, hint: str) -> None:
         self.problems.append(Problem(self.name, line, column, "", what, hint))
+
+
+def has(data: Any, path: Sequence[Key]) -> bool:
+    """Whether the data hold something at `path`."""
+    for key in path:
+        children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+        found = [value for name, value in children if str(name) == str(key)]
+        if not found:
+            return False
+        data = found[0]
+    return True
 
 
 def _children(node: Node | None) -> Iterator[tuple[yaml12.Scalar, Node, Node]]:

@@ -7,11 +7,12 @@ refused. What several files must agree on is not here but in `config.checks` and
 
 from __future__ import annotations
 
+from collections.abc import Callable  # noqa: TC003 (dataclasses keep it at run time)
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from config.access_files import HttpSpec, RolesSpec
 from config.alarm_files import AlarmsSpec, BasisSpec, Confirmation
@@ -41,6 +42,9 @@ from config.judgement import LevelName  # noqa: TC001 (pydantic reads these at r
 from config.model import Colour, FireSignal, PointType, Stream  # noqa: TC001 (pydantic reads these at run time)
 from config.notice_files import NotifySpec  # noqa: TC001 (pydantic reads these at run time)
 from config.response_files import MaintenanceSpec, PlatformVerb, ResponseSpec  # noqa: TC001 (pydantic reads these at run time)
+
+if TYPE_CHECKING:
+    from config.pointlist.listing import Listing
 
 __all__ = [
     "AddressSpec",
@@ -205,6 +209,29 @@ class AlarmSpec(Spec):
         return self
 
 
+class PointListSpec(Spec):
+    """A CSV list with the points of a device: what its columns are, and what holds where a cell says nothing."""
+
+    csv: Annotated[str, Field(description="points/NAME.csv")]
+    columns: Annotated[dict[str, str], Field(description="{HEADING: FIELD}, or {HEADING: ignore}")] = Field(
+        default_factory=dict
+    )
+    given: Annotated[dict[str, str | int | float], Field(alias="set", description="{FIELD: VALUE}")] = Field(
+        default_factory=dict
+    )
+
+
+def _whole_list(value: object) -> object:
+    return {"csv": value} if isinstance(value, str) else value
+
+
+PointListReference = Annotated[
+    PointListSpec,
+    BeforeValidator(_whole_list),
+    Field(description="points/NAME.csv, or {csv: points/NAME.csv, columns: {…}, set: {…}}"),
+]
+
+
 class DeviceSpec(Spec):
     """One device. Its address, points and alarms are judged with the protocol of its line."""
 
@@ -215,6 +242,7 @@ class DeviceSpec(Spec):
     address: dict[str, Any] = Field(default_factory=dict)
     place: PlaceSpec = PlaceSpec()
     poll: PollSpec = PollSpec()
+    point_list: PointListReference | None = None
     points: dict[DottedId, dict[str, Any]] = Field(default_factory=dict)
     omit: list[str] = Field(default_factory=list)
     alarms: AlarmsSpec = AlarmsSpec()
@@ -345,8 +373,13 @@ class ProfileFile(Spec):
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """The three settings types of one protocol, handed to `config.load` by the driver registry."""
+    """The three settings types of one protocol, handed to `config.load` by the driver registry.
+
+    `listing` gives what the driver knows of lists of points, once one is referred to. Raises `ConfigProblem` where it
+    knows nothing of them.
+    """
 
     line: type[LineSpec]
     address: type[AddressSpec]
     point: type[PointSpec]
+    listing: Callable[[], type[Listing]] | None = None

@@ -6,12 +6,13 @@ Its files are on the disk, or were kept from an earlier time (`config.kept`).
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from config.document import Document
-from config.errors import Problem
+from config.errors import ConfigProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 WHOLE = ("gateway.yaml", "lines.yaml")
 PARTS = ("devices", "profiles", "alarms")
 """What a configuration is read from: files, and folders with files."""
+
+LISTS = "points"
+"""The folder with the point lists that devices refer to."""
+
+_LIST = re.compile(rf"{LISTS}/[^/\\]+\.csv", re.IGNORECASE)
 
 SHIPPED_PROFILES = Path(__file__).parent / "profiles"
 SHIPPED_PACKS = Path(__file__).parent / "alarm_packs"
@@ -68,6 +74,31 @@ class Folder:
         if self._kept is None:
             return sorted(PurePosixPath(part, path.name) for path in self.root.joinpath(part).glob("*"))
         return sorted(path for path in map(PurePosixPath, self._kept) if path.parent == PurePosixPath(part))
+
+    def lists(self) -> list[str]:
+        """The names of all point lists, whether a device refers to them or not."""
+        return [str(path) for path in self._paths(LISTS) if _LIST.fullmatch(str(path))]
+
+    def read_list(self, name: str) -> bytes:
+        """The point list at `name`. Raises `ConfigProblem` where there is none inside the folder."""
+        if not _LIST.fullmatch(name):
+            raise ConfigProblem(f"not a list in the folder {LISTS}", f"write such as {LISTS}/chiller-1.csv")
+        try:
+            content = self._inside(name).read_bytes() if self._kept is None else self._kept[name]
+        except (FileNotFoundError, KeyError):
+            raise ConfigProblem("no such file") from None
+        except OSError as error:
+            hint = "make it a file that the gateway's user may read"
+            raise ConfigProblem(f"cannot be read: {error.strerror}", hint) from error
+        self._contents[name] = content
+        return content
+
+    def _inside(self, name: str) -> Path:
+        """The file itself. Raises `ConfigProblem` where a link leads elsewhere: what lies there is not kept."""
+        path = (self.root / name).resolve(strict=True)
+        if not path.is_relative_to(self.root.resolve()):
+            raise ConfigProblem("which leads out of the configuration folder", "copy the file itself there")
+        return path
 
     def read_shipped_profile(self, name: str) -> Document | None:
         """A profile that came with the product."""

@@ -7,20 +7,30 @@ told at the place where it was written.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from config.document import Document, Key, Path
+    from config.document import Key, Path
     from config.errors import Problem
+
+
+class Written(Protocol):
+    """A file as the place of data: YAML (`config.document.Document`), or a list (`config.pointlist.referred`)."""
+
+    def has(self, path: Sequence[Key]) -> bool: ...
+
+    def problem(
+        self, path: Sequence[Key], message: str, hint: str = "", *, at_key: bool = False, offset: int = 0
+    ) -> Problem: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
     """Where data were written."""
 
-    document: Document
+    document: Written
     path: Path = ()
 
 

@@ -15,6 +15,8 @@ from config.errors import ConfigInvalid, Problem
 from config.folder import Folder
 from config.gateway import POLL_S, poll_intervals, read_gateway
 from config.lines import read_lines
+from config.lists import KEY as LIST
+from config.lists import PointLists, point_list
 from config.losses import loss_alarms
 from config.model import Config
 from config.packs import Packs
@@ -50,16 +52,13 @@ def load(root: Path, protocols: Mapping[str, Protocol], kept: Mapping[str, bytes
     return config
 
 
-def locate(root: Path, line: str, problem: ConfigProblem) -> Problem:
-    """A problem that a driver had with a line of a valid configuration, at its place in the files."""
-    return Places(root).locate(line, problem)
-
-
 class Places:
     """Where the parts of a valid configuration are written; its files are read once, when the first is asked for."""
 
-    def __init__(self, root: Path, kept: Mapping[str, bytes] | None = None) -> None:
+    def __init__(self, root: Path, protocols: Mapping[str, Protocol], kept: Mapping[str, bytes] | None = None) -> None:
         self._folder = Folder(root, kept)
+        self._protocols = protocols
+        self._lists = PointLists(self._folder, Report())
 
     @cached_property
     def _devices(self) -> list[Document]:
@@ -75,12 +74,24 @@ class Places:
         path = tuple(part for part in ("devices", device, "points" if point else "", point) if part)
         files = self._devices if device else []
         document = next((file for file in files if file.has(path[:2])), None)
+        field = (problem.field,) if problem.field else ()
+        row = self._row(line, device, point, document) if document and not document.has((*path, *field)) else None
+        if row is not None:
+            return row.problem(field, problem.message, problem.hint)
         if document is None:
             document, path = self._lines, ("lines", line)
         if document is None:
             return Problem("lines.yaml", 0, 0, line, problem.message, problem.hint)
-        field = (problem.field,) if problem.field else ()
         return document.problem((*path, *field), problem.message, problem.hint)
+
+    def _row(self, line: str, device: str, point: str, document: Document) -> Source | None:
+        """The point in the list of its device, if it comes from there."""
+        source = dict(device_sources(document, Report())).get(device)
+        if not point or self._lines is None or source is None or LIST not in source.data:
+            return None
+        protocol = self._protocols[self._lines.data["lines"][line]["protocol"]]
+        listed = self._lists.get(device, point_list(source), source, protocol)
+        return listed.rows.get(point) if listed else None
 
 
 def _config(folder: Folder, protocols: Mapping[str, Protocol], report: Report) -> Config | None:
@@ -91,7 +102,8 @@ def _config(folder: Folder, protocols: Mapping[str, Protocol], report: Report) -
     catalog = Catalog(folder, protocols, report)
     poll_s = poll_intervals(gateway.spec.poll, POLL_S) if gateway else POLL_S
     packs, rules = Packs(folder, report), Rules.read(folder.read_all("alarms").values(), report)
-    around = Surroundings(lines, catalog, packs, rules, poll_s, report, lines_known=lines_file is not None)
+    lists = PointLists(folder, report)
+    around = Surroundings(lines, catalog, packs, rules, lists, poll_s, report, lines_known=lines_file is not None)
     devices = _devices(files, around, report)
     if gateway is not None and not report.problems:
         check_windows(gateway.maintenance, devices, gateway.source, report)
@@ -112,6 +124,7 @@ def _devices(files: Mapping[str, Document], around: Surroundings, report: Report
             devices += [device] if device else []
     if len(devices) == len(seen):
         around.rules.check()
+        around.lists.check()
     for check in report.later:
         check()
     check_addresses(((device.id, device.line, device.address, seen[device.id]) for device in devices), report)

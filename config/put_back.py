@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from config.folder import PARTS, WHOLE
+from config.errors import SPREADSHEET
+from config.folder import LISTS, PARTS, WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,19 +18,24 @@ if TYPE_CHECKING:
 
 
 def own_files(root: Path) -> dict[str, bytes]:
-    """Every file that a configuration is read from, by name below `root`. Raises `OSError`."""
+    """Every file that a configuration is read from, by name below `root`; all lists are. Raises `OSError`."""
     paths = [root / name for name in WHOLE if (root / name).exists()]
     paths += [path for part in PARTS for path in sorted((root / part).glob("*.yaml"))]
+    paths += [path for path in sorted((root / LISTS).glob("*")) if path.suffix.lower() == SPREADSHEET]
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
 def put_back(root: Path, files: Mapping[str, bytes]) -> None:
-    """Have the folder hold these files and no other ones of a configuration. Raises `OSError`."""
+    """Have the folder hold these files and no other ones that a configuration reads. Raises `OSError`.
+
+    Lists that nothing refers to stay: they may be somebody's work, and mean nothing.
+    """
     rights = (root / WHOLE[0]).stat()
     for name, content in files.items():
         _replace(root / name, content, rights)
     for name in own_files(root).keys() - files.keys():
-        (root / name).unlink()
+        if not name.startswith(f"{LISTS}/"):
+            (root / name).unlink()
 
 
 def _replace(path: Path, content: bytes, rights: os.stat_result) -> None:

@@ -7,6 +7,8 @@ name is the protocol, its object the driver class in the module `driver` of a pa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -42,7 +44,7 @@ class _Protocols(Mapping[str, "Protocol"]):
     """The settings types by protocol name, each module imported when it is first asked for."""
 
     def __getitem__(self, name: str) -> Protocol:
-        return cast("Protocol", _load(name, "settings", "PROTOCOL"))
+        return replace(cast("Protocol", _load(name, "settings", "PROTOCOL")), listing=partial(listing, name))
 
     def __iter__(self) -> Iterator[str]:
         yield from _HOMES

@@ -34,7 +34,7 @@ REPLACED = ".replaced-"
 """In the name of what a restore has moved aside."""
 
 PLAIN = re.compile(
-    r"config/(gateway|lines)\.yaml|config/(devices|alarms|profiles|rule-tests)/.*\.(yaml|csv)|config/\w+\.schema\.json"
+    r"config/(gateway|lines)\.yaml|config/(devices|alarms|profiles|points|rule-tests)/.*\.(yaml|csv)|config/\w+\.schema\.json"
     r"|state/configurations/.*\.zip|state/modbus/.*\.json"
 )
 """What a secret is not allowed in, or does not get into: configuration, those that ran, what devices have taught."""

@@ -11,7 +11,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from agent.language import troubles
+from agent.language import pointlists, troubles
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -428,7 +428,7 @@ SENTENCES = {
     "warning": "警告",
 }
 
-CHINESE = troubles.CHINESE | SENTENCES
+CHINESE = troubles.CHINESE | pointlists.CHINESE | SENTENCES
 
 _HOLE = re.compile(r"\\\{\\\}")
 
@@ -442,9 +442,8 @@ def problem(one: Problem, language: Language) -> str:
     """One mistake in a configuration, with its place."""
     if language == "en":
         return str(one)
-    where = f"{one.file}:{one.line}:{one.column}" if one.line else one.file
     what = "；".join(chinese(part) for part in (one.message, one.hint) if part)
-    return f"{where}: {one.field}: {what}" if one.field else f"{where}: {what}"
+    return f"{one.where}: {one.field}: {what}" if one.field else f"{one.where}: {what}"
 
 
 def chinese(text: str) -> str:
@@ -463,7 +462,7 @@ def _sentence(text: str) -> str:
     return placed[1] + _sentence(placed[2]) if placed else text
 
 
-_PLACE = re.compile(r"(\S+:\d+:\d+: (?:[\w.\-/#]+: )?)(.+)")
+_PLACE = re.compile(r"((?:\S+:\d+:\d+|[^:]+:\d+(?::[A-Z]{1,3})?): (?:[\w.\-/#()% ]+: )?)(.+)")
 """Where a mistake is: file, line, column and field."""
 
 

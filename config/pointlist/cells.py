@@ -49,7 +49,7 @@ class Cells:
     def raw(self, field: str) -> str:
         """As it is written; empty where it is not. Raises `Refused` for what Excel could not compute."""
         text = self.texts.get(field, "")
-        if text.upper().startswith(EXCEL_ERRORS):
+        if text.startswith("#") and text.upper().startswith(EXCEL_ERRORS):
             raise Refused(f"found {text}, an error of Excel", "write the value", field)
         return text
 

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from config.errors import column_name
 from config.pointlist.cells import Cells, Refused
-from config.pointlist.sheet import TITLES_MAX, column_name, plain
+from config.pointlist.sheet import TITLES_MAX, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

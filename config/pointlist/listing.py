@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from config.pointlist.cells import Cells
+    from config.pointlist.cells import Cells, Refused
     from config.pointlist.headings import Headings, Vocabulary
 
 
@@ -22,6 +22,9 @@ class Listing(Protocol):
 
     notes: Sequence[str]
     """What it understood, one sentence each, for the person who has to check it."""
+
+    unsaid: Sequence[Refused]
+    """What the list leaves open and was assumed, once all rows were read. A device may not refer to such a list."""
 
     def __init__(self, rows: Sequence[Cells], headings: Headings) -> None: ...
 

@@ -11,6 +11,7 @@ import io
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,30 +59,22 @@ def read(content: bytes, score: Callable[[tuple[str, ...]], int]) -> Sheet:
     """
     if len(content) > BYTES_MAX:
         raise SheetUnreadable(f"the file has more than {BYTES_MAX:,} bytes", "split the list")
-    encoding, text = _decoded(content)
+    encoding, text = decoded(content)
     told = _SEPARATOR.match(text)
     if told:
         return Sheet(encoding, told[1], (("",), *_rows(text[told.end() :], told[1])))
-    sheets = [Sheet(encoding, delimiter, _rows(text, delimiter)) for delimiter in DELIMITERS]
-    return max(sheets, key=lambda sheet: max((score(row) for row in sheet.rows[:TITLES_MAX]), default=0))
-
-
-def column_name(index: int) -> str:
-    """`A` to `Z`, `AA` and so on, as spreadsheets count from 0."""
-    name = ""
-    index += 1
-    while index:
-        index, letter = divmod(index - 1, 26)
-        name = chr(ord("A") + letter) + name
-    return name
+    scores = {delimiter: max(map(score, _rows(text, delimiter, TITLES_MAX)), default=0) for delimiter in DELIMITERS}
+    delimiter = max(scores, key=scores.__getitem__)
+    return Sheet(encoding, delimiter, _rows(text, delimiter))
 
 
 def plain(text: str) -> str:
     """Full-width signs as ASCII, `℃` as `°C`, `m³` as `m3`: for what is looked up, never for names."""
-    return unicodedata.normalize("NFKC", text).strip(_BLANKS)
+    return (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip(_BLANKS)
 
 
-def _decoded(content: bytes) -> tuple[str, str]:
+def decoded(content: bytes) -> tuple[str, str]:
+    """The name of the encoding, and the text. Raises `SheetUnreadable`."""
     if content.startswith(_WORKBOOKS):
         raise SheetUnreadable("this is a workbook, not a text", "save it in Excel as `CSV UTF-8`")
     marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
@@ -95,9 +88,10 @@ def _decoded(content: bytes) -> tuple[str, str]:
     raise SheetUnreadable("neither UTF-8 nor GB18030", "save it in Excel as `CSV UTF-8`")
 
 
-def _rows(text: str, delimiter: str) -> tuple[tuple[str, ...], ...]:
+def _rows(text: str, delimiter: str, first: int = ROWS_MAX + 1) -> tuple[tuple[str, ...], ...]:
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        rows = tuple(tuple(map(_cell, row)) for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        rows = tuple(tuple(map(_cell, row)) for row in islice(lines, first))
     except csv.Error as error:
         raise SheetUnreadable(f"the table is broken ({error})", "save it in Excel as `CSV UTF-8`") from error
     if len(rows) > ROWS_MAX:
@@ -107,5 +101,5 @@ def _rows(text: str, delimiter: str) -> tuple[tuple[str, ...], ...]:
 
 def _cell(text: str) -> str:
     trimmed = text.strip(_BLANKS)
-    formula = _FORMULA_TEXT.fullmatch(trimmed)
+    formula = _FORMULA_TEXT.fullmatch(trimmed) if trimmed.startswith("=") else None
     return (formula[1] if formula else trimmed.removeprefix("'")).strip(_BLANKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from config.pointlist.cells import Refused
@@ -86,6 +87,7 @@ READ_AND_WRITE = "rw r/w wr w/r 读写 可读写 读/写 readwrite read/write"
 WRITE_ONLY = "w wo 只写 写 write writeonly 遥控 遥调 控制"
 
 
+@cache
 def unit(written: str) -> tuple[str, bool]:
     """The unit as UCUM writes it, and whether we know it; one that we do not know stays as it is."""
     text = plain(written).replace(" ", "").strip("()")

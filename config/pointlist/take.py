@@ -11,9 +11,8 @@ from pydantic import ValidationError
 from config.fields import DOTTED_ID, ID
 from config.pointlist import headings as heads
 from config.pointlist import sheet as sheets
-from config.pointlist.cells import Refused, limits, scale
-from config.pointlist.flow import flow
-from config.pointlist.spelling import poll, refuse_writing, states, unit
+from config.pointlist.cells import Refused
+from config.pointlist.point import address_of, is_spare, name_of, point_of
 from config.wording import mistakes
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ ID_LENGTH_MAX = 40
 TITLE_CELLS_MAX = 2
 """A row without an address and with so few cells is a title between points."""
 
-SPARE = frozenset({"备用", "预留", "保留", "空", "spare", "reserved", "reserve", "unused", "not used"})
 PLACE = ("building", "floor", "space", "risk")
 
 
@@ -150,15 +148,15 @@ class _Row:
     def enter(self) -> None:
         """Raises `Refused`."""
         cells = self._cells
-        names = {cells.get(key).lower() for key in ("name_zh", "name_en")}
-        if names & SPARE or (self._listing is not None and self._is_title(self._listing)):
+        if is_spare(cells) or (self._listing is not None and self._is_title(self._listing)):
             self._taken.titles += 1
             return
         if self._listing is None:
             hint = "write --line, or a line of lines.yaml"
             raise Refused(f"no line {self._line!r}" if self._line else "no line", hint, "line")
-        refuse_writing(cells)
-        point = self._point(self._listing)
+        point, doubt = point_of(cells, self._listing, self._taken.headings)
+        note = str(doubt or "")
+        self._taken.notes += [note] if note and note not in self._taken.notes else []
         device, told = self._device()
         before = self._taken.devices.get(device)
         self._refuse_other(device, told, before)
@@ -178,39 +176,6 @@ class _Row:
             return True
         raise Refused("no address", "fill it in, or delete the row")
 
-    def _point(self, listing: Listing) -> dict[str, Any]:
-        cells = self._cells
-        found = self._name("name")
-        found |= {"derived": flow(cells, "derived")} if cells.has("derived") else listing.point(cells)
-        if cells.has("value"):
-            found["value"] = cells.get("value")
-        written, is_known = unit(cells.raw("unit"))
-        if written not in {"", "1"}:
-            found["unit"] = written
-            note = f"unit {written!r} is not one that we know; it is taken as it is"
-            self._taken.notes += [] if is_known or note in self._taken.notes else [note]
-        if (by := scale(cells, cells.get("unit"))) != 1:
-            found["scale"] = by
-        for key in ("offset", "deadband"):
-            if (number := cells.number(key)) is not None and number:
-                found[key] = number
-        if cells.has("states") and cells.get("states") not in {"-", "/"}:
-            found["states"] = flow(cells, "states") if cells.get("states").startswith("{") else states(cells)
-            found.setdefault("value", "enum")
-        found |= limits(cells)
-        return found | self._pace()
-
-    def _pace(self) -> dict[str, Any]:
-        column = self._taken.headings.of("poll")
-        found = {"poll": poll(self._cells, column.aside if column else "")} if self._cells.has("poll") else {}
-        return found | ({"heartbeat": self._cells.get("heartbeat")} if self._cells.has("heartbeat") else {})
-
-    def _name(self, key: str) -> dict[str, Any]:
-        zh, en = self._cells.raw(f"{key}_zh"), self._cells.raw(f"{key}_en")
-        if zh and en and zh != en:
-            return {"name": {"zh": zh, "en": en}}
-        return {"name": zh or en} if zh or en else {}
-
     def _device(self) -> tuple[str, dict[str, Any]]:
         """Its id, and what this row says of it."""
         cells = self._cells
@@ -222,14 +187,13 @@ class _Row:
         if not re.fullmatch(ID, device):
             hint = f"name it: --device {written!r}=ID, of a-z 0-9 _ -"
             raise Refused(f"{found!r} cannot be an id", hint, "device")
-        told: dict[str, Any] = self._name("device_name") or ({"name": written} if device != written else {})
+        told: dict[str, Any] = name_of(cells, "device_name") or ({"name": written} if device != written else {})
         told["line"] = self._line
         if not cells.has("system"):
             raise Refused("no system", "write --system, such as pwr.lv", "system")
         told["system"] = cells.get("system")
         assert self._listing is not None, "it was asked for before"
-        address = self._listing.address(cells)
-        address = {**(flow(cells, "device_address") if cells.has("device_address") else {}), **address}
+        address = address_of(cells, self._listing)
         told |= {"address": address} if address else {}
         place = {key: cells.get(key) for key in PLACE if cells.has(key)}
         return device, told | ({"place": place} if place else {})

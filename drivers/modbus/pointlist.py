@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.pointlist.cells import Refused
 from config.pointlist.flow import flow
-from drivers.modbus.codings import ORDER_PART, coding
+from drivers.modbus.codings import ORDER_PART, WIDTHS, coding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -82,14 +82,19 @@ class ModbusListing:
 
     def __init__(self, rows: Sequence[Cells], headings: Headings) -> None:
         self.notes: list[str] = []
+        self.unsaid: list[Refused] = []
         own = [cells for cells in rows if self.is_point(cells)]
         rows_read = list(_readable(own))
         texts = [text for text, _ in rows_read]
         self._has_areas = any((cross := _CROSS.fullmatch(text)) and cross[1] != "0" for text in texts)
-        self._base = self._decided(own, rows_read, headings)
+        said = _said(own, headings)
+        self._base = said or _by_numbers(rows_read)
+        self._is_order_known = any(map(_says_order, own))
         self._bits: set[tuple[str, int]] = set()
         self.notes.append(_SAYINGS[self._base])
-        if not any(map(_says_order, own)):
+        if not said and not all(map(self._is_plain, texts)):
+            self.unsaid.append(Refused("it is not said how registers are counted", _SAY_BASE, "register"))
+        if not self._is_order_known:
             self.notes.append("no order of bytes: ABCD, which is the standard's (--set order=CDAB)")
 
     def is_point(self, cells: Cells) -> bool:
@@ -102,6 +107,7 @@ class ModbusListing:
         found: dict[str, Any] = {"table": table} if table != "holding" else {}
         found["register"] = register
         found |= kind
+        self._note_order(found)
         if bit is not None:
             found["bit"] = bit
             self._refuse_again(cells, written, bit)
@@ -121,6 +127,12 @@ class ModbusListing:
         bit = f".{point['bit']}" if "bit" in point else ""
         return f"{LABELS[point.get('table', 'holding')]}{point['register']}{bit}"
 
+    def _note_order(self, point: Mapping[str, Any]) -> None:
+        """Where a value takes several registers and nothing in the list says which comes first."""
+        if not self._is_order_known and WIDTHS.get(point.get("type", "u16"), 1) > 1:
+            self._is_order_known = True
+            self.unsaid.append(Refused("it is not said in which order registers and bytes come", _SAY_ORDER, "order"))
+
     def _refuse_again(self, cells: Cells, written: str, bit: int) -> None:
         """Excel makes 40001.10 the number 40001.1."""
         if not cells.has("bit") and (written, bit) in self._bits:
@@ -128,20 +140,11 @@ class ModbusListing:
             raise Refused(f"bit {bit} of {written} was there before; Excel cuts the 0 of .10", hint, "register")
         self._bits.add((written, bit))
 
-    def _decided(self, rows: Sequence[Cells], texts: Sequence[tuple[str, str]], headings: Headings) -> str:
-        """How this list counts registers. Raises `Refused`."""
-        said = {base for cells in rows if (base := cells.get("base").lower())} - {""}
-        if said:
-            base = said.pop()
-            if said or base not in BASES:
-                raise Refused(f"base {base!r}", f"write --set base=, one of {', '.join(BASES)}", "base")
-            return base
-        column = headings.of("register")
-        heading = re.sub(r"[\s\-_,;/]+", "", (column.aside or column.heading).lower()) if column else ""
-        for base, words in _WORDS_OF_BASES.items():
-            if any(heading == word or (len(word) > 1 and word in heading) for word in words.split()):
-                return base
-        return _by_numbers(texts)
+    def _is_plain(self, text: str) -> bool:
+        """Whether a register says by itself where it is, however others are counted."""
+        first = (span[1] if (span := _SPAN.fullmatch(text)) else text).strip()
+        cross = _CROSS.fullmatch(first)
+        return bool((cross and (cross[1] != "0" or self._has_areas)) or _HEX.fullmatch(first))
 
     def _place(self, written: str, cells: Cells) -> tuple[int, str, int | None]:
         """Register on the wire, table, and how many registers the list itself says that it spans."""
@@ -173,12 +176,30 @@ class ModbusListing:
         return _counted(int(text.partition(".")[0]) - (self._base == "one"), text), ""
 
 
+_SAY_BASE = "write (0-based), (1-based), (40001) or (hex) behind the heading, or --set base=wire"
+_SAY_ORDER = "write a column order, or --set order=ABCD"
 _SAYINGS = {
     "wire": "registers are counted from 0, as on the wire (otherwise --set base=one, base=reference or base=hex)",
     "one": "registers are counted from 1: 1 is 0 on the wire",
     "reference": "registers are references: 40001 is holding register 0 on the wire, 30001 input register 0",
     "hex": "registers are hexadecimal and counted from 0",
 }
+
+
+def _said(rows: Sequence[Cells], headings: Headings) -> str:
+    """How registers are counted, as far as a heading or a column says it. Raises `Refused`."""
+    said = {base for cells in rows if (base := cells.get("base").lower())}
+    if said:
+        base = min(said)
+        if len(said) > 1 or base not in BASES:
+            raise Refused(f"base {base!r}", f"write one of {', '.join(BASES)}", "base")
+        return base
+    column = headings.of("register")
+    heading = re.sub(r"[\s\-_,;/]+", "", (column.aside or column.heading).lower()) if column else ""
+    for base, words in _WORDS_OF_BASES.items():
+        if any(heading == word or (len(word) > 1 and word in heading) for word in words.split()):
+            return base
+    return ""
 
 
 def _readable(rows: Iterable[Cells]) -> Iterator[tuple[str, str]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from config_toy import accepted
+from config_toy import TOY, accepted
 
 from config.errors import ConfigProblem
-from config.load import locate
+from config.load import Places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,9 +42,9 @@ devices:
 def test_place(tmp_path: Path, problem: ConfigProblem, told: str) -> None:
     """The field that the driver names, else the point, the device, the line."""
     accepted(tmp_path, DEVICE)
-    assert str(locate(tmp_path, "one", problem)) == told
+    assert str(Places(tmp_path, TOY).locate("one", problem)) == told
 
 
 def test_files_that_went_away(tmp_path: Path) -> None:
     """The problem is told even if the files are gone meanwhile."""
-    assert str(locate(tmp_path, "one", ConfigProblem("taken"))) == "lines.yaml: one: taken"
+    assert str(Places(tmp_path, TOY).locate("one", ConfigProblem("taken"))) == "lines.yaml: one: taken"

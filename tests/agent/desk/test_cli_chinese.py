@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from agent.events import AlarmState
     from agent.status import AlarmView
 
-CASES = Path(__file__).parents[2] / "cases"
+ROOT = Path(__file__).parents[3]
+CASES = ROOT / "tests" / "cases"
+CODINGS = ROOT / "drivers" / "modbus" / "codings.py"
 HAN = re.compile("[\u4e00-\u9fff]")
 ENGLISH = re.compile(r"[a-z]{3,} [a-z]{2,} [a-z]{2,}")
 """Three words in a row are a sentence that nobody has translated."""
@@ -50,10 +52,29 @@ def refusals() -> Iterator[str]:
                 yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in parts)
 
 
-@pytest.mark.parametrize("source", [mistakes, refusals])
+def lists() -> Iterator[str]:
+    """Every sentence about a list of points: in the code, with something in each hole, and as the cases show them."""
+    for file in (*ROOT.glob("config/pointlist/*.py"), *ROOT.glob("drivers/*/pointlist.py"), CODINGS):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"Refused", "SheetUnreadable"}:
+                for said in node.args[:2]:
+                    yield from "".join(written(said)).split("; ")
+    for file in CASES.glob("pointlists/*/said"):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            told = re.fullmatch(r"(?:- |list\.csv:\d+(?::[A-Z])?: (?:[^ :]+: )?|wardgate: list\.csv: )(.+)", line)
+            yield from told[1].split("; ") if told else ()
+
+
+def written(said: ast.expr) -> Iterator[str]:
+    """A text with its holes filled; nothing where it is made elsewhere."""
+    parts = said.values if isinstance(said, ast.JoinedStr) else [said] if isinstance(said, ast.Constant) else []
+    yield from (str(part.value) if isinstance(part, ast.Constant) else "X" for part in parts)
+
+
+@pytest.mark.parametrize("source", [mistakes, refusals, lists])
 def test_each_mistake_and_each_refusal_is_told_in_chinese(source: object) -> None:
     """Nothing of it is left in English but names, and what has to be written."""
-    found = list(source())  # type: ignore[operator]  # one of the two above
+    found = list(filter(None, source()))  # type: ignore[operator]  # one of those above
     left = {said for said in found if not HAN.search(chinese(said)) or ENGLISH.search(chinese(said))}
     assert len(found) > 15
     assert left == set()
