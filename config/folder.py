@@ -24,7 +24,8 @@ PARTS = ("devices", "profiles", "alarms")
 LISTS = "points"
 """The folder with the point lists that devices refer to."""
 
-_LIST = re.compile(rf"{LISTS}/[^/\\]+\.csv", re.IGNORECASE)
+LIST_NAME = rf"^{LISTS}/[^/\\]+\.[Cc][Ss][Vv]$"
+_LIST = re.compile(LIST_NAME)
 
 SHIPPED_PROFILES = Path(__file__).parent / "profiles"
 SHIPPED_PACKS = Path(__file__).parent / "alarm_packs"

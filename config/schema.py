@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from config.alarm_files import ALARM_KEY, AlarmsFile
 from config.derived import DerivedSpec
 from config.files import AlarmSpec, DevicesFile, DeviceSpec, GatewaySpec, LinesFile, ProfileFile
+from config.folder import LIST_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,6 +67,7 @@ def _devices(protocols: Mapping[str, Protocol]) -> Schema:
     addresses, points = rest[: len(kinds)], rest[len(kinds) :]
     fields = _own(device, definitions)["properties"]
     fields["address"] = {"anyOf": addresses}
+    fields["point_list"]["anyOf"].insert(0, {"type": "string", "pattern": LIST_NAME})
     _fill(fields["points"], {"anyOf": points})
     _fill_alarms(definitions, alarm)
     file = _own(whole, definitions)

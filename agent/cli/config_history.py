@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -13,7 +15,9 @@ from agent.cli.reload import tell
 from agent.cli.words import Words
 from agent.control.client import DaemonAbsent, NotDone, UnknownName
 from agent.events import rfc3339
+from config.errors import SPREADSHEET
 from config.kept import KeptUnreadable, all_kept, save
+from config.pointlist.sheet import SheetUnreadable, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,11 +71,14 @@ def show_files(
     kept = _find(which, entries(gateway_home(config)[1]))
     files = _files(kept, file)
     if as_json:
-        view = _view(kept)
-        show.json(FilesView(number=view.number, version=view.version, since=view.since, by=view.by, files=files))
-        return
-    for name, text in files.items():
-        print("" if file is not None else f"# {name}\n", text, sep="", end="" if text.endswith("\n") else "\n")
+        view, texts = _view(kept), {name: _text(name, content) for name, content in files.items()}
+        show.json(FilesView(number=view.number, version=view.version, since=view.since, by=view.by, files=texts))
+    elif file is not None and not show.on_terminal(sys.stdout):
+        sys.stdout.buffer.write(files[file])
+    else:
+        for name, content in files.items():
+            text = _text(name, content)
+            print("" if file is not None else f"# {name}\n", text, sep="", end="" if text.endswith("\n") else "\n")
 
 
 @app.command(epilog="Example: wardgate config rollback 11 --reason 'the new limits call everybody'")
@@ -142,12 +149,20 @@ def _find(which: str, among: list[Kept]) -> Kept:
     return found[-1]
 
 
-def _files(kept: Kept, file: str | None) -> dict[str, str]:
+def _files(kept: Kept, file: str | None) -> dict[str, bytes]:
     found = _read(kept)
     if file is not None and file not in found:
         raise UnknownName(f"{kept.version} has no file {file!r}", f"it has {', '.join(sorted(found))}")
     names = [name for name in sorted(found) if not name.startswith(SHIPPED)] if file is None else [file]
-    return {name: found[name].decode("utf-8-sig", errors="replace") for name in names}
+    return {name: found[name] for name in names}
+
+
+def _text(name: str, content: bytes) -> str:
+    """For a person; a point list may be in another encoding than everything else."""
+    with suppress(SheetUnreadable):
+        if name.lower().endswith(SPREADSHEET):
+            return decoded(content)[1]
+    return content.decode("utf-8-sig", errors="replace")
 
 
 def _read(kept: Kept) -> dict[str, bytes]:

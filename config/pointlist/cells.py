@@ -59,7 +59,7 @@ class Cells:
 
     def number(self, field: str) -> float | None:
         """None where it says nothing."""
-        text = self.get(field)
+        text = self.get(field) if self.has(field) else ""
         return number(text, field) if text and text not in {"-", "/", "—"} else None
 
 

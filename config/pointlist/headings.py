@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from config.errors import column_name
@@ -95,6 +96,7 @@ class Headings:
                 yield Cells(row, {**constants, **texts}, sum(map(bool, cells)))
 
 
+@lru_cache(maxsize=4096)
 def squeezed(heading: str) -> tuple[str, str]:
     """A heading as the vocabularies have it, and what stands in brackets beside it."""
     text = plain(heading).lower()
@@ -103,8 +105,8 @@ def squeezed(heading: str) -> tuple[str, str]:
 
 def known(row: Sequence[str], vocabulary: Vocabulary, chosen: Mapping[str, str] | None = None) -> int:
     """How many different fields the cells of a row may be headings of."""
-    asked = _squeezed_keys(chosen or {})
-    return len({_lookup(cell, vocabulary, asked)[0] for cell in row if cell} - {""})
+    asked, words = _squeezed_keys(chosen or {}), _index(tuple(vocabulary.items()))
+    return len({_lookup(cell, words, asked)[0] for cell in row if cell} - {""})
 
 
 def find(sheet: Sheet, vocabulary: Vocabulary, chosen: Mapping[str, str]) -> Headings:
@@ -118,8 +120,8 @@ def find(sheet: Sheet, vocabulary: Vocabulary, chosen: Mapping[str, str]) -> Hea
         first = ", ".join(cell for cell in (rows[0] if rows else ()) if cell)
         raise Refused(f"no row of headings was found (row 1: {first[:60]})", "name columns with --column HEADING=FIELD")
     at = counts.index(max(counts))
-    asked = _squeezed_keys(chosen)
-    found = [(index, cell, *_lookup(cell, vocabulary, asked)) for index, cell in enumerate(rows[at]) if cell]
+    asked, words = _squeezed_keys(chosen), _index(tuple(vocabulary.items()))
+    found = [(index, cell, *_lookup(cell, words, asked)) for index, cell in enumerate(rows[at]) if cell]
     best: dict[str, tuple[int, int]] = {}
     for index, heading, field, rank in found:
         if field and (field not in best or rank < best[field][0]):
@@ -137,15 +139,21 @@ def _squeezed_keys(chosen: Mapping[str, str]) -> dict[str, str]:
     return {_SQUEEZED.sub("", plain(heading).lower()): field for heading, field in chosen.items()}
 
 
-def _lookup(heading: str, vocabulary: Vocabulary, asked: Mapping[str, str]) -> tuple[str, int]:
+@lru_cache(maxsize=16)
+def _index(vocabulary: tuple[tuple[str, str], ...]) -> dict[str, tuple[str, int]]:
+    """Each word with the field that it is best for, and how good it is there."""
+    best: dict[str, tuple[str, int]] = {}
+    for field, words in vocabulary:
+        for rank, word in enumerate(words.split()):
+            if word not in best or rank < best[word][1]:
+                best[word] = field, rank
+    return best
+
+
+def _lookup(heading: str, words: Mapping[str, tuple[str, int]], asked: Mapping[str, str]) -> tuple[str, int]:
     """The field and how good a word for it this is: 0 is the best."""
-    name, aside = squeezed(heading)
-    whole = _SQUEEZED.sub("", plain(heading).lower())
-    if whole in asked:
+    if asked and (whole := _SQUEEZED.sub("", plain(heading).lower())) in asked:
         return asked[whole], -1
-    for said in (_SQUEEZED.sub("", name + aside), name):
-        found = [(words.split().index(said), field) for field, words in vocabulary.items() if said in words.split()]
-        if found:
-            rank, field = min(found, key=lambda each: each[0])
-            return field, rank
-    return _NOT_KNOWN
+    name, aside = squeezed(heading)
+    found = words.get(_SQUEEZED.sub("", name + aside)) if aside else None
+    return found or words.get(name, _NOT_KNOWN)

@@ -22,7 +22,7 @@ NOTHING = frozenset({"", "-", "/"})
 
 def is_spare(cells: Cells) -> bool:
     """Whether the row itself says that there is nothing yet."""
-    return not SPARE.isdisjoint(cells.get(key).lower() for key in ("name_zh", "name_en"))
+    return any(cells.raw(key).lower() in SPARE for key in ("name_zh", "name_en"))
 
 
 def point_of(cells: Cells, listing: Listing, headings: Headings) -> tuple[dict[str, Any], Refused | None]:

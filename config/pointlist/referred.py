@@ -6,8 +6,8 @@ Read as an import reads it, but nothing is left open: what an import would assum
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.document import has
 from config.errors import Problem
@@ -39,9 +39,10 @@ TITLE_CELLS_MAX = 1
 ENCODINGS = frozenset({"UTF-8", "UTF-16", "GB18030"})
 PLACE = ("building", "floor", "space", "risk")
 OF_DEVICE = ("line", "system", *PLACE)
+NAMES_OF_DEVICE = ("device_name_zh", "device_name_en")
 WRITTEN_AS = {
     "name": ("name_zh", "name_en"),
-    "device_name": ("device_name_zh", "device_name_en"),
+    "device_name": NAMES_OF_DEVICE,
     "scale": ("scale", "divisor", "decimals"),
     "low": ("low", "range"),
     "high": ("high", "range"),
@@ -51,8 +52,7 @@ WRITTEN_AS = {
 _OPTION = re.compile(r"--(set|column) (\w+=\w+)((?: or \w+=\w+)*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What a row says of its device: line, system and place; names; address. `row` is the first that says so."""
 
     row: int
@@ -165,6 +165,8 @@ class _Rows:
         self._headings = headings
         self._sheet = sheet
         self._rows = list(headings.below(sheet, said))
+        self._of_device = [key for key in OF_DEVICE if key in said or headings.of(key)]
+        self._names_of_device = [key for key in NAMES_OF_DEVICE if key in said or headings.of(key)]
         self._listing = listing([cells for cells in self._rows if not is_spare(cells)], headings)
 
     def enter(self, chosen: Mapping[str, str], words: Vocabulary) -> None:
@@ -230,11 +232,11 @@ class _Rows:
 
     def _note(self, cells: Cells, device: str) -> None:
         """What the row says of its device, unless a row above says the same."""
-        about = {key: cells.get(key) for key in OF_DEVICE if cells.has(key)}
-        names = frozenset(filter(None, (cells.raw("device_name_zh"), cells.raw("device_name_en"))))
+        about = {key: cells.get(key) for key in self._of_device if cells.has(key)}
+        names = frozenset(cells.raw(key) for key in self._names_of_device if cells.has(key))
         said = Told(cells.row, about, names, address_of(cells, self._listing))
         told = self._referred.told.setdefault(device, [])
-        if not any(replace(each, row=cells.row) == said for each in told):
+        if not any(said[1:] == each[1:] for each in told):
             told.append(said)
 
     def _refuse(self, row: int, refused: Refused) -> None:

@@ -63,8 +63,9 @@ def read(content: bytes, score: Callable[[tuple[str, ...]], int]) -> Sheet:
     told = _SEPARATOR.match(text)
     if told:
         return Sheet(encoding, told[1], (("",), *_rows(text[told.end() :], told[1])))
-    scores = {delimiter: max(map(score, _rows(text, delimiter, TITLES_MAX)), default=0) for delimiter in DELIMITERS}
-    delimiter = max(scores, key=scores.__getitem__)
+    told_by = [delimiter for delimiter in DELIMITERS if delimiter in text] or [","]
+    scores = [max(map(score, _rows(text, delimiter, TITLES_MAX)), default=0) for delimiter in told_by]
+    delimiter = told_by[scores.index(max(scores))]
     return Sheet(encoding, delimiter, _rows(text, delimiter))
 
 

@@ -20,7 +20,7 @@ from agent.cli.app import main
 from agent.control.client import Client, NotDone
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 WAIT_S = 30.0
@@ -28,12 +28,31 @@ ALWAYS = {"point": "r1", "limit": {"H": -1.0}, "colour": "orange", "text": {"zh"
 STANDING = {"m1": {"a": ALWAYS}, "m2": {"a": ALWAYS}, "m3": {"a": ALWAYS}}
 
 
+TITLES = "负荷点表;;;;;\n标识;名称;寄存器地址(0-based);功能码;数据类型;采集周期\n"
+
+
+def listed(here: Path) -> None:
+    """The second device refers to a list as Excel saves it in China, in place of its profile."""
+    rows = [f"r{n};寄存器{n};{n};3;u16;250ms" for n in range(8)]
+    (here / "points").mkdir()
+    save_list(here, rows)
+    edit(
+        here / "devices" / "load.yaml",
+        {"devices": {"m2": {"profile": None, "system": "energy", "point_list": "points/m2.csv"}}},
+    )
+
+
+def save_list(here: Path, rows: list[str]) -> None:
+    (here / "points" / "m2.csv").write_bytes((TITLES + "\n".join(rows)).replace("\n", "\r\n").encode("gb18030"))
+
+
 @asynccontextmanager
-async def running() -> AsyncIterator[tuple[Path, Gateway, Client]]:
+async def running(prepare: Callable[[Path], None] = lambda _: None) -> AsyncIterator[tuple[Path, Gateway, Client]]:
     """Three lines with a device each, on each of which an alarm stands."""
     with folder() as here, load(here, devices=3) as (plant, net):
         async with broker(here) as server:
             configure_load(here, plant, net, uplink(server.port), STANDING)
+            prepare(here)
             with Gateway(here) as gateway:
                 await gateway.ready()
                 await until(lambda: stand(gateway, 3) and online(gateway), WAIT_S)
@@ -96,6 +115,29 @@ async def test_3_a_reload_touches_only_what_changed() -> None:
         assert {each.alarm_id: (each.occurrence_id, each.changed, each.state) for each in now.alarms} == alarms
         ups = [line["line"] for line in gateway.said("line up")]
         assert (ups.count("l1"), ups.count("l2"), ups.count("l3")) == (1, 2, 1)
+
+
+@pytest.mark.timeout(120)
+async def test_3_an_edited_row_of_a_point_list_restarts_only_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """GB18030 and semicolons: accepted, read, edited and taken over; a spoiled row changes nothing, and says its cell."""
+    async with running(listed) as (here, gateway, client):
+        assert main(["check", "--config", str(here), "--lang", "en"]) == 0
+        version = gateway.status().cfg_ver
+        assert version in capsys.readouterr().out
+        await until(lambda: {point.q for point in gateway.points("m2")} == {"good"}, WAIT_S)
+        assert {point.point: point.name.zh for point in gateway.points("m2")}["r7"] == "寄存器7"
+        rows = [f"r{n};寄存器{n};{n};3;u16;250ms" for n in range(7)]
+        save_list(here, [*rows, "r7;改过的;7;3;u16;500ms", "r8;新点;90000;3;u16;"])
+        with pytest.raises(
+            NotDone, match=r"points/m2.csv:11:C: 寄存器地址\(0-based\): found 90000.*nothing has changed"
+        ):
+            await reloaded(client)
+        save_list(here, [*rows, "r7;改过的;7;3;u16;500ms", "r8;新点;8;3;u16;"])
+        view = await reloaded(client)
+        assert (view.before, view.renewed, view.kept) == (version, ["l2"], ["l1", "l3"])
+        await until(lambda: len(gateway.points("m2")) == 9, WAIT_S)
+        await until(lambda: {point.q for point in gateway.points("m2")} == {"good"}, WAIT_S)
+        assert (await reloaded(client)).kept == ["l1", "l2", "l3"]
 
 
 @pytest.mark.timeout(120)

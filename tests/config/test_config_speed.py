@@ -50,6 +50,24 @@ def test_ten_thousand_points(tmp_path: Path) -> None:
     assert sum(len(device.alarms) for device in config.devices) == FILES * POINTS // 5
 
 
+def test_ten_thousand_points_of_lists(tmp_path: Path) -> None:
+    """The same points in a hundred lists that the devices refer to take no longer than written out."""
+    write(tmp_path)
+    (tmp_path / "points").mkdir()
+    rows = "".join(f"p{n},电压{n},U {n},{n},V,C,0,500,0.5\n" for n in range(POINTS))
+    for n in range(FILES):
+        (tmp_path / "points" / f"d{n}.csv").write_text(f"id,name_zh,name_en,at,unit,poll,low,high,deadband\n{rows}")
+        device = tmp_path / "devices" / f"d{n}.yaml"
+        head, _, rest = device.read_text(encoding="utf-8").partition("    points:\n")
+        alarms = rest[rest.index("    alarms:\n") :]
+        device.write_text(f"{head}    point_list: points/d{n}.csv\n{alarms}", encoding="utf-8")
+    started = time.process_time()
+    config = load(tmp_path, TOY)
+    assert time.process_time() - started < CPU_S_MAX
+    assert sum(len(device.points) for device in config.devices) == FILES * POINTS
+    assert sum(len(device.alarms) for device in config.devices) == FILES * POINTS // 5
+
+
 def test_ten_thousand_points_with_mistakes(tmp_path: Path) -> None:
     """A mistake in every file, so every position is looked up, is slower but no trap."""
     write(tmp_path, extra="      wrong: {point: p1, limit: {H: 1000}, colour: red}\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
 
@@ -11,10 +11,12 @@ from config.files import AddressSpec, LineSpec, PointSpec, Protocol
 from config.load import load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from config.model import Config, Device
+    from config.pointlist.cells import Cells, Refused
+    from config.pointlist.headings import Headings
 
 GATEWAY = "site: h01\ngateway: gw-1\nuplinks:\n  main: {brokers: [mqtt://127.0.0.1]}\n"
 LINES = "lines:\n  one: {protocol: toy, host: 127.0.0.1}\n"
@@ -36,7 +38,31 @@ class ToyPoint(PointSpec):
     at: int
 
 
-TOY: Mapping[str, Protocol] = {"toy": Protocol(ToyLine, ToyAddress, ToyPoint)}
+class ToyListing:
+    """See `config.pointlist.listing.Listing`."""
+
+    columns: Mapping[str, str] = {"at": "at"}  # noqa: RUF012 (as the protocol has it)
+
+    def __init__(self, rows: Sequence[Cells], headings: Headings) -> None:
+        del rows, headings
+        self.notes: list[str] = []
+        self.unsaid: list[Refused] = []
+
+    def is_point(self, cells: Cells) -> bool:
+        return cells.has("at")
+
+    def point(self, cells: Cells) -> dict[str, Any]:
+        return {"at": cells.number("at")}
+
+    def address(self, cells: Cells) -> dict[str, Any]:
+        del cells
+        return {}
+
+    def label(self, point: Mapping[str, Any]) -> str:
+        return str(point["at"])
+
+
+TOY: Mapping[str, Protocol] = {"toy": Protocol(ToyLine, ToyAddress, ToyPoint, lambda: ToyListing)}
 
 
 def accepted(folder: Path, device: str, **files: str) -> Config:
