@@ -119,7 +119,7 @@ async def test_3_a_reload_touches_only_what_changed() -> None:
 
 @pytest.mark.timeout(120)
 async def test_3_an_edited_row_of_a_point_list_restarts_only_its_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """GB18030 and semicolons: accepted, read, edited and taken over; a spoiled row changes nothing, and says its cell."""
+    """GB18030 and semicolons: accepted, read, edited, taken over; a spoiled row changes nothing, and says its cell."""
     async with running(listed) as (here, gateway, client):
         assert main(["check", "--config", str(here), "--lang", "en"]) == 0
         version = gateway.status().cfg_ver

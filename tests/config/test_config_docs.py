@@ -21,7 +21,7 @@ from drivers.registry import protocols
 TEXT = (Path(__file__).parents[2] / "docs" / "configure.md").read_text(encoding="utf-8")
 CASES = Path(__file__).parents[1] / "cases"
 ALARMS = (Path(__file__).parents[2] / "docs" / "alarms.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"^```yaml file=(\S+)\n(.*?)^```$", TEXT + ALARMS, re.MULTILINE | re.DOTALL)
+SNIPPETS = re.findall(r"^```(?:yaml|csv) file=(\S+)\n(.*?)^```$", TEXT + ALARMS, re.MULTILINE | re.DOTALL)
 
 
 def section(title: str) -> str:
@@ -35,7 +35,11 @@ def test_snippets_are_a_configuration(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text, encoding="utf-8")
     config = load(tmp_path, protocols())
     assert config.warnings == ()
-    assert [device.id for device in config.devices] == ["lv-main", "lv-pumps", "ahu-1"]
+    assert [device.id for device in config.devices] == ["ch-1", "ch-2", "lv-main", "lv-pumps", "ahu-1"]
+    assert [[point.id for point in device.points] for device in config.devices[:2]] == [
+        ["t_sup", "t_ret", "p", "run", "trips"],
+        ["t_sup", "t_ret", "p", "run"],
+    ]
     alarms = {alarm.id for device in config.devices for alarm in device.alarms}
     assert {
         "hvac.ahu/ahu-1/smoke#smoke",

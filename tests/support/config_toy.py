@@ -41,12 +41,12 @@ class ToyPoint(PointSpec):
 class ToyListing:
     """See `config.pointlist.listing.Listing`."""
 
-    columns: Mapping[str, str] = {"at": "at"}  # noqa: RUF012 (as the protocol has it)
+    columns: Mapping[str, str] = {"at": "at"}
 
     def __init__(self, rows: Sequence[Cells], headings: Headings) -> None:
         del rows, headings
-        self.notes: list[str] = []
-        self.unsaid: list[Refused] = []
+        self.notes: Sequence[str] = []
+        self.unsaid: Sequence[Refused] = []
 
     def is_point(self, cells: Cells) -> bool:
         return cells.has("at")
