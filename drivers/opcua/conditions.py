@@ -1,8 +1,8 @@
 """Source alarms: from the events of a server's conditions to samples of the points that follow them. Pure.
 
 A point follows a condition by the node that it is about (its source) or by the node of the condition itself, and shows
-one facet of it. Several conditions of one source count together: active is any, acknowledged is all, the rest is that
-of the most severe.
+one facet of it. Several conditions of one source count together: active is any, acknowledged and hidden are all, the
+rest is that of the most severe.
 
 Always true: a facet is told only once the server has said what stands (`complete`). A condition that it did not mention
 then is normal, because a refresh mentions all that are not; before, nobody knows, and nothing is said.
@@ -10,10 +10,11 @@ then is normal, because a refresh mentions all that are not; before, nobody know
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from drivers.opcua.kinds import BOOLEAN, INT32, NODE_ID, STRING
+from drivers.opcua.kinds import BOOLEAN, INT32, NODE_ID, NULL, STRING
 from drivers.opcua.parts import Key, node_key
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from drivers.opcua.decode import Fields, Sample
 
-Facet = Literal["active", "acked", "severity", "message", "level"]
+Facet = Literal["active", "acked", "severity", "message", "level", "hidden"]
 
 REFRESH_START, REFRESH_END, REFRESH_REQUIRED, OVERFLOW = (0, 2787), (0, 2788), (0, 2789), (0, 3035)
 OUT_OF_SERVICE = 0x808D_0000
@@ -54,13 +55,32 @@ LEVEL_FIELDS = (
 )
 """Asked for as well where a point wants the level: of alarms with one state at a time, and of those with several."""
 
+HIDDEN_FIELDS = (
+    ("OutOfServiceState/Id", 2915),
+    ("SuppressedState/Id", 2915),
+    ("ShelvingState/CurrentState/Id", 2915),
+    ("SuppressedOrShelved", 2915),
+)
+"""Asked for as well where a point wants to know whether the server hides the alarm from its own operators."""
+
+SHOWN, SHELVED, SUPPRESSED, OUT_OF_SERVICE_THERE = range(4)
+HIDDEN = {SHOWN: "no", SHELVED: "shelved", SUPPRESSED: "suppressed", OUT_OF_SERVICE_THERE: "out_of_service"}
+"""Where several hide it, the highest counts; `suppressed` also where the server only says that one of the two does."""
+
+_SHELVED = {(0, 2932), (0, 2933)}
+"""Timed, and until it is over."""
+
 NORMAL, LOW_LOW, LOW, HIGH, HIGH_HIGH, OTHER = range(6)
 LEVELS = {NORMAL: "normal", LOW_LOW: "low_low", LOW: "low", HIGH: "high", HIGH_HIGH: "high_high", OTHER: "other"}
 """`other` is active without a limit that we know."""
 
 _EXCLUSIVE: dict[Key | None, int] = {(0, 9335): LOW_LOW, (0, 9333): LOW, (0, 9331): HIGH, (0, 9329): HIGH_HIGH}
-_WORST_FIRST = ((4, HIGH_HIGH), (1, LOW_LOW), (3, HIGH), (2, LOW))
-"""Which of the `LEVEL_FIELDS` says which level."""
+_WORST_FIRST = (
+    ("HighHighState/Id", HIGH_HIGH),
+    ("LowLowState/Id", LOW_LOW),
+    ("HighState/Id", HIGH),
+    ("LowState/Id", LOW),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +108,7 @@ class Condition:
     ticks: int
     retain: bool
     level: int
+    hidden: int
 
 
 class Conditions:
@@ -97,7 +118,10 @@ class Conditions:
         self.complete = False
         self.refresh_wanted = False
         self.overflows = 0
-        self.fields = FIELDS + (LEVEL_FIELDS if any(each.facet == "level" for each in following) else ())
+        facets = {each.facet for each in following}
+        more = (("level", LEVEL_FIELDS), ("hidden", HIDDEN_FIELDS))
+        self.fields = FIELDS + tuple(field for facet, fields in more if facet in facets for field in fields)
+        self._names = tuple(name for name, _ in self.fields)
         self._following = following
         self._nodes = {each.node for each in following}
         self._known: dict[object, Condition] = {}
@@ -121,7 +145,10 @@ class Conditions:
         elif kind in {REFRESH_REQUIRED, OVERFLOW}:
             self.refresh_wanted = True
             self.overflows += kind == OVERFLOW
-        elif (found := _condition(fields)) is not None and {found.source, found.node} & self._nodes:
+        elif (found := _condition(dict(zip(self._names, fields, strict=True)))) is not None and {
+            found.source,
+            found.node,
+        } & self._nodes:
             return self._changed(found)
         return []
 
@@ -165,6 +192,8 @@ def _facet(facet: Facet, found: Sequence[Condition], active: Sequence[Condition]
         return INT32, leading.severity if leading else 0
     if facet == "level":
         return INT32, leading.level if leading else NORMAL
+    if facet == "hidden":
+        return INT32, _hidden_by(active or found)
     return STRING, leading.message if leading else ""
 
 
@@ -174,35 +203,64 @@ def _concerns(each: Following, found: Condition) -> bool:
     return not each.condition or each.condition == found.name
 
 
-def _condition(fields: Fields) -> Condition | None:
+def _hidden_by(conditions: Sequence[Condition]) -> int:
+    """What hides all of them; one that is shown is enough for somebody to be called."""
+    hidden = [condition.hidden for condition in conditions]
+    return max(hidden) if hidden and SHOWN not in hidden else SHOWN
+
+
+_Said = Mapping[str, tuple[int, object]]
+_NOTHING = (NULL, None)
+
+
+def _condition(said: _Said) -> Condition | None:
     """What an event says of its condition; `None` for events of another kind and for branches, which are the past."""
-    _, source, time, severity, message, node, branch, name, retain, enabled, quality, acked, active = fields[
-        : len(FIELDS)
-    ]
-    if _key(branch) not in {None, (0, 0)} or not isinstance(retain[1], bool):
+    retain = said["Retain"][1]
+    if _key(said["BranchId"]) not in {None, (0, 0)} or not isinstance(retain, bool):
         return None
-    status = quality[1] if isinstance(quality[1], int) else 0
+    status = _number(said["Quality"])
     return Condition(
-        source=_key(source),
-        node=_key(node),
-        name=name[1] if isinstance(name[1], str) else "",
-        active=active[1] is True,
-        acked=acked[1] is not False,
-        severity=severity[1] if isinstance(severity[1], int) else 0,
-        message=message[1] if isinstance(message[1], str) else "",
-        status=OUT_OF_SERVICE if enabled[1] is False else status,
-        ticks=time[1] if isinstance(time[1], int) else 0,
-        retain=retain[1],
-        level=_level(fields[len(FIELDS) :]),
+        source=_key(said["SourceNode"]),
+        node=_key(said[""]),
+        name=_words(said["ConditionName"]),
+        active=said["ActiveState/Id"][1] is True,
+        acked=said["AckedState/Id"][1] is not False,
+        severity=_number(said["Severity"]),
+        message=_words(said["Message"]),
+        status=OUT_OF_SERVICE if said["EnabledState/Id"][1] is False else status,
+        ticks=_number(said["Time"]),
+        retain=retain,
+        level=_level(said),
+        hidden=_hidden(said),
     )
 
 
-def _level(fields: Fields) -> int:
+def _level(said: _Said) -> int:
     """Which limit is passed, the outer ones first; for an alarm that has none it is another alarm."""
-    if not fields:
-        return OTHER
-    exclusive = _EXCLUSIVE.get(_key(fields[0]))
-    return exclusive or next((level for at, level in _WORST_FIRST if fields[at][1] is True), OTHER)
+    exclusive = _EXCLUSIVE.get(_key(said.get("LimitState/CurrentState/Id", _NOTHING)))
+    return exclusive or next((level for name, level in _WORST_FIRST if _is_true(said, name)), OTHER)
+
+
+def _hidden(said: _Said) -> int:
+    if _is_true(said, "OutOfServiceState/Id"):
+        return OUT_OF_SERVICE_THERE
+    if _is_true(said, "SuppressedState/Id"):
+        return SUPPRESSED
+    if _key(said.get("ShelvingState/CurrentState/Id", _NOTHING)) in _SHELVED:
+        return SHELVED
+    return SUPPRESSED if _is_true(said, "SuppressedOrShelved") else SHOWN
+
+
+def _is_true(said: _Said, name: str) -> bool:
+    return said.get(name, _NOTHING)[1] is True
+
+
+def _number(field: tuple[int, object]) -> int:
+    return field[1] if isinstance(field[1], int) else 0
+
+
+def _words(field: tuple[int, object]) -> str:
+    return field[1] if isinstance(field[1], str) else ""
 
 
 def _key(field: tuple[int, object]) -> Key | None:

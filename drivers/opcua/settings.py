@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from config.files import AddressSpec, Duration, KeyReference, LineSpec, Password, PointSpec, Protocol
 from drivers.opcua import nodes, parts
-from drivers.opcua.conditions import LEVELS
+from drivers.opcua.conditions import HIDDEN, LEVELS
 
 PORT = 4840
 
@@ -103,12 +103,23 @@ class OpcuaAddress(AddressSpec):
     """A device behind the endpoint: its points carry whole NodeIds, so there is nothing to add."""
 
 
+_FITTING = {
+    "active": "bool",
+    "acked": "bool",
+    "severity": "integer",
+    "message": "string",
+    "level": "enum",
+    "hidden": "enum",
+}
+_STATES = {"level": LEVELS, "hidden": HIDDEN}
+
+
 class OpcuaPoint(PointSpec):
     """One node, or with `part` one element of its array or field of its structure.
 
     With `alarm` the point follows the alarms of the node instead (or of the condition that the node is), only the one
-    with the name `condition` if that is given: whether one is active, whether all are acknowledged, or of the most
-    severe the severity, the message, or the limit that is passed.
+    with the name `condition` if that is given: whether one is active, whether all are acknowledged, whether the server
+    hides all of them from its operators and how, or of the most severe the severity, the message, or the limit passed.
 
     `publishing` is how often its changes may be reported, the line's if left out; `sampling` how often the
     server looks at it, once per publishing interval if left out.
@@ -127,15 +138,15 @@ class OpcuaPoint(PointSpec):
         ]
         | None
     ) = None
-    alarm: Literal["active", "acked", "severity", "message", "level"] | None = None
+    alarm: Literal["active", "acked", "severity", "message", "level", "hidden"] | None = None
     condition: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _levels(cls, written: object) -> object:
-        """The states of a level are always the same, and need not be written."""
-        if isinstance(written, Mapping) and written.get("alarm") == "level":
-            return {"value": "enum", "states": LEVELS, **written}
+    def _named(cls, written: object) -> object:
+        """The states of a level, and of what hides an alarm, are always the same, and need not be written."""
+        if isinstance(written, Mapping) and written.get("alarm") in _STATES:
+            return {"value": "enum", "states": _STATES[written["alarm"]], **written}
         return written
 
     @model_validator(mode="after")
@@ -144,9 +155,7 @@ class OpcuaPoint(PointSpec):
             if self.condition is not None:
                 raise ValueError("condition without alarm; write alarm: active beside it")
             return self
-        fitting = {"active": "bool", "acked": "bool", "severity": "integer", "message": "string", "level": "enum"}[
-            self.alarm
-        ]
+        fitting = _FITTING[self.alarm]
         if self.value != fitting:
             raise ValueError(f"alarm: {self.alarm} is not of this type; write value: {fitting}")
         if self.part or self.publishing or self.sampling or self.server_deadband:

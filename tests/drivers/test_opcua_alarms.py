@@ -20,6 +20,8 @@ from drivers.contract import Grade, Quality
 from drivers.opcua import decode
 from drivers.opcua.conditions import (
     FIELDS,
+    HIDDEN,
+    HIDDEN_FIELDS,
     LEVEL_FIELDS,
     LEVELS,
     REFRESH_END,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 V = ua.VariantType
 ALARM = 2915
+SHELVING = "ShelvingState/CurrentState/Id"
 T2026 = 134_082_009_000_000_000
 
 
@@ -68,6 +71,7 @@ class Plant:
         acked = more.pop("acked", True)
         values = {"ActiveState/Id": active, "AckedState/Id": acked, "EnabledState/Id": True, "Severity": severity}
         values |= {"Retain": active or not acked, "Quality": ua.StatusCode(), **more}
+        generator.event.data_types.setdefault(SHELVING, V.NodeId)
         for field, value in values.items():
             setattr(generator.event, field, value)
         await generator.trigger(message=f"{name} is {'on' if active else 'off'}")
@@ -82,9 +86,10 @@ def plant() -> Iterator[Plant]:
 
 
 def alarm_point(plant: Plant, name: str, facet: str, *, condition: str | None = None, node: str = "gas") -> Any:
-    value = {"active": "bool", "acked": "bool", "severity": "integer", "message": "string"}[facet]
+    value = {"acked": "bool", "severity": "integer", "message": "string", "hidden": "enum"}.get(facet, "bool")
     spec = {"node": plant.peer.node(node).to_string(), "value": value, "alarm": facet, "condition": condition}
-    return point(name, type=value, spec=spec)
+    states = HIDDEN if facet == "hidden" else {}
+    return point(name, type=value, states=states, spec={key: one for key, one in spec.items() if one is not None})
 
 
 @asynccontextmanager
@@ -117,6 +122,26 @@ async def test_9_alarms_and_conditions_events_refresh_and_states(plant: Plant) -
     assert last.values == (False, True, 0, "", False)
     assert all(not reading.flaws for reading in (first, second, third, last))
     assert first.source_times[0]
+
+
+def shelving(state: int) -> dict[str, Any]:
+    return {SHELVING: ua.NodeId(cast("Any", state)), "SuppressedOrShelved": state != 2930}
+
+
+async def test_9_an_alarm_that_the_server_hides_stays_active_and_says_so(plant: Plant) -> None:
+    """Shelved by somebody at the server: active as before, and hidden; as it happens, and at the next connect."""
+    await plant.say("Low", active=True)
+    poll = poll_of(*(alarm_point(plant, facet, facet, condition="Low") for facet in ("active", "hidden")))
+    async with following(plant, poll) as readings:
+        shown = await anext(readings)
+        await plant.say("Low", active=True, **shelving(2932))
+        hidden = await anext(readings)
+    async with following(plant, poll) as readings:
+        again = await anext(readings)
+    await plant.say("Low", active=False, **shelving(2930))
+    assert shown.values == (True, "no")
+    assert hidden.values == again.values == (True, "shelved")
+    assert not hidden.flaws
 
 
 async def test_9_what_happened_while_the_line_was_down_is_reconciled(plant: Plant) -> None:
@@ -264,12 +289,54 @@ def test_9_the_level_is_the_outer_limit_of_the_most_severe_alarm() -> None:
     assert level(of_limits("a", node((2, "own")))) == "other"
 
 
-def test_9_limits_are_asked_for_only_where_somebody_wants_them() -> None:
-    """Small servers do not know these types; a point that follows `level` needs no states of its own."""
+def test_9_limits_and_what_hides_are_asked_for_only_where_somebody_wants_them() -> None:
+    """Small servers do not know these types; a point that follows them needs no states of its own."""
     assert Conditions(POINTS).fields == FIELDS
     assert Conditions([*POINTS, LIMITS]).fields == FIELDS + LEVEL_FIELDS
-    spec = OpcuaPoint.model_validate({"node": "i=1", "alarm": "level"})
-    assert (spec.value, spec.states) == ("enum", LEVELS)
+    assert Conditions([*POINTS, Following(3, SOURCE, "", "hidden")]).fields == FIELDS + HIDDEN_FIELDS
+    for facet, states in (("level", LEVELS), ("hidden", HIDDEN)):
+        spec = OpcuaPoint.model_validate({"node": "i=1", "alarm": facet})
+        assert (spec.value, spec.states) == ("enum", states)
+
+
+def of_hiding(name: str, **said: tuple[int, object]) -> Fields:
+    """An active alarm with what the server says of how it hides it."""
+    return (*event(name, active=True), *(said.get(key.split("/")[0], (0, None)) for key, _ in HIDDEN_FIELDS))
+
+
+def hidden(*events: Fields) -> str:
+    conditions = Conditions([Following(0, SOURCE, "", "hidden")])
+    start, end = ((*bound, *[(0, None)] * len(HIDDEN_FIELDS)) for bound in (START, END))
+    return HIDDEN[cast("int", values(conditions, start, *events, end)[0])]
+
+
+ON, OFF = (1, True), (1, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ({}, "no"),
+        ({"SuppressedState": OFF, "OutOfServiceState": OFF, "SuppressedOrShelved": OFF}, "no"),
+        ({"ShelvingState": node((0, 2930))}, "no"),
+        ({"ShelvingState": node((0, 2932)), "SuppressedOrShelved": ON}, "shelved"),
+        ({"ShelvingState": node((0, 2933))}, "shelved"),
+        ({"SuppressedState": ON, "ShelvingState": node((0, 2932))}, "suppressed"),
+        ({"OutOfServiceState": ON, "SuppressedState": ON}, "out_of_service"),
+        ({"SuppressedOrShelved": ON}, "suppressed"),
+    ],
+)
+def test_9_how_the_server_hides_an_alarm_is_told(said: dict[str, tuple[int, object]], wanted: str) -> None:
+    """Shelved, suppressed, out of service; a server that says neither hides nothing."""
+    assert hidden(of_hiding("a", **said)) == wanted
+
+
+def test_9_an_alarm_that_is_shown_outweighs_those_that_are_hidden() -> None:
+    """Of several of one source, all have to be hidden; without any alarm there is nothing to hide."""
+    shelved, suppressed = of_hiding("a", ShelvingState=node((0, 2932))), of_hiding("b", SuppressedState=ON)
+    assert hidden(shelved, suppressed) == "suppressed"
+    assert hidden(shelved, of_hiding("c")) == "no"
+    assert hidden() == "no"
 
 
 START, END = ((node(kind), *[(0, None)] * (len(FIELDS) - 1)) for kind in (REFRESH_START, REFRESH_END))

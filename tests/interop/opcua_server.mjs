@@ -1,6 +1,6 @@
 // An OPC UA server of another code base (node-opcua): security, users, an analog value and a limit alarm on it.
 // Arguments: node_modules folder, host, port, folder for certificates. Says one JSON line when it listens, then takes one
-// JSON object a line: {"set": 21.5}, {"trust": "PATH"}, {"quit": true}; and answers each with {"done": …}.
+// JSON object a line: {"set": 21.5}, {"hide": "shelved"}, {"trust": "PATH"}, {"quit": true}; and answers each with {"done": …}.
 
 import { createRequire } from "node:module";
 import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
@@ -53,9 +53,10 @@ const t = own.addAnalogDataItem({
   value: { dataType: "Double", value: 21.5 },
   eventSourceOf: room,
 });
-own.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
+const tooWarm = own.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
   browseName: "TooWarm",
   conditionName: "TooWarm",
+  optionals: ["ShelvingState", "SuppressedState", "OutOfServiceState"],
   componentOf: room,
   conditionSource: t,
   inputNode: t,
@@ -64,6 +65,12 @@ own.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
   lowLimit: 10,
   lowLowLimit: 5,
 });
+function hide(way) {
+  tooWarm.shelvingState.setState(way === "shelved" ? "OneShotShelved" : "Unshelved");
+  tooWarm.suppressedState.setValue(way === "suppressed");
+  tooWarm.outOfServiceState.id.setValueFromSource({ dataType: "Boolean", value: way === "out_of_service" });
+}
+hide("no");
 own.addVariable({
   componentOf: room,
   browseName: "zones",
@@ -91,6 +98,10 @@ console.log(JSON.stringify({ certificate: shown, namespace: own.namespaceUri }))
 for await (const line of createInterface({ input: process.stdin })) {
   const asked = JSON.parse(line);
   if (asked.set !== undefined) t.setValueFromSource({ dataType: "Double", value: asked.set });
+  if (asked.hide) {
+    hide(asked.hide);
+    tooWarm.raiseNewCondition({ message: asked.hide, severity: 500, retain: true });
+  }
   if (asked.trust) {
     mkdirSync(join(folder, "pki/trusted/certs"), { recursive: true });
     await certificates.trustCertificate(readFileSync(asked.trust));

@@ -16,7 +16,7 @@ from opcua_peer import HOST, driver_for, free_port, point, poll_of
 from config.model import Home
 from drivers.errors import Refused
 from drivers.opcua import identity
-from drivers.opcua.conditions import LEVELS
+from drivers.opcua.conditions import HIDDEN, LEVELS
 from drivers.opcua.endpoints import POLICIES
 from drivers.opcua.trust import TrustList
 
@@ -174,6 +174,19 @@ async def test_9_alarms_of_the_server(server: NodeServer, home: Home) -> None:
     assert (higher.values[0], higher.values[2]) == (True, "high_high")
     assert still.values == higher.values
     assert over.values == (False, 0, "normal")
+
+
+async def test_9_alarms_that_the_server_hides(server: NodeServer, home: Home) -> None:
+    """Shelved, suppressed, out of service: active all the time, and hidden; then shown again."""
+    server.tell(set=35.0)
+    active, hidden = node("room.t", alarm="active", value="bool"), node("room.t", alarm="hidden")
+    poll = poll_of(point("a", type="bool", **active), point("h", type="enum", states=HIDDEN, **hidden))
+    async with connected(server, home) as driver, aclosing(driver.changes([poll])) as readings:
+        assert (await anext(readings)).values == (True, "no")
+        for way in ("shelved", "suppressed", "out_of_service", "no"):
+            server.tell(hide=way)
+            await _until(readings, (True, way))
+    server.tell(set=20.0)
 
 
 async def test_9_arrays_structures_and_names(server: NodeServer, home: Home) -> None:
