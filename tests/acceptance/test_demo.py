@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -24,11 +25,16 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from shown_commands import at_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DEMO = [sys.executable, "-m", "agent", "demo", "--lang", "en"]
+SHOWN = [shlex.split(command.text)[2:] for command in at_home(__file__)]
+(PRINTED,), PLAYED = ([words for words in SHOWN if ("--no-tui" in words) is plain] for plain in (True, False))
+"""What the page tells people to type, after `wardgate demo`."""
+
 SVG = "{http://www.w3.org/2000/svg}"
 START_S = 40.0
 """A loaded machine takes its time to start the devices, a broker and a gateway."""
@@ -191,9 +197,7 @@ def alarms_in(lines: list[str]) -> list[dict[str, Any]]:
 @pytest.mark.timeout(120)
 def test_the_default_story_raises_and_clears_alarms_at_an_independent_subscriber(place: Path) -> None:
     """`--no-tui` prints nothing but events: raises, acknowledgements, a shelving, clears; then it ends with 0."""
-    done = subprocess.run(
-        [*DEMO, "--no-tui", "--seconds", "30"], capture_output=True, text=True, timeout=100, check=False, env=env(place)
-    )
+    done = subprocess.run([*DEMO, *PRINTED], capture_output=True, text=True, timeout=100, check=False, env=env(place))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert all(json.loads(line)["specversion"] == "1.0" for line in lines)
@@ -258,6 +262,17 @@ def test_the_picture_is_the_screen_with_a_red_alarm_raised_after_the_start(place
         assert screen.until_end() == 0
         assert screen.modes_after() == screen.modes_before
         assert_nothing_left(place, screen.shown)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("words", PLAYED, ids=" ".join)
+def test_10_the_demos_that_the_page_shows_play_until_q(words: list[str], place: Path) -> None:
+    """With the story, seed and language that it names."""
+    with on_screen(place, *words) as screen:
+        screen.until("fire-panel")
+        screen.until("无报警" if "zh" in words else "alarms")
+        screen.press("q")
+        assert screen.until_end() == 0
 
 
 @pytest.mark.timeout(120)

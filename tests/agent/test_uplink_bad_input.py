@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from certificates import HOUR, Authority
 from mqtt_peer import HOST, ScriptedBroker, free_port, password_line, until
+from shown_commands import at_home
 from structlog.testing import capture_logs
 from uplink_rig import ROOT, alarm, telemetry
 
@@ -222,8 +223,14 @@ async def test_the_recipe_of_the_page_makes_both_sides_accept_each_other(
     rig: Rig, tmp_path: Path, start_mosquitto: StartMosquitto
 ) -> None:
     """Its certificates, its configuration and its rights, against a real broker; other topics are not allowed."""
+    (script,) = at_home(__file__)
     made = subprocess.run(  # noqa: ASYNC221  # openssl takes a moment
-        ["sh", "-eu"], input=block("sh certificates"), cwd=tmp_path, capture_output=True, text=True, check=False
+        ["sh", "-eu"],
+        input=script.text.replace("gw-1", "gw-a1"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert made.returncode == 0, made.stderr
     (tmp_path / "acl").write_text(block("conf file=acl"))

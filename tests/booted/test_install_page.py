@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tarfile
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import pytest
 from booted_machine import ROOT, SHARED, bundle, changed_bundle
 from booted_site import CURRENT
+from shown_commands import at_home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +38,14 @@ def blocks(kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
+def console_blocks() -> list[str]:
+    """With every command of the page that is to be run here."""
+    return [
+        "".join(f"{command.text}\n" for command in block)
+        for _, block in groupby(at_home(__file__), lambda command: command.block)
+    ]
+
+
 def pack(folder: Path, to: Path) -> None:
     with tarfile.open(to, "w:gz", compresslevel=1) as packed:
         packed.add(folder, folder.name)
@@ -57,7 +67,7 @@ def test_every_command_of_the_page_does_what_it_says(machine: Machine) -> None:
     """From an empty machine over the next release and back, to an empty machine."""
     prepare(machine)
     first = ""
-    for number, block in enumerate(blocks("console")):
+    for number, block in enumerate(console_blocks()):
         commands = (RELEASE.sub(first, block) if first else block).replace("wardgate init", f"wardgate init {ANSWERS}")
         machine.write("/srv/block", SETTING + commands)
         machine.run("script", "--quiet", "--return", "--command", "sh -eux /srv/block", "/dev/null")

@@ -16,6 +16,7 @@ import pytest
 import typer
 from hardware_mocks.client import HospitalProcess
 from pydantic import BaseModel
+from shown_commands import at_home
 from typer._click.exceptions import MissingParameter
 from typer.core import TyperGroup
 
@@ -226,7 +227,7 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 async def test_readme_leads_to_the_first_real_device(tmp_path: Path) -> None:
     """Typed as it stands, but for the address, it reads a meter; then the gateway starts and says how it is."""
-    (script,) = blocks("README.md", "sh run")
+    script, starts, looks = (command.text for command in at_home(__file__) if command.page == "README.md")
     async with HospitalProcess(protocols=("modbus",)) as hospital:
         host, port = hospital.address("lv-main")
         assert "host: 192.168.1.50, port: 502}" in script
@@ -235,7 +236,6 @@ async def test_readme_leads_to_the_first_real_device(tmp_path: Path) -> None:
         assert said.returncode == 0, said.stderr
         assert said.stdout.startswith("fine ")
         assert len(re.findall(r"^lv-main +\w+ .* good ", said.stdout, re.MULTILINE)) == 3
-        starts, looks = blocks("README.md", "sh")[1].splitlines()
         status, end = start_and_look(starts.split(), looks.split(), tmp_path)
     assert (status, end) == (0, 0)
 
@@ -254,8 +254,8 @@ def start_and_look(starts: list[str], looks: list[str], folder: Path) -> tuple[i
 
 
 def test_blocks_marked_to_be_run_do_run(tmp_path: Path) -> None:
-    """Those of the pages; the README's has a test of its own."""
-    scripts = [script for page in PAGES if page.startswith("docs/") for script in blocks(page, "sh run")]
+    """Those of the pages; the README's has a test of its own, and says the same in both languages."""
+    scripts = [command.text for command in at_home(__file__) if command.page.startswith("docs/")]
     assert scripts
     said = shell("\n".join(scripts), tmp_path)
     assert said.returncode == 0, said.stderr
