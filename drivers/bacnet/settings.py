@@ -23,6 +23,14 @@ VALUE_BY_TYPE: Mapping[str, Literal["bool", "string"]] = {
     "binary-output": "bool",
     "binary-value": "bool",
     "characterstring-value": "string",
+    "octetstring-value": "string",
+    "bitstring-value": "string",
+    "date-value": "string",
+    "date-pattern-value": "string",
+    "time-value": "string",
+    "time-pattern-value": "string",
+    "datetime-value": "string",
+    "datetime-pattern-value": "string",
 }
 """What the present value of an object type is, where it is not a number."""
 

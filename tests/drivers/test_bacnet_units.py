@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 UNITS, PRESENT_VALUE, STATUS_FLAGS, STATE_TEXT, ACTIVE_TEXT, INACTIVE_TEXT = 117, 85, 111, 110, 4, 46
 KILOPASCALS, PSI, KELVIN, NO_UNITS = 54, 56, 63, 95
+GALLONS_PER_MINUTE, MICROSIEMENS, CYCLES_PER_MINUTE = 89, 190, 26
 PSI_DOUBT = Quality(Grade.UNCERTAIN, "config_error", "the device says pounds-force-per-square-inch")
 
 
@@ -80,6 +81,9 @@ def asked_units(device: RawDevice) -> int:
         (PSI, make_point("analog-input,1", unit="kPa", scale=6.894757), False),
         (KELVIN, make_point("analog-input,1", unit="Cel", offset=-273.15), False),
         (KELVIN, make_point("analog-input,1", unit="Cel"), True),
+        (GALLONS_PER_MINUTE, make_point("analog-input,1", unit="L/s"), True),
+        (MICROSIEMENS, make_point("analog-input,1", unit="uS/cm"), False),
+        (CYCLES_PER_MINUTE, make_point("analog-input,1", unit="{rev}/min"), False),
         (PSI, make_point("analog-input,1", unit="kPa", device_unit="pounds-force-per-square-inch"), False),
         (KILOPASCALS, make_point("analog-input,1", unit="kPa", device_unit="pounds-force-per-square-inch"), True),
         (NO_UNITS, make_point("analog-input,1", unit="kPa"), False),
@@ -134,7 +138,7 @@ async def test_units_are_learnt_without_read_property_multiple() -> None:
 
 
 def test_7_engineering_units_are_mapped_to_ucum() -> None:
-    """A sample of every kind, by the names that the library has for the numbers."""
+    """A sample of every kind, by the names that the library has for the numbers; and none is left out by mistake."""
     expected = {
         "degrees-celsius": "Cel",
         "percent-relative-humidity": "%",
@@ -148,7 +152,9 @@ def test_7_engineering_units_are_mapped_to_ucum() -> None:
         "liters-per-second": "L/s",
     }
     assert {name: units.UCUM[int(EngineeringUnits(name))] for name in expected} == expected
-    assert all(units.name(number) != f"unit {number}" for number in units.UCUM)
+    numbers = {int(EngineeringUnits(name)) for name in EngineeringUnits._enum_map}
+    assert set(units.UCUM) | units.UNCOMPARED == numbers
+    assert not set(units.UCUM) & units.UNCOMPARED
 
 
 def stated(state: int) -> RawDevice:

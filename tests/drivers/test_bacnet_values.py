@@ -7,7 +7,9 @@ from bacnet_peer import make_point
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.bacnet import codec
 from drivers.bacnet.encoding import AccessError, Bits, ObjectId, Opaque, Raw, Several
+from drivers.bacnet.settings import BacnetPoint
 from drivers.bacnet.values import faulty, judge
 from drivers.contract import Grade, Quality, Value
 
@@ -236,3 +238,32 @@ def test_what_is_no_list_of_numbers_holds_nothing_and_is_no_value(raw: Raw) -> N
     assert value is None
     assert flaw is not None
     assert flaw.reason == "decode_error"
+
+
+OBJECTS: dict[str, tuple[str, Value]] = {
+    "analog-input": ("44 41 ac 00 00", 21.5),
+    "large-analog-value": ("55 08 40 35 80 00 00 00 00 00", 21.5),
+    "integer-value": ("31 f9", -7.0),
+    "positive-integer-value": ("22 01 00", 256.0),
+    "accumulator": ("23 01 00 00", 65536.0),
+    "multi-state-value": ("21 03", 3.0),
+    "binary-value": ("91 01", True),
+    "characterstring-value": ("75 07 00 e7 94 b5 e6 b2 b9", "电油"),
+    "octetstring-value": ("62 01 ff", "01ff"),
+    "bitstring-value": ("82 04 50", "0101"),
+    "date-value": ("a4 7e 0b 15 06", "2026-11-21"),
+    "date-pattern-value": ("a4 ff 0b ff ff", "*-11-*"),
+    "time-value": ("b4 17 3b 3a 63", "23:59:58.99"),
+    "datetime-value": ("a4 7e 0b 15 06 b4 17 3b 3a 63", '{"date": "2026-11-21", "time": "23:59:58.99"}'),
+    "life-safety-point": ("91 02", "alarm"),
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_7_object_types_of_all_kinds_say_what_their_value_is(kind: str) -> None:
+    """By their type alone, without `value`: what the standard says of the present value."""
+    encoded, value = OBJECTS[kind]
+    spec = BacnetPoint.model_validate({"object": f"{kind},1"})
+    point = make_point(f"{kind},1", spec.value, states=spec.states)
+    ((_, raw),) = codec.multiple_results(bytes.fromhex(f"0c 00 00 00 01 1e 29 55 4e {encoded} 4f 1f"))
+    assert judge(point, raw, Bits("0000")) == (value, None)
