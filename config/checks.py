@@ -46,7 +46,7 @@ def check_addresses(devices: Iterable[tuple[str, str, AddressSpec, Source]], rep
     """Two devices with one address on a line. Each item is device, line, address and where the device is written."""
     taken: dict[tuple[object, ...], str] = {}
     for device, line, address, source in devices:
-        names = address.identity or tuple(type(address).model_fields)[:1]
+        names = tuple(type(address).model_fields)[:1] if address.identity is None else address.identity
         values = tuple(getattr(address, name) for name in names)
         first = taken.setdefault((line, *values), device) if names else device
         if first != device:

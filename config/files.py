@@ -94,10 +94,10 @@ class AddressSpec(Spec):
     """Where a device is on its line and how it likes to be asked. A profile may give defaults for every field.
 
     `identity` names the fields that tell two devices on one line apart; unless a driver says so, it is the first field.
-    An address without fields tells nothing apart, as where one server holds several devices.
+    It is empty, as is an address without fields, where one server holds several devices.
     """
 
-    identity: ClassVar[tuple[str, ...]] = ()
+    identity: ClassVar[tuple[str, ...] | None] = None
 
 
 class PointSpec(Spec):

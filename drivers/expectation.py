@@ -50,7 +50,7 @@ class Expectation(PointSpec):
         return contradiction(f"{where or self.where} is {value if isinstance(value, str) else f'{value:g}'}")
 
     @property
-    def point(self) -> Point:
+    def alone(self) -> Point:
         """The value as a point of nobody, so that a driver reads it as it reads any other."""
         return Point(
             self.where, "", "", _NOBODY, self.value, self.unit, 0.0, self, self.scale, self.offset, self.states

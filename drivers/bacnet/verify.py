@@ -33,7 +33,7 @@ _NOT_THERE = frozenset((31, 32, 42))
 async def objection(stack: Stack, met: Met, address: BacnetAddress) -> Quality | None:
     """What tells that another device stands there, or None. Raises `NoAnswer` and `Unreachable`."""
     for spec in address.expect:
-        item = property_item(spec.point, address.instance)
+        item = property_item(spec.alone, address.instance)
         found = _judged(spec, item, await ask_all(stack, met, item.keys))
         if found is not None:
             return found

@@ -95,6 +95,6 @@ def _contradiction(wanted: IdentitySpec, found: Identity) -> Quality | None:
 
 
 def _compiled(spec: CheckSpec, address: ModbusAddress) -> _Check:
-    point = spec.point
+    point = spec.alone
     (block,) = plan((point,), address)
     return _Check(spec, block, BlockDecoder(block, (point,)))

@@ -29,6 +29,7 @@ from drivers.opcua.requests import Deadband
 from drivers.opcua.resolve import Resolver
 from drivers.opcua.safety import Safety, Watched
 from drivers.opcua.subscription import Item, Subscription, subscribe
+from drivers.opcua.verify import Proofs, nothing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from asyncua import ua
 
     from config.model import Device, Line, Point
+    from drivers.errors import DriverError
     from drivers.opcua.decode import Sample
     from drivers.opcua.learn import Known
     from drivers.opcua.resolve import Found
@@ -93,6 +95,7 @@ class PollingOpcuaDriver:
         self._session: Session | None = None
         self._resolver: Resolver | None = None
         self._plans: WeakKeyDictionary[Poll, _Plan] = WeakKeyDictionary()
+        self._proofs = Proofs(line.devices, self._ask)
         if self._settings.mode == "read":
             for device in line.devices:
                 _refuse_alarms(device)
@@ -105,16 +108,25 @@ class PollingOpcuaDriver:
     async def close(self) -> None:
         session, self._session = self._session, None
         self._plans.clear()
+        self._proofs.forget()
         if session is not None:
             await session.close()
 
     async def read(self, poll: Poll) -> Reading:
+        wrong = await self._proofs.objection(poll.device, NoAnswer)
+        if wrong is None:
+            return await self._ask(poll, NoAnswer)
+        self._plans.pop(poll, None)
+        return nothing(poll, wrong, self._clock.wall(), self._clock.mono())
+
+    async def _ask(self, poll: Poll, otherwise: type[DriverError]) -> Reading:
+        """All points in as few requests as the server allows. Raises `DriverError`, for a silence `otherwise`."""
         session = self._connected()
         # Kept again only when all went well: after a failure others have seen the caller's bad readings, and whatever
         # comes next has changed.
         plan = self._plans.pop(poll, None) or await self._plan(session, poll)
         for request, indexes in plan.requests:
-            samples = await session.read(request, f"reading {poll.device.id}", NoAnswer)
+            samples = await session.read(request, f"reading {poll.device.id}", otherwise)
             for index, (_, kind, raw, status, ticks) in zip(indexes, samples, strict=True):
                 plan.picture.put(index, kind, raw, status, ticks)
         for index, (_, kind, raw, status, ticks) in self._by_event(poll):
@@ -176,6 +188,7 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
     async def changes(self, polls: Sequence[Poll]) -> AsyncGenerator[Reading, None]:
         """As `drivers.contract.Subscribing`. One call per connection: connect again before calling it anew."""
         session = self._connected()
+        await self._proofs.examine(dict.fromkeys(poll.device for poll in polls), self._clock.mono(), Unreachable)
         points = [point for poll in polls for point in poll.points]
         nodes = await self._nodes(session, points)
         feed = self._feed = Feed(polls, await learn(session, points, nodes))
@@ -188,11 +201,13 @@ class SubscribingOpcuaDriver(PollingOpcuaDriver):
         try:
             while True:
                 time, mono = self._clock.wall(), self._clock.mono()
+                for device in await self._proofs.examine_again(mono, Unreachable):
+                    feed.renew(device)
                 for reading in feed.take(samples, time, mono, publisher.due_s):
-                    yield reading
+                    yield self._proofs.told(reading)
                 if safety.look(publication.subscription, publication.samples, mono):
                     for reading in feed.take((), time, mono, publisher.due_s):
-                        yield reading
+                        yield self._proofs.told(reading)
                     self._give_up(safety, mono)
                 publication = await publisher.next()
                 samples = publication.samples

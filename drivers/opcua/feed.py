@@ -17,7 +17,7 @@ from drivers.opcua.values import TICKS_PER_S, TICKS_TO_1970, Converter, converte
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from config.model import Point
+    from config.model import Device, Point
     from drivers.opcua.decode import Sample
     from drivers.opcua.learn import Known
 
@@ -164,6 +164,12 @@ class Feed:
     def overflows(self) -> int:
         """How many samples came with the mark that older ones were dropped."""
         return sum(sum(picture.overflows.values()) for picture in self.pictures)
+
+    def renew(self, device: Device) -> None:
+        """Show all points of a device again: what was shown of it so far was not believed."""
+        for picture in self.pictures:
+            if picture.poll.device is device:
+                picture.touched.update(range(len(picture.poll.points)))
 
     def spoil(self, handle: int, flaw: Quality) -> None:
         """Say of a point that it cannot be watched."""

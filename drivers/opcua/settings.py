@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from config.files import AddressSpec, Duration, KeyReference, LineSpec, Password, PointSpec, Protocol
+from drivers.expectation import Expectation
 from drivers.opcua import nodes, parts
 from drivers.opcua.conditions import HIDDEN, LEVELS
 
@@ -99,10 +100,6 @@ class OpcuaLine(LineSpec):
         return self
 
 
-class OpcuaAddress(AddressSpec):
-    """A device behind the endpoint: its points carry whole NodeIds, so there is nothing to add."""
-
-
 _FITTING = {
     "active": "bool",
     "acked": "bool",
@@ -165,6 +162,36 @@ class OpcuaPoint(PointSpec):
     @property
     def where(self) -> str:
         return self.node
+
+
+class CheckSpec(OpcuaPoint, Expectation):
+    """A node by which a device is recognized: its own, or that of a point of the device."""
+
+    node: Annotated[str, AfterValidator(_node)] = ""
+    point: str = ""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> CheckSpec:
+        if bool(self.node) == bool(self.point):
+            raise ValueError("node: write either node, or point with the id of one of the device's points")
+        if self.alarm is not None:
+            raise ValueError("alarm: alarms come and go and tell no device; name a node")
+        return self
+
+    @property
+    def where(self) -> str:
+        return self.node or self.point
+
+
+class OpcuaAddress(AddressSpec):
+    """A device behind the endpoint: its points carry whole NodeIds, so there is nothing to add.
+
+    Until it has shown what `expect` says, all of its points are `config_error`.
+    """
+
+    identity: ClassVar[tuple[str, ...]] = ()
+
+    expect: tuple[CheckSpec, ...] = ()
 
 
 PROTOCOL = Protocol(OpcuaLine, OpcuaAddress, OpcuaPoint)

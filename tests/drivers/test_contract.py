@@ -21,14 +21,18 @@ import config
 from agent.clock import ManualClock
 from config.load import load
 from drivers import registry
+from drivers.bacnet import settings as bacnet
 from drivers.contract import Grade, Poll
 from drivers.errors import DriverError, NoAnswer, Unreachable
+from drivers.modbus import settings as modbus
+from drivers.opcua import settings as opcua
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from config.model import Device, Line, Point
     from drivers.contract import Driver, Reading
+    from drivers.expectation import Expectation
 
 EXAMPLES = Path(config.__file__).parent / "examples"
 BACK_S_MAX = 20.0
@@ -36,17 +40,40 @@ MONO = 7.0
 
 
 class Asked(NamedTuple):
-    """A device of the hospital, three of its points with a number for each, and a place that it does not have."""
+    """A device of the hospital, three of its points with a number for each, and a place that it does not have.
+
+    `shown` is the first point as `check` has it: what a device is recognized by.
+    """
 
     device: str
     pinned: dict[str, float]
     nowhere: dict[str, object]
+    check: type[Expectation]
+    shown: dict[str, object]
 
 
 DEVICES = {
-    "modbus": Asked("lv-main", {"u_an": 231.0, "i_a": 52.0, "p": 73.0}, {"register": 60_000}),
-    "bacnet": Asked("chiller-1", {"t_chws": 7.0, "t_chwr": 12.0, "p_in": 90.0}, {"object": "analog-input,999"}),
-    "opcua": Asked("or-1", {"t": 22.0, "rh": 51.0, "o2_p": 415.0}, {"node": "ns=2;s=or1.nothing"}),
+    "modbus": Asked(
+        "lv-main",
+        {"u_an": 231.0, "i_a": 52.0, "p": 73.0},
+        {"register": 60_000},
+        modbus.CheckSpec,
+        {"register": 3027, "type": "f32"},
+    ),
+    "bacnet": Asked(
+        "chiller-1",
+        {"t_chws": 7.0, "t_chwr": 12.0, "p_in": 90.0},
+        {"object": "analog-input,999"},
+        bacnet.CheckSpec,
+        {"object": "analog-input,1"},
+    ),
+    "opcua": Asked(
+        "or-1",
+        {"t": 22.0, "rh": 51.0, "o2_p": 415.0},
+        {"node": "ns=2;s=or1.nothing"},
+        opcua.CheckSpec,
+        {"point": "t"},
+    ),
 }
 assert set(DEVICES) == set(registry.protocols())
 
@@ -136,6 +163,27 @@ async def test_11_a_bad_point_is_isolated(line: Line, asked: Asked) -> None:
         [asked.pinned[first.id], asked.pinned[last.id]], abs=0.6
     )
     assert set(reading.flaws) == {1}
+
+
+async def test_11_a_device_that_is_not_the_expected_one_gives_no_data(line: Line, asked: Asked) -> None:
+    """Every point is `config_error`, with what gave it away; the expected one is read."""
+    value = next(iter(asked.pinned.values()))
+    for low, is_expected in ((value - 5, True), (value + 5, False)):
+        expecting = expecting_of(line, asked.check.model_validate({**asked.shown, "low": low, "high": low + 10}))
+        poll = poll_of(expecting, *points_of(expecting, asked))
+        async with connected(expecting) as driver:
+            reading = await driver.read(poll)
+        assert (None not in reading.values) == is_expected
+        told = [flaw for flaw in reading.flaws.values() if flaw.raw.startswith("not the expected device (")]
+        assert {flaw.reason for flaw in told} == (set() if is_expected else {"config_error"})
+        assert len(told) == (0 if is_expected else len(poll.points))
+
+
+def expecting_of(line: Line, check: Expectation) -> Line:
+    """The line with a device that has to show this, and nothing else."""
+    (device,) = line.devices
+    address = device.address.model_copy(update={"expect": (check,)})
+    return replace(line, devices=(replace(device, address=address),))
 
 
 async def test_11_it_connects_again_after_a_loss(line: Line, asked: Asked, hospital: HospitalProcess) -> None:

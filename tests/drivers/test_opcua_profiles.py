@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from asyncua import ua
 from hardware_mocks.climate import OperatingRoom
 from hardware_mocks.signals import Noise
-from profile_cases import device_by, profiles_of, rows, rows_without_source
+from opcua_peer import OpcuaPeer, driver_for
+from profile_cases import device_by, identity, profiles_of, rows, rows_without_source
 
 import config
 from config.load import load
+from drivers.contract import Poll
 from drivers.opcua import decode
+from drivers.opcua.settings import OpcuaAddress
 from drivers.opcua.values import converter
 from drivers.registry import protocols
 
@@ -48,6 +52,26 @@ def test_10_each_row_of_a_profile_makes_of_raw_bytes_what_it_should(profile: str
 def test_10_each_row_says_where_it_comes_from(profile: str) -> None:
     """A source, or that it is unverified; and both names."""
     assert rows_without_source(profile) == []
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+async def test_10_another_device_gives_no_data(profile: str, tmp_path: Path) -> None:
+    """What the profile expects tells it, by values that were written down without the profile."""
+    made = device(profile, tmp_path)
+    assert isinstance(made.address, OpcuaAddress)
+    shown = identity("opcua", profile)
+    assert [name for name, _, _ in shown] == [each.point for each in made.address.expect]
+    with OpcuaPeer() as peer:
+        await peer.add({name: ua.Variant(float(good)) for name, good, _ in shown})
+        driver = driver_for(peer.url, devices=(made,), mode="read", timeout_s=20.0)
+        for name, good, bad in shown:
+            for value, is_refused in ((good, False), (bad, True)):
+                await peer.write(name, ua.Variant(float(value)))
+                await driver.connect()
+                reading = await driver.read(Poll(made, made.points, 1.0))
+                told = {flaw.raw for flaw in reading.flaws.values()}
+                assert (told == {f"not the expected device ({name} is {bad:g})"}) == is_refused
+        await driver.close()
 
 
 def test_10_the_mock_serves_every_row(tmp_path: Path) -> None:
