@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from agent.health_event import MachineHealth, health_event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     from agent.clock import Clock
     from agent.events import Event
@@ -43,13 +43,17 @@ class Bulletin:
     """`run` until it is cancelled."""
 
     def __init__(
-        self, status: Callable[[], Status], health: Health, uplinks: Sequence[Listening], clock: Clock
+        self, status: Callable[[], Status], health: Health, uplinks: Iterable[Listening], clock: Clock
     ) -> None:
         self._status = status
         self._health = health
         self._uplinks = uplinks
         self._clock = clock
         self._held: set[tuple[Code, str]] = set()
+        self._told_at = float("-inf")
+
+    def renew(self) -> None:
+        """There are others to be told now."""
         self._told_at = float("-inf")
 
     async def run(self) -> None:

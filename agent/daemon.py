@@ -29,17 +29,18 @@ from agent.board import AlarmBoard
 from agent.bulletin import Bulletin
 from agent.clock import SystemClock
 from agent.clock_watch import ClockWatch
-from agent.control.listener import Listener
+from agent.control.entrance import Entrance
 from agent.control.server import serve
 from agent.control.socket_file import SocketBlocked
 from agent.doors import doors
 from agent.envelope import Origin
-from agent.epoch import JournalWatch, first_records, number_on
+from agent.epoch import JournalWatch, first_records, limits_of, number_on
 from agent.garbage import look_again, set_aside
 from agent.health import Health
 from agent.last_good import gone_since, last_good
 from agent.lines import Lines
 from agent.notice.notifier import Notifier
+from agent.notice.notifiers import Notifiers
 from agent.operate import OperatorDesk
 from agent.operations import Operations
 from agent.past import Past
@@ -50,18 +51,19 @@ from agent.retain import Retain
 from agent.rules import Rules
 from agent.service import Keeper, Manager
 from agent.uplink.uplink import Release, Uplink
+from agent.uplink.uplinks import Uplinks
 from buffer.errors import JournalError
 from buffer.journal import Journal
-from buffer.retention import Limits
 from config.errors import ConfigInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from agent.events import Event
     from agent.reload import Change
     from agent.uplink.errands import Door
+    from config import model
     from config.model import Config
     from drivers.contract import Driver, Reading
 
@@ -160,20 +162,12 @@ class Daemon:
             self._log.error("started with the last good configuration", cfg_ver=now, error=why)
 
     async def _open_journal(self) -> Journal:
-        settings = self.config.journal
-        limits = Limits(
-            settings.size_max_bytes,
-            settings.keep_s,
-            memory_max_bytes=settings.memory_max_bytes,
-            reserve=settings.reserve,
-            shares=settings.shares,
-            ages_s=settings.ages_s,
-        )
+        path, limits = self.config.journal.path, limits_of(self.config.journal)
         uplinks = [uplink.id for uplink in self.config.uplinks]
         with suppress(OSError):  # the last part of the path is ours to make; what is wrong with it, the journal says
-            settings.path.mkdir(exist_ok=True)
+            path.mkdir(exist_ok=True)
         begin = first_records(self.clock)
-        return await Journal.open(settings.path, limits, wall=self.clock.wall, cursors=uplinks, begin=begin)
+        return await Journal.open(path, limits, wall=self.clock.wall, cursors=uplinks, begin=begin)
 
     async def _run_stages(self, journal: Journal) -> None:
         config = self.config
@@ -188,11 +182,12 @@ class Daemon:
         trail = Trail(journal, self.clock)
         past = Past(journal, self.clock, [point for device in config.devices for point in device.all_points])
         operations = Operations(self._pipeline, rules, board, trail)
-        uplinks = self._build_uplinks(journal, origin, board, trail, doors(past, operations, config.platform_commands))
+        opened = dict(doors(past, operations, config.platform_commands))
+        uplinks = self._build_uplinks(journal, origin, board, trail, opened)
         watch = JournalWatch(journal, self.health, self.clock, trail)
         self._clock_watch = ClockWatch(trail, self.clock, self.health)
         self._proof = self._build_proof(journal, uplinks)
-        self._notifiers = self._build_notifiers(uplinks, rules, board)
+        notifiers = self._build_notifiers(uplinks, rules, board)
         reload = self._build_reload(lines, journal, trail, uplinks, past)
         self._note_fallback(trail)
         desk = OperatorDesk(
@@ -212,34 +207,35 @@ class Daemon:
             self._clock_watch,
             reload,
         )
-        reload.followers += [lambda change: desk.follow(change.config), lambda _: look_again()]
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.hang_up)
+        page = Entrance(config.http, desk, self.health, self.clock)
+
+        def follow(change: Change) -> None:
+            desk.follow(change.config)
+            opened.clear()
+            opened.update(doors(past, operations, change.config.platform_commands))
+            journal.renew(limits_of(change.config.journal))
+            look_again()
+
+        reload.followers.append(follow)
         keeper = Keeper(self._manager, journal, desk.status, self.clock)
-        async with serve(desk, config.control_socket, config.roles):
-            await self._flow(lines, uplinks, desk, keeper, reload)
+        async with serve(desk, config.control_socket, config.roles) as rights:
+            reload.parts += [uplinks, notifiers, rights, page]
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.hang_up)
+            await self._flow(lines, uplinks, notifiers, page, desk, keeper, reload)
 
     def _build_uplinks(
         self, journal: Journal, origin: Origin, board: AlarmBoard, trail: Trail, opened: Mapping[str, Door]
-    ) -> list[Uplink]:
-        clock, release = self.clock, Release(__version__, self.config.version)
-        return [
-            Uplink(
-                settings,
-                replace(origin, topic_root=settings.topic_root),
-                journal,
-                clock,
-                release,
-                clock.state,
-                trail,
-                board.snapshot,
-                opened,
-            )
-            for settings in self.config.uplinks
-        ]
+    ) -> Uplinks:
+        clock = self.clock
 
-    def _build_reload(
-        self, lines: Lines, journal: Journal, trail: Trail, uplinks: Sequence[Uplink], past: Past
-    ) -> Reload:
+        def make(settings: model.Uplink) -> Uplink:
+            release = Release(__version__, self.config.version)
+            here = replace(origin, topic_root=settings.topic_root)
+            return Uplink(settings, here, journal, clock, release, clock.state, trail, board.snapshot, opened)
+
+        return Uplinks(self.config, journal, make)
+
+    def _build_reload(self, lines: Lines, journal: Journal, trail: Trail, uplinks: Uplinks, past: Past) -> Reload:
         """Whoever has to follow another configuration, in the order in which they do."""
         folder, clock = self.config.home.config, self.clock
         made = Reload(
@@ -247,69 +243,63 @@ class Daemon:
         )
         retain = Retain(lines, uplinks, self.config.version)
         self._pipeline.listeners.append(retain.on_stored)
+        uplinks.welcomers.append(retain.greet)
 
         def follow(change: Change) -> None:
             self.config = change.config
             self._note_unconfirmed()
             past.renew(point for device in change.config.devices for point in device.all_points)
-            for uplink in uplinks:
-                uplink.renew(change.config.version)
-            for proof in self._proof:
-                proof.renew(change.config.version)
+            self._proof.renew(change.config.version)
 
         made.followers += [follow, retain.follow]
         return made
 
-    def _build_proof(self, journal: Journal, uplinks: Iterable[Uplink]) -> list[ProofTest]:
-        """One for all uplinks that want it, as often as the one that wants it most often; none where none does."""
-        config = self.config
-        paces = {each.id: each.proof_every_s for each in config.uplinks if each.proof_every_s is not None}
-        if not paces:
-            return []
-        source = Source(config.site, config.gateway, config.version)
-        proving = [uplink for uplink in uplinks if uplink.id in paces]
-        put = self._pipeline.put
-        proof = ProofTest(source, proving, min(paces.values()), put, journal, self.health, self.clock)
+    def _build_proof(self, journal: Journal, uplinks: Uplinks) -> ProofTest:
+        source = Source(self.config.site, self.config.gateway, self.config.version)
+        proof = ProofTest(source, uplinks, self._pipeline.put, journal, self.health, self.clock)
         self._pipeline.listeners.append(proof.on_stored)
-        return [proof]
+        return proof
 
-    def _build_notifiers(self, uplinks: Sequence[Uplink], rules: Rules, board: AlarmBoard) -> list[Notifier]:
-        """What stands since before the start is told too, where it has not reached a platform."""
-        source = self.config.site, self.config.gateway
-        built = [
-            Notifier(settings, source, uplinks, rules, self.health, self.clock) for settings in self.config.notifiers
-        ]
-        for notifier in built:
-            notifier.on_stored(board.snapshot())
-            self._pipeline.listeners.append(notifier.on_stored)
-        return built
+    def _build_notifiers(self, uplinks: Uplinks, rules: Rules, board: AlarmBoard) -> Notifiers:
+        source, health, clock = (self.config.site, self.config.gateway), self.health, self.clock
+
+        def make(settings: model.Notifier) -> Notifier:
+            return Notifier(settings, source, uplinks, rules, health, clock)
+
+        notifiers = Notifiers(self.config, make, board.snapshot, health)
+        self._pipeline.listeners.append(notifiers.on_stored)
+        return notifiers
 
     async def _flow(
-        self, lines: Lines, uplinks: Sequence[Uplink], desk: OperatorDesk, keeper: Keeper, reload: Reload
+        self,
+        lines: Lines,
+        uplinks: Uplinks,
+        notifiers: Notifiers,
+        page: Entrance,
+        desk: OperatorDesk,
+        keeper: Keeper,
+        reload: Reload,
     ) -> None:
         """The pipeline as it runs. The nesting is the shutdown order."""
-        all_stored = asyncio.Event()
         async with asyncio.TaskGroup() as sinks:
-            for uplink in uplinks:
-                sinks.create_task(uplink.run(all_stored), name=f"uplink[{uplink.view().id}]")
+            uplinks.start(sinks)
             beside = [sinks.create_task(desk.look_round(), name="look-round")]
             beside.append(sinks.create_task(self._clock_watch.run(), name="clock-watch"))
             bulletin = Bulletin(desk.status, self.health, uplinks, self.clock)
+            uplinks.welcomers.append(lambda _: bulletin.renew())
             beside.append(sinks.create_task(bulletin.run(), name="bulletin"))
             running = keep_running(self.config, self.clock.wall(), GATEWAY.id)
             beside.append(sinks.create_task(running, name="keep-configuration"))
             reloading = sinks.create_task(reload.run(), name="reload")
-            if self.config.http is not None:
-                page = Listener(self.config.http, desk, self.health, self.clock)
-                beside.append(sinks.create_task(page.run(), name="page"))
-            beside += [sinks.create_task(notifier.run(), name="notifier") for notifier in self._notifiers]
+            page.start(sinks)
+            notifiers.start(sinks)
             beside.append(sinks.create_task(keeper.run(), name="keeper"))
             beside.append(sinks.create_task(set_aside(self.clock), name="set-aside"))
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self._pipeline.run(), name="pipeline")
                 async with asyncio.TaskGroup() as sources:
                     lines.start(sources)
-                    proving = [sources.create_task(proof.run(), name="proof-test") for proof in self._proof]
+                    proving = sources.create_task(self._proof.run(), name="proof-test")
                     self.has_run = True
                     self._log.info("running", gateway=self.config.gateway, cfg_ver=self.config.version)
                     await self._stop.wait()
@@ -317,10 +307,11 @@ class Daemon:
                     self._manager.tell("STOPPING=1", "STATUS=stopping")
                     reloading.cancel()
                     lines.stop()
-                    for task in proving:
-                        task.cancel()
+                    proving.cancel()
                 await self._pipeline.put(End())  # lines are closed: nothing more will come
-            all_stored.set()  # what cannot be sent in time stays in the journal
+            uplinks.stop()  # what cannot be sent in time stays in the journal
+            notifiers.stop()
+            page.stop()
             for task in beside:
                 task.cancel()
 

@@ -18,6 +18,7 @@ from agent.envelope import draft
 from agent.events import Event, StreamBegin
 from agent.rules.state import FLOOR_KEY
 from buffer.ledger import BEFORE
+from buffer.retention import Limits
 from config.model import STREAMS
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from buffer.incident import Incident
     from buffer.journal import Journal, Stats
     from buffer.record import Draft
+    from config import model
     from config.model import Stream
 
 TARGET = "journal"
@@ -69,6 +71,18 @@ def number_on(journal: Journal, clock: Clock) -> None:
     journal.append((), {FLOOR_KEY: f"{journal.epoch} {number}".encode()})
 
 
+def limits_of(settings: model.Journal) -> Limits:
+    """How much the journal may keep, as it takes it."""
+    return Limits(
+        settings.size_max_bytes,
+        settings.keep_s,
+        memory_max_bytes=settings.memory_max_bytes,
+        reserve=settings.reserve,
+        shares=settings.shares,
+        ages_s=settings.ages_s,
+    )
+
+
 class JournalWatch:
     """`look` once a second: tells what has changed since the last time."""
 
@@ -104,9 +118,10 @@ class JournalWatch:
             self._log.info("journal is on disk again", epoch=stats.epoch, away_s=away_s)
 
     def _look_at_losses(self, lost: Counter[str]) -> None:
-        """A loss is told for a day after the last record."""
+        """A loss is told for a day after the last record, unless its uplink has gone."""
         now = self._clock.now()
-        for target in [target for target, mono in self._lost_mono.items() if now.mono - mono > LOSS_S]:
+        over = [target for target, mono in self._lost_mono.items() if now.mono - mono > LOSS_S or target not in lost]
+        for target in over:
             del self._lost_mono[target]
             self._health.release(target, "records_lost")
         if lost == self._lost:

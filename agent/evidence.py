@@ -159,12 +159,14 @@ class Evidence:
                 for key in alarm.points:
                     self._back_s[key] = max(self._back_s.get(key, 0.0), wanted.pre_s)
 
-    def renew(self, alarms: Iterable[Alarm], kept: Container[Poll], mono: float) -> list[Batch]:
-        """Other alarms from now on. Gives what is due: of polls that are not `kept`, the rest comes with the next ones.
+    def renew(self, alarms: Iterable[Alarm], kept: Container[Poll], mono: float, window_s: float) -> list[Batch]:
+        """Other alarms and another window from now on. Gives what is due: of polls that are not `kept`, the rest comes
+        with the next ones.
 
         What was remembered of a poll goes on to be, unless other points of it are looked at now.
         """
         batches = list(self.due(mono))
+        self._slack_s = window_s + SLACK_S
         self._look_at(alarms)
         rings, self._rings, self._places = self._rings, {}, {}
         still_open, self._open = self._open, {}

@@ -31,7 +31,7 @@ from config.model import STREAMS
 from config.outline import outline
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 
     from agent.board import AlarmBoard
     from agent.clock import Clock
@@ -93,7 +93,7 @@ class OperatorDesk:
         journal: Journal,
         past: Past,
         watch: JournalWatch,
-        uplinks: Sequence[Uplink],
+        uplinks: Iterable[Uplink],
         health: Health,
         clock: Clock,
         origin: Origin,
@@ -122,6 +122,7 @@ class OperatorDesk:
         self._pace = PaceWatch(lines, health, clock)
         self._expiry = ExpiryWatch(lines, health, clock)
         self._vitals = Vitals(journal)
+        self._noted: set[str] = set()
 
     # --- the present ----------------------------------------------------------------------------------------------
 
@@ -194,6 +195,9 @@ class OperatorDesk:
         return self._vitals.ready()
 
     def _note_uplinks(self) -> None:
+        before, self._noted = self._noted, {uplink.id for uplink in self._uplinks}
+        for gone in before - self._noted:
+            self._health.release(gone, *_UPLINK_CODES.values(), *SESSION_CODES)
         for uplink in self._uplinks:
             view = uplink.view()
             code = _UPLINK_CODES.get(view.state)
@@ -390,7 +394,9 @@ class Rates:
             return {}
         (then, before), (now, after) = self._samples[0], self._samples[-1]
         span_s = now - then
-        return {name: round((count - before[name]) / span_s, 2) if span_s else 0.0 for name, count in after.items()}
+        # What an uplink has counted goes with it.
+        grown = {name: max(0, count - before[name]) for name, count in after.items()}
+        return {name: round(count / span_s, 2) if span_s else 0.0 for name, count in grown.items()}
 
 
 def _find(name: str, names: Sequence[str], kind: str) -> str:

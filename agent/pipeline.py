@@ -188,8 +188,9 @@ class Pipeline:
         with paused():
             outcome = self._step(new, now)
         alarms = [run.alarm for run in self._rules.runs.values()]
-        rest = (self._telemetry.batches(*batch) for batch in self._evidence.renew(alarms, new.kept, now.mono))
-        self._store(self._drafts(chain(*rest)), {}, ())
+        self._window_s = new.config.journal.telemetry_window_s
+        rest = self._evidence.renew(alarms, new.kept, now.mono, self._window_s)
+        self._store(self._drafts(chain(*(self._telemetry.batches(*batch) for batch in rest))), {}, ())
         self._telemetry.renew(new.config.version, new.kept)
         self._act(outcome, now.mono)
         _answer(renewal.done, outcome)

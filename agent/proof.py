@@ -19,7 +19,7 @@ from buffer.errors import JournalUnavailable
 from buffer.ledger import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable
 
     from agent.clock import Clock
     from agent.events import Action, AlarmState
@@ -34,6 +34,9 @@ FIRST_S = 60.0
 
 CONFIRMED_S_MAX = 60.0
 LOOK_EVERY_S = 0.2
+DUE_EVERY_S = 1.0
+"""How often it is asked whether it is time."""
+
 READ_RECORDS = 500
 
 TEXT = Names(zh="上行链路测试报警", en="Test alarm of the way to the platform")
@@ -47,6 +50,9 @@ class Proving(Protocol):
 
     @property
     def id(self) -> str: ...
+
+    @property
+    def proof_every_s(self) -> float | None: ...
 
     def has_confirmed(self, lane: Lane, sequence: int) -> bool: ...
 
@@ -65,13 +71,15 @@ class Source:
 
 
 class ProofTest:
-    """`run` it beside the uplinks; add `on_stored` to the pipeline's listeners."""
+    """`run` it beside the uplinks; add `on_stored` to the pipeline's listeners.
+
+    One for all uplinks that want it, as often as the one that wants it most often. They may come and go.
+    """
 
     def __init__(
         self,
         source: Source,
-        uplinks: Sequence[Proving],
-        every_s: float,
+        uplinks: Iterable[Proving],
         put: Callable[[Event], Awaitable[None]],
         journal: Journal,
         health: Health,
@@ -79,7 +87,6 @@ class ProofTest:
     ) -> None:
         self._source = source
         self._uplinks = uplinks
-        self._every_s = every_s
         self._put = put
         self._journal = journal
         self._health = health
@@ -102,17 +109,26 @@ class ProofTest:
 
     async def run(self) -> None:
         """Until it is cancelled. Raises what the journal raises."""
-        due = self._clock.mono() + FIRST_S
+        first, latest = self._clock.mono() + FIRST_S, float("-inf")
         while True:
-            await self._clock.sleep_until(due)
-            due = self._clock.mono() + self._every_s
-            await self._prove()
+            await self._clock.sleep_until(self._clock.mono() + DUE_EVERY_S)
+            proving = {each: each.proof_every_s for each in self._uplinks if each.proof_every_s is not None}
+            self._forget(self._overdue - {each.id for each in proving})
+            now = self._clock.mono()
+            if proving and now >= max(first, latest + min(proving.values())):
+                latest = now
+                await self._prove(list(proving))
 
-    async def _prove(self) -> None:
-        """One alarm, raised and over, and who has confirmed it in time."""
+    def _forget(self, gone: Iterable[str]) -> None:
+        """Nothing is proved of them any more."""
+        for name in gone:
+            self._overdue.remove(name)
+            self._health.release(name, "proof_overdue")
+
+    async def _prove(self, waiting: list[Proving]) -> None:
+        """One alarm, raised and over, and who has confirmed it in time; not judged is who has gone meanwhile."""
         begun = self._clock.now()
         lane, after = await self._raise()
-        waiting = list(self._uplinks)
         sequences: list[int] = []
         while waiting and self._clock.mono() < begun.mono + CONFIRMED_S_MAX:
             await self._clock.sleep_until(self._clock.mono() + LOOK_EVERY_S)
@@ -120,7 +136,7 @@ class ProofTest:
             for uplink in [each for each in waiting if sequences and _confirmed(each, lane, sequences)]:
                 waiting.remove(uplink)
                 self._passed(uplink)
-        for uplink in waiting:
+        for uplink in [each for each in self._uplinks if each in waiting]:
             self._failed(uplink, begun.wall)
 
     async def _raise(self) -> tuple[Lane, int]:

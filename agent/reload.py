@@ -1,14 +1,15 @@
 """Another configuration while the gateway runs: all of it, or nothing.
 
-It is read and judged in full before anything is touched. Then the lines that are different are closed, the rules take
-over between two readings, and what is new is opened; every other line goes on without missing a poll. What is built
-once, at the start, is refused with its name. Whoever wanted it is in the audit trail, whatever came of it.
+It is read and judged in full, and every part has what it needs for it, before anything is touched. Then the lines that
+are different are closed, the rules take over between two readings, and what is new is opened; every other line goes on
+without missing a poll. Last come uplinks, notifiers and doors to the network. What is built once, at the start, is
+refused with its name. Whoever wanted it is in the audit trail, whatever came of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import structlog
 
 from agent.control.desk import Refusal
 from agent.events import Actor
+from agent.part import NotReady
 from agent.pipeline import Renewal
 from agent.renewal import renewal
 from agent.rules import NewConfiguration
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.health import Health
     from agent.lines import Lines
+    from agent.part import Part, Turn
     from agent.pipeline import Pipeline
     from agent.poll import LineWorker
     from agent.renewal import Renewal as Plan
@@ -71,7 +74,7 @@ class Change:
 class Reload:
     """`config` is what runs, `accept` reads what is wanted (in a thread) and raises `ConfigInvalid`.
 
-    Everybody in `followers` hears of the new one once it counts, in order.
+    Everybody in `followers` hears of the new one once it counts, in order. Then it is the turn of the `parts`.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Reload:
     ) -> None:
         self.config = config
         self.followers: list[Callable[[Change], None]] = []
+        self.parts: list[Part] = []
         self._accept = accept
         self._lines = lines
         self._pipeline = pipeline
@@ -134,7 +138,13 @@ class Reload:
         if not plan.is_possible:
             what = f"a running gateway cannot take over: {', '.join(plan.restart)}"
             raise self._refused(actor, reason, "wrong_state", what, RESTART_HINT)
-        return await self._take_over(actor, reason, config, drivers, plan)
+        async with AsyncExitStack() as undo:
+            try:
+                turns = [await part.prepare(config, undo) for part in self.parts]
+            except NotReady as error:
+                raise self._refused(actor, reason, "wrong_state", error.what, f"{error.hint}; {FORMER_HINT}") from error
+            undo.pop_all()
+        return await self._take_over(actor, reason, config, drivers, plan, turns)
 
     def _refused(self, actor: Actor, reason: str, code: str, what: str, hint: str) -> Refusal:
         first, *more = what.splitlines()
@@ -146,7 +156,13 @@ class Reload:
         return Refusal(what, hint)
 
     async def _take_over(
-        self, actor: Actor, reason: str, config: Config, drivers: Sequence[Driver], plan: Plan
+        self,
+        actor: Actor,
+        reason: str,
+        config: Config,
+        drivers: Sequence[Driver],
+        plan: Plan,
+        turns: Sequence[Turn],
     ) -> ReloadView:
         before = self.config.version
         closed = await self._lines.close((*plan.closed, *plan.renewed))
@@ -156,6 +172,8 @@ class Reload:
         self._note_closed(closed)
         for follow in self.followers:
             follow(Change(config, closed, opened))
+        for turn in turns:
+            await turn()
         view = _view(before, config, plan)
         self._trail.append(
             actor,
@@ -206,6 +224,7 @@ def _view(before: str, config: Config, plan: Plan) -> ReloadView:
         kept=list(plan.kept),
         ended=list(plan.ended),
         warnings=[str(problem) for problem in config.warnings],
+        settings=list(plan.settings),
     )
 
 
@@ -214,4 +233,5 @@ def _told(view: ReloadView) -> str:
     parts = {"opened": view.opened, "closed": view.closed, "opened anew": view.renewed}
     told = [f"lines {what}: {' '.join(names)}" for what, names in parts.items() if names]
     told += [f"{len(view.ended)} alarms removed"] if view.ended else []
+    told += [f"settings: {', '.join(view.settings)}"] if view.settings else []
     return ", ".join(told) or "no line touched"

@@ -7,25 +7,47 @@ taken over by a running daemon. Decides only; nothing is stopped or started here
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from config.outline import Fields, Outline
+
+FIRST_WORD = re.compile("[ .]")
 
 DERIVED = "derived."
 """Fields of a point that is computed begin with this: no driver knows of it."""
 
-TAKEN_OVER = ("maintenance ", "response ")
-"""Parts of the gateway's own settings that are rules, and can change while it runs: they begin with this."""
+TAKEN_OVER = frozenset(
+    {
+        "http",
+        "journal",
+        "maintenance",
+        "name",
+        "notify",
+        "platform_commands",
+        "response",
+        "roles",
+        "time_zone",
+        "uplink",
+    }
+)
+"""Settings of the gateway that can change while it runs, by their first word; but for `AT_START` among them."""
+
+AT_START = frozenset({"journal.path"})
+
+WHOLE = frozenset({"gateway", "journal"})
+"""Parts of the outline that are told field by field: no part of the gateway is built from all of one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """Ids, sorted. `restart` names settings of the gateway that only a new start can take over.
+    """Ids, sorted. `restart` names settings of the gateway that only a new start can take over, `settings` those that
+    this one does.
 
     `renewed` lines are closed and opened again, `kept` ones go on; `ended` alarms are not there any more.
     """
@@ -36,6 +58,7 @@ class Renewal:
     renewed: tuple[str, ...]
     kept: tuple[str, ...]
     ended: tuple[str, ...]
+    settings: tuple[str, ...] = ()
 
     @property
     def is_possible(self) -> bool:
@@ -47,19 +70,31 @@ def renewal(before: Outline, after: Outline) -> Renewal:
     """From the configuration that runs to the one that is wanted."""
     old, new = _lines(before), _lines(after)
     both = sorted(old.keys() & new.keys())
+    changed = sorted(_changed(before["gateway"], after["gateway"]))
     return Renewal(
-        restart=tuple(_only_at_start(before["gateway"], after["gateway"])),
+        restart=tuple(name for name in changed if not _is_taken_over(name)),
         opened=tuple(sorted(new.keys() - old.keys())),
         closed=tuple(sorted(old.keys() - new.keys())),
         renewed=tuple(name for name in both if old[name] != new[name]),
         kept=tuple(name for name in both if old[name] == new[name]),
         ended=tuple(sorted(before["alarm"].keys() - after["alarm"].keys())),
+        settings=tuple(name for name in changed if _is_taken_over(name)),
     )
 
 
-def _only_at_start(before: Mapping[str, Fields], after: Mapping[str, Fields]) -> list[str]:
-    names = sorted(before.keys() | after.keys())
-    return [name for name in names if before.get(name) != after.get(name) and not name.startswith(TAKEN_OVER)]
+def _changed(before: Mapping[str, Fields], after: Mapping[str, Fields]) -> Iterator[str]:
+    """As they are called in gateway.yaml: `site`, `journal.keep_s`, `uplink main`."""
+    for part in before.keys() | after.keys():
+        old, new = before.get(part, {}), after.get(part, {})
+        if part in WHOLE:
+            prefix = "" if part == "gateway" else f"{part}."
+            yield from (prefix + field for field in old.keys() | new.keys() if old.get(field) != new.get(field))
+        elif before.get(part) != after.get(part):
+            yield part
+
+
+def _is_taken_over(name: str) -> bool:
+    return FIRST_WORD.split(name)[0] in TAKEN_OVER and name not in AT_START
 
 
 def _lines(outline: Outline) -> dict[str, dict[str, Fields]]:

@@ -299,7 +299,7 @@ class HealthView(View, frozen=True, kw_only=True):
 class ReloadView(msgspec.Struct, frozen=True):
     """What another configuration changed, by id: lines that were opened, closed, opened anew, and that went on.
 
-    `ended` are alarms that are configured no more.
+    `ended` are alarms that are configured no more, `settings` those of the gateway that are others now.
     """
 
     before: str
@@ -310,6 +310,7 @@ class ReloadView(msgspec.Struct, frozen=True):
     kept: list[str]
     ended: list[str]
     warnings: list[str] = []
+    settings: list[str] = []
 
 
 class ConfigView(View, frozen=True, kw_only=True):

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from buffer.incident import Incident
     from buffer.reader import Place
     from buffer.record import Draft, Record
-    from buffer.retention import Limits
+    from buffer.retention import Limits, Retention
     from buffer.store import Store, Stored
     from buffer.writer import Report
 
@@ -132,7 +132,7 @@ class Journal:
         self._news = asyncio.Event()
         self._ended = asyncio.Event()
         self._reading = Reading(opening.path, self._writer.put_job, lambda: bool(self._away))
-        self._copies: set[asyncio.Future[bool]] = set()
+        self._orders: set[asyncio.Future[bool]] = set()
         self._closing = False
 
     @classmethod
@@ -295,19 +295,40 @@ class Journal:
 
         Whoever starts on the copy begins a new epoch. Raises `JournalError` where it cannot be made.
         """
-        done: asyncio.Future[bool] = self._loop.create_future()
+        done = self._order()
 
         def told(failure: JournalError | None) -> None:
             self._in_loop(self._take_told, done, failure)
 
-        if self._ended.is_set() or self._closing:
-            raise JournalClosed("the journal is closed")
-        if self._memory is not None:
-            raise JournalUnavailable("the journal's disk is away", "try again when it is back")
-        self._copies.add(done)
-        done.add_done_callback(self._copies.discard)
         self._writer.put_backup(to, told)
         await done
+
+    async def enlist(self, cursor: str) -> None:
+        """Keep an account for one more uplink, which begins where one that is new to `open` does.
+
+        Raises `JournalError` where that cannot be found out now; then there is none.
+        """
+        done = self._order()
+
+        def enter(store: Store, _: Retention) -> None:
+            starts = store.starts()
+            self._ask(lambda: self._take_enlisted(done, cursor, starts))  # Nothing is trimmed in between.
+
+        self._writer.put_job(enter)
+        await done
+
+    def dismiss(self, cursor: str) -> None:
+        """Forget the account of an uplink, which holds nothing back any more. Nothing happens where there is none."""
+        self.ledger.dismiss(cursor)
+        self._opening.cursors = self.ledger.cursors  # The file forgets it at once, or when it is opened next.
+        self._writer.put_job(lambda store, _: store.forget_other_cursors())
+
+    def renew(self, limits: Limits) -> None:
+        """Keep more, or less, from now on. What is too much goes step by step."""
+        self._limits = self._opening.limits = limits
+        if self._memory is not None:
+            self._memory.limits = limits
+        self._writer.renew(limits)
 
     def history(self, stream: str, from_ms: int, to_ms: int) -> AsyncIterator[list[Record]]:
         """Records of a stream that happened in a time (`from_ms <= time_ms < to_ms`), some at a time, of all epochs.
@@ -338,6 +359,17 @@ class Journal:
         await self._ended.wait()
         self._writer.join()
         self._lock.release()
+
+    def _order(self) -> asyncio.Future[bool]:
+        """Of what the writer is to do with its file. Raises `JournalError` where it has none at hand."""
+        if self._ended.is_set() or self._closing:
+            raise JournalClosed("the journal is closed")
+        if self._memory is not None:
+            raise JournalUnavailable("the journal's disk is away", "try again when it is back")
+        done: asyncio.Future[bool] = self._loop.create_future()
+        self._orders.add(done)
+        done.add_done_callback(self._orders.discard)
+        return done
 
     async def _start(self) -> None:
         self._writer.start()
@@ -386,8 +418,8 @@ class Journal:
         self._away = reason
         self._is_returning = False
         works = self._writer.overtake()
-        for copy in list(self._copies):
-            fail(copy, JournalUnavailable("the journal's disk is away", "try again when it is back"))
+        for order in list(self._orders):
+            fail(order, JournalUnavailable("the journal's disk is away", "try again when it is back"))
         self.pending_bytes -= sum(work.size for work in works)
         self._remember(self._memory or self._begin_memory(), works)
         self._room.set()
@@ -503,14 +535,20 @@ class Journal:
         elif not done.done():
             done.set_result(True)
 
+    def _take_enlisted(self, done: asyncio.Future[bool], cursor: str, starts: Mapping[Lane, int]) -> None:
+        if not done.done():
+            self.ledger.enlist(cursor, starts)
+            self._opening.cursors = self.ledger.cursors
+            done.set_result(True)
+
     def _take_ended(self, error: JournalError) -> None:
         if not self._opened.done():
             self._opened.set_exception(error)
         for work in self._writer.overtake():
             self.pending_bytes -= work.size
             fail(work.done, error)
-        for copy in list(self._copies):
-            fail(copy, error)
+        for order in list(self._orders):
+            fail(order, error)
         self._ended.set()
         self._room.set()
         self._announce(has_records=False)

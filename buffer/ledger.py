@@ -191,10 +191,23 @@ class Ledger:
     def enter(self, cursor: str, lane: Lane, first: int) -> None:
         """A cursor that is new to a lane that is loaded begins at `first`; what is before it is its loss."""
         with self._lock:
-            self._marks[cursor, lane] = Mark(first - 1)
-            self._dirty_marks.add((cursor, lane))
-            if first > 1:
-                self._lose(cursor, lane, BEFORE, 1, first - 1, first - 1)
+            self._enter(cursor, lane, first)
+
+    def enlist(self, cursor: str, starts: Mapping[Lane, int]) -> None:
+        """One more cursor: it begins in each lane as in `enter`, where `starts` does not say, at what is kept of it."""
+        with self._lock:
+            self._cursors = (*self._cursors, cursor)
+            for lane, kept in self._kept.items():
+                self._enter(cursor, lane, starts.get(lane, kept.first))
+
+    def dismiss(self, cursor: str) -> None:
+        """Forget a cursor: it holds nothing back any more. Nothing happens where there is none."""
+        with self._lock:
+            self._cursors = tuple(name for name in self._cursors if name != cursor)
+            self._marks = {key: mark for key, mark in self._marks.items() if key[0] != cursor}
+            self._losses = {key: loss for key, loss in self._losses.items() if key[0] != cursor}
+            self._dirty_marks &= self._marks.keys()
+            self._dirty_losses &= self._losses.keys()
 
     def take_over(self, older: Ledger) -> None:
         """Lanes that were on disk before this one began without knowing them."""
@@ -237,11 +250,12 @@ class Ledger:
         if cursor not in self._cursors:
             raise KeyError(cursor)
         with self._lock:
-            return tuple(
-                self._position(cursor, lane, kept.next)
-                for lane, kept in self._kept.items()
-                if lane.epoch == epoch or self._marks[cursor, lane].low < kept.next - 1
-            )
+            return self._positions(cursor, epoch)
+
+    def account(self, epoch: str) -> dict[str, tuple[Position, ...]]:
+        """The positions of every cursor that there is at this moment."""
+        with self._lock:
+            return {cursor: self._positions(cursor, epoch) for cursor in self._cursors}
 
     def lanes(self) -> dict[Lane, Kept]:
         """All of them, the oldest epoch first."""
@@ -300,6 +314,19 @@ class Ledger:
             self._dirty_losses.update(self._losses)
 
     # With the lock held.
+
+    def _enter(self, cursor: str, lane: Lane, first: int) -> None:
+        self._marks[cursor, lane] = Mark(first - 1)
+        self._dirty_marks.add((cursor, lane))
+        if first > 1:
+            self._lose(cursor, lane, BEFORE, 1, first - 1, first - 1)
+
+    def _positions(self, cursor: str, epoch: str) -> tuple[Position, ...]:
+        return tuple(
+            self._position(cursor, lane, kept.next)
+            for lane, kept in self._kept.items()
+            if lane.epoch == epoch or self._marks[cursor, lane].low < kept.next - 1
+        )
 
     def _position(self, cursor: str, lane: Lane, following: int) -> Position:
         mark = self._marks.get((cursor, lane), Mark())

@@ -125,8 +125,12 @@ class Retention:
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
-        self._limits = limits
         self._page_bytes = self._pragma("page_size")
+        self.renew(limits)
+
+    def renew(self, limits: Limits) -> None:
+        """From the next step on these count."""
+        self._limits = limits
         self._age_due = 0.0
         self._over: set[Quota] = set()
         self._quotas = quotas(limits)

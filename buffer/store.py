@@ -81,7 +81,7 @@ class Store:
         self.epoch = ""
         self.is_volatile = False
         self.previous: Previous | None = None
-        self._forget_other_cursors()
+        self.forget_other_cursors()
         self._load_lanes()
         self._load_epoch()
         self.is_new = not self.epoch
@@ -208,8 +208,8 @@ class Store:
     def oldest_ms(self) -> dict[str, int]:
         """When the oldest record was stored that a cursor still waits for, by cursor; milliseconds since the epoch."""
         oldest: dict[str, int] = {}
-        for name in self.ledger.cursors:
-            for position in self.ledger.positions(name, self.epoch):
+        for name, positions in self.ledger.account(self.epoch).items():
+            for position in positions:
                 if position.unsettled and position.lane in self.lane_ids:
                     recorded_ms = self._recorded_ms(position.lane, position.low + 1)
                     oldest[name] = min(oldest.get(name, self.now_ms()), recorded_ms)
@@ -264,6 +264,21 @@ class Store:
             with transaction(self.connection):
                 self.put_ledger()
             self.written_bytes += TRANSACTION_BYTES
+
+    def starts(self) -> dict[Lane, int]:
+        """Where a new cursor begins: at the oldest record from which nothing is missing."""
+        return {lane: self._start(lane_id, self.ledger.kept(lane).next) for lane, lane_id in self.lane_ids.items()}
+
+    def forget_other_cursors(self) -> None:
+        """A cursor of an uplink that is no longer configured must not hold anything back."""
+        names = self.ledger.cursors
+        marks = ", ".join("?" * len(names))
+        known = self.connection.execute("SELECT name FROM cursor UNION SELECT cursor FROM loss")
+        if not {name for (name,) in known} - set(names):
+            return
+        with transaction(self.connection):
+            self.connection.execute(f"DELETE FROM cursor WHERE name NOT IN ({marks})", names)  # noqa: S608 - only "?"
+            self.connection.execute(f"DELETE FROM loss WHERE cursor NOT IN ({marks})", names)  # noqa: S608 - only "?"
 
     def put_ledger(self) -> None:
         """Inside a transaction: what was settled or lost since the last time."""
@@ -399,17 +414,6 @@ class Store:
 
     # Loading.
 
-    def _forget_other_cursors(self) -> None:
-        """A cursor of an uplink that is no longer configured must not hold anything back."""
-        names = self.ledger.cursors
-        marks = ", ".join("?" * len(names))
-        known = self.connection.execute("SELECT name FROM cursor UNION SELECT cursor FROM loss")
-        if not {name for (name,) in known} - set(names):
-            return
-        with transaction(self.connection):
-            self.connection.execute(f"DELETE FROM cursor WHERE name NOT IN ({marks})", names)  # noqa: S608 - only "?"
-            self.connection.execute(f"DELETE FROM loss WHERE cursor NOT IN ({marks})", names)  # noqa: S608 - only "?"
-
     def _load_epoch(self) -> None:
         rows = self.connection.execute("SELECT id, name, durable FROM epoch ORDER BY id DESC LIMIT 2").fetchall()
         if rows:
@@ -452,10 +456,12 @@ class Store:
         return marks
 
     def _enter(self, lane: Lane, cursors: Iterable[str], following: int) -> None:
-        """New cursors begin at the oldest record from which nothing is missing."""
         for name in cursors:
-            (start,) = self.connection.execute(START_OF_TAIL, (self.lane_ids[lane],)).fetchone()
-            self.ledger.enter(name, lane, start or following)
+            self.ledger.enter(name, lane, self._start(self.lane_ids[lane], following))
+
+    def _start(self, lane_id: int, following: int) -> int:
+        (start,) = self.connection.execute(START_OF_TAIL, (lane_id,)).fetchone()
+        return start or following
 
     def _load_losses(self, lane_id: int, lane: Lane) -> list[Loss]:
         rows = self.connection.execute(

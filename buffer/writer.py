@@ -201,6 +201,11 @@ class Writer:
             self._wake.notify()
             return waiting
 
+    def renew(self, limits: Limits) -> None:
+        """From now on these count."""
+        self._limits = limits
+        self.put_job(lambda _, retention: retention.renew(limits))
+
     def put_backup(self, to: Path, done: Callable[[JournalError | None], None]) -> None:
         """Have a copy made beside the commits; `done` is called in the thread, with why there is none."""
         self.put_job(lambda store, retention: self._back_up(store, retention, to, done))

@@ -25,7 +25,7 @@ def read_roles(spec: RolesSpec, source: Source, report: Report) -> Mapping[Role,
     for role, names in found.items():
         for index, name in enumerate(names):
             if not _exists(name):
-                hint = f"add it (groupadd {name}), and start wardgate anew"
+                hint = f"add it (groupadd {name}), then wardgate reload"
                 report.warn(source, ("roles", role, index), f"this machine has no group {name}", hint)
     return found
 

@@ -29,6 +29,8 @@ class Secret:
             return path.read_text(encoding="utf-8").rstrip("\r\n")
         except OSError as error:
             raise LookupError(f"cannot read {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise LookupError(f"{path} is no text") from error
 
     def path(self) -> Path:
         """The file that holds it, for libraries that read it themselves. Raises `LookupError` as `reveal` does."""

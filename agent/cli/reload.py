@@ -26,7 +26,7 @@ def reload(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take over a changed configuration without a restart: only lines that are different are opened anew.
+    """Take over a changed configuration without a restart: only lines and uplinks that are different are opened anew.
 
     What is wrong is refused as a whole, and changes nothing; so is what only a restart can take over.
     """
@@ -48,5 +48,7 @@ def _lines(view: ReloadView, say: Words) -> Iterator[str]:
     for what, names in parts.items():
         if names:
             yield f"{say('lines')} {say(what)}: {' '.join(names)}"
+    if view.settings:
+        yield f"{say('settings')} {say('taken over')}: {', '.join(view.settings)}"
     yield from (f"{say('alarm')} {say('removed')}: {name}" for name in view.ended)
     yield from (f"{say('warning')}: {warning}" for warning in view.warnings)

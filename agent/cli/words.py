@@ -95,6 +95,8 @@ CHINESE = {
     "a reload opens anew": "重新加载时将重新打开",
     "needs a restart": "须重启服务才能生效",
     "went on": "未受影响",
+    "settings": "设置",
+    "taken over": "已生效",
     "what was there is in": "原有文件保存在",
     "removed": "删除",
     "the last configuration that ran": "上次运行的配置",

@@ -49,7 +49,9 @@ class Acceptor:
 
     @asynccontextmanager
     async def serving(self, app: web.Application, listener: socket.socket) -> AsyncIterator[None]:
-        """Accept at `listener`, which listens already, until the block is left; then end who is still there."""
+        """Accept at `listener`, which listens already, until the block is left; then close it, let those have their
+        answer who wait for one, and end who is still there.
+        """
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -72,6 +74,7 @@ class Acceptor:
             for task in ending:
                 task.cancel()
             await asyncio.gather(*ending, return_exceptions=True)
+            listener.close()
             await runner.cleanup()
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,12 +22,17 @@ from agent.uplink.certificates import fingerprint_of, validity
 from config.model import Tls
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agent.clock import Clock
     from agent.control.desk import Desk
     from agent.health import Code, Health
     from config.model import Http
 
 TARGET = "http"
+CODES: tuple[Code, ...] = ("page_down", "certificate_unusable", "certificate_expires")
+"""What can be wrong with it."""
+
 RETRY_S = 15.0
 RENEW_S = 60.0
 """How often the certificate's files are looked at."""
@@ -38,10 +43,15 @@ class NotOpen(Exception):
 
 
 class Listener:
-    """`run` for ever; `port` is the one that is listened on, while there is one."""
+    """`run` for ever; `port` is the one that is listened on, while there is one.
+
+    `prepare` it where it must be able to serve before it runs; where it will not run after all, `leave`.
+    """
 
     def __init__(self, settings: Http, desk: Desk, health: Health, clock: Clock, limits: Limits | None = None) -> None:
         self.port: int | None = None
+        self.socket: socket.socket | None = None
+        self.address = settings.listen
         self._settings = settings
         self._desk = desk
         self._health = health
@@ -53,23 +63,45 @@ class Listener:
         self._is_down = False
         self._log = structlog.get_logger(listen=str(settings.listen))
 
+    async def prepare(self, before: Listener | None) -> None:
+        """Listen already; who comes is served by `run`. Raises `NotOpen`, and then nothing has changed.
+
+        `before` is the one that this one takes the place of: its address, or one that overlaps with it, is not taken.
+        """
+        await self._load()
+        listening = before.socket if before is not None else None
+        if listening is not None and before is not None and before.address == self.address:
+            self.socket = listening.dup()
+        else:
+            self.socket = self._bound(beside=listening)
+
+    def leave(self) -> None:
+        if self.socket is not None:
+            self.socket.close()
+
     async def run(self) -> None:
         """Serve; where that is not possible, say so and try again."""
-        while True:
-            try:
-                await self._open()
-            except NotOpen as error:
-                if not self._is_down:
-                    self._log.warning("page is down", why=str(error))
-                self._is_down = True
-                self._hold("page_down", str(error))
-            await self._clock.sleep_until(self._clock.mono() + RETRY_S)
+        try:
+            while True:
+                try:
+                    await self._open()
+                except NotOpen as error:
+                    self._note_down(str(error))
+                await self._clock.sleep_until(self._clock.mono() + RETRY_S)
+        finally:
+            self.leave()
+
+    def _note_down(self, why: str) -> None:
+        if not self._is_down:
+            self._log.warning("page is down", why=why)
+        self._is_down = True
+        self._hold("page_down", why)
 
     async def _open(self) -> None:
         """Serve until cancelled. Raises `NotOpen`."""
-        if self._settings.cert is not None:
-            self._tls = await asyncio.to_thread(_context, self._settings)
-        with closing(self._bound()) as listener:
+        await self._load()
+        self.socket = self.socket or self._bound()
+        with closing(self.socket) as listener:
             self.port = listener.getsockname()[1]
             self._is_down = False
             self._health.release(TARGET, "page_down")
@@ -79,16 +111,22 @@ class Listener:
                 async with self._acceptor.serving(app, listener):
                     await self._renew()
             finally:
-                self.port = None
+                self.port = self.socket = None
 
-    def _bound(self) -> socket.socket:
-        address = self._settings.listen
+    async def _load(self) -> None:
+        if self._settings.cert is not None:
+            self._tls = await asyncio.to_thread(_context, self._settings)
+
+    def _bound(self, beside: socket.socket | None = None) -> socket.socket:
+        """Listens, also where an address `beside` it overlaps, such as one of this machine with all of them."""
+        address = self.address
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((address.host, address.port))
-            listener.listen(BACKLOG)
+            with _sharing(listener, beside):
+                listener.bind((address.host, address.port))
+                listener.listen(BACKLOG)
         except OSError as error:
             listener.close()
             raise NotOpen(f"cannot listen on {address}: {_reason(error)}") from error
@@ -129,6 +167,20 @@ class Listener:
 
     def _hold(self, code: Code, detail: str) -> None:
         self._health.hold(code, TARGET, self._clock.wall(), detail)
+
+
+@contextmanager
+def _sharing(*listeners: socket.socket | None) -> Iterator[None]:
+    """Both may listen on overlapping addresses if both say so while the second one begins. Nobody else may, later."""
+    both = [each for each in listeners if each is not None]
+    sharing = both if len(both) > 1 else []
+    for each in sharing:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        yield
+    finally:
+        for each in sharing:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
 
 
 def _context(settings: Http) -> ssl.SSLContext:

@@ -17,7 +17,7 @@ from agent.notice.unheard import Unheard
 from config.model import Webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Container, Iterable
 
     from agent.clock import Clock
     from agent.events import AlarmTransition, Event
@@ -45,7 +45,7 @@ class Notifier:
         self,
         settings: Settings,
         source: tuple[str, str],
-        uplinks: Sequence[Upstream],
+        uplinks: Iterable[Upstream],
         alarms: Container[str],
         health: Health,
         clock: Clock,

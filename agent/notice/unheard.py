@@ -13,7 +13,7 @@ from agent.events import AlarmTransition
 from agent.notice.message import WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from agent.events import Event
     from agent.status import UplinkView
@@ -47,10 +47,10 @@ class Entry:
 class Unheard:
     """`take` what is stored, `look` at the uplinks now and then, ask what is `due`, and say what was `told`.
 
-    `forgotten` counts the entries for which there was no room.
+    `uplinks` may come and go. `forgotten` counts the entries for which there was no room.
     """
 
-    def __init__(self, uplinks: Sequence[Upstream], after_s: float, mono: float) -> None:
+    def __init__(self, uplinks: Iterable[Upstream], after_s: float, mono: float) -> None:
         self.forgotten = 0
         self._uplinks = uplinks
         self._after_s = after_s
@@ -72,9 +72,10 @@ class Unheard:
     def look(self, mono: float) -> None:
         """Forget what was delivered, and note who is connected."""
         delivered = set()
+        before, self._away_since = self._away_since, {}
         for uplink in self._uplinks:
             view = uplink.view()
-            since = self._away_since[uplink.id]
+            since = before.get(uplink.id)
             self._away_since[uplink.id] = None if view.state == "connected" else mono if since is None else since
             if not view.waiting.get(STREAM):
                 delivered.add(uplink.id)
@@ -94,7 +95,8 @@ class Unheard:
 
     def _due_at(self, entry: Entry) -> float:
         at_the_latest = entry.since + self._after_s
-        away = [since for name in entry.uplinks if (since := self._away_since[name]) is not None]
-        if len(away) < len(entry.uplinks):
+        wanting = [self._away_since[name] for name in entry.uplinks if name in self._away_since]
+        away = [since for since in wanting if since is not None]
+        if len(away) < len(wanting):
             return at_the_latest
         return min(at_the_latest, max(entry.since, max(away, default=NEVER) + self._after_s))

@@ -153,6 +153,11 @@ class Uplink:
         return self._settings.id
 
     @property
+    def proof_every_s(self) -> float | None:
+        """How often a test alarm is to go the whole way."""
+        return self._settings.proof_every_s
+
+    @property
     def alarm_times(self) -> Histogram:
         """How long alarms took from the journal to the broker's acknowledgement."""
         return self._account.alarm_times

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from mqtt_peer import until
-from plant import UPLINK, Gateway, broker, configure_load, folder, load, uplink
+from plant import UPLINK, Gateway, broker, configure_load, edit, folder, load, reloaded, uplink
 
 from agent.cli.app import main
 from agent.control.client import Client, NotDone
@@ -70,21 +70,6 @@ def online(gateway: Gateway) -> bool:
 def conditions(gateway: Gateway) -> list[str]:
     """Those about its configuration: what this machine's clock and disk are like does not matter here."""
     return [each.code for each in gateway.status().health if each.code.startswith("config_")]
-
-
-def edit(file: Path, change: dict[str, Any]) -> None:
-    """Merge into a file of the configuration; None takes a part away."""
-
-    def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        found = {**old, **{k: merged(old.get(k, {}), v) if isinstance(v, dict) else v for k, v in new.items()}}
-        return {key: value for key, value in found.items() if value is not None}
-
-    file.write_text(json.dumps(merged(json.loads(file.read_text()), change)))
-
-
-async def reloaded(client: Client, reason: str = "") -> Any:
-    """In a thread: the load and the broker are carried by this event loop."""
-    return await asyncio.to_thread(client.reload, reason)
 
 
 def history(here: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -155,12 +140,12 @@ async def test_3_what_is_wrong_or_needs_a_restart_changes_nothing() -> None:
         await until(lambda: len(gateway.said("configuration refused")) == 2, WAIT_S)
         assert [line["by"] for line in gateway.said("configuration refused")][1] == "SIGHUP"
         edit(devices, {"devices": {"m2": {"line": "l2"}}})
-        edit(here / "gateway.yaml", {"uplinks": {UPLINK: {"keep_alive": 30}}})
-        with pytest.raises(NotDone, match=f"cannot take over: uplink {UPLINK}; restart the service"):
+        edit(here / "gateway.yaml", {"uplinks": {UPLINK: {"topic_root": "wardgate/v1"}}, "topic_root": "other/v1"})
+        with pytest.raises(NotDone, match=r"cannot take over: topic_root; restart the service"):
             await reloaded(client)
         now = gateway.status()
         assert (now.cfg_ver, conditions(gateway)) == (version, ["config_refused"])
-        edit(here / "gateway.yaml", {"uplinks": {UPLINK: {"keep_alive": None}}})
+        edit(here / "gateway.yaml", {"topic_root": None})
         assert (await reloaded(client)).kept == ["l1", "l2", "l3"]
         assert conditions(gateway) == []
 

@@ -37,12 +37,13 @@ if TYPE_CHECKING:
 ORIGIN = Origin("h01", "gw-a1")
 
 
-@dataclass
+@dataclass(eq=False)
 class Confirming:
     """An uplink of which the test says what the platform has confirmed."""
 
     id: str = "main"
     confirmed: set[int] = field(default_factory=set)
+    proof_every_s: float | None = 3600.0
 
     def has_confirmed(self, _: Lane, sequence: int) -> bool:
         return sequence in self.confirmed
@@ -59,7 +60,8 @@ class Stage:
         self.board = AlarmBoard(rules)
         self.pipeline = Pipeline(rules, journal, clock, 1.0, "c-1")
         source = Source("h01", "gw-a1", "c-1")
-        self.proof = ProofTest(source, uplinks, 3600.0, self.pipeline.put, journal, self.health, clock)
+        self.uplinks = list(uplinks)
+        self.proof = ProofTest(source, self.uplinks, self.pipeline.put, journal, self.health, clock)
         self.pipeline.listeners += [self.board.on_stored, self.proof.on_stored]
 
     async def alarms(self, count: int) -> list[Record]:
@@ -170,6 +172,18 @@ async def test_overdue_is_a_condition_until_one_comes_back(tmp_path: Path, confi
             await made.alarms(6)
             await made.pass_time_until([])
         assert [line["event"] for line in logs] == ["proof test overdue", "proof test passes again"]
+
+
+async def test_uplinks_come_and_go(tmp_path: Path) -> None:
+    """Without one that wants it nothing is raised; one that comes is proved soon; with it goes what was wrong of it."""
+    async with stage(tmp_path) as made:
+        await made.pass_time(8)
+        made.uplinks.append(Confirming())
+        await made.pass_time(2)
+        await made.alarms(2)
+        await made.pass_time_until([("proof_overdue", "main")])
+        made.uplinks[:] = [Confirming("second", {1, 2})]
+        await made.pass_time_until([])
 
 
 async def test_an_occurrence_is_never_used_twice(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,9 +21,11 @@ from agent.control.desk import Refusal
 from agent.events import Actor, AlarmTransition, Event
 from agent.health import Health
 from agent.lines import Lines
+from agent.part import NotReady
 from agent.pipeline import End, Pipeline
 from agent.reload import Change, Reload
 from agent.rules import Rules
+from agent.uplink.uplinks import Uplinks
 from buffer.journal import Journal
 from buffer.retention import Limits
 from config import model
@@ -32,15 +34,20 @@ from config.files import AddressSpec, LineSpec, PointSpec
 from config.judgement import Level, Limit
 from config.kept import all_kept
 from config.model import Alarm, Config, Device, Home, Line, Place, Point, Text
+from config.secrets import Secret
 from drivers.contract import Identity, Reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from contextlib import AsyncExitStack
 
+    from agent.part import Turn
+    from agent.uplink.uplink import Uplink
     from drivers.contract import Poll
 
 NAME = Text("设备", "Device")
 ANNA = Actor(type="user", id="anna", role="configure")
+GOOD_BYE_S = 2.0
 HIGH = Limit((Level("H", 0.5, "orange"),))
 
 
@@ -66,6 +73,11 @@ class CountingDriver:
         self.closed += 1
 
 
+def uplink(name: str, **settings: Any) -> model.Uplink:
+    made = model.Uplink(name, (model.Broker("127.0.0.1", 1, tls=False),), "5", name, None, None, 15, 32, 200.0)
+    return replace(made, **settings)
+
+
 def line(name: str, *, poll_s: float = 1.0, alarms: tuple[str, ...] = ("a",)) -> Line:
     """With one device that has one point, and alarms on it that all stand at once."""
     device = f"m{name[1:]}"
@@ -75,9 +87,28 @@ def line(name: str, *, poll_s: float = 1.0, alarms: tuple[str, ...] = ("a",)) ->
     return Line(name, NAME, "test", LineSpec(protocol="test"), (found,), 1.0, 1)
 
 
+class Talking:
+    """An uplink: it runs until it is told to stop, and then takes its time to say good-bye."""
+
+    def __init__(self, settings: model.Uplink, clock: ManualClock) -> None:
+        self.id = settings.id
+        self.clock = clock
+        self.began = self.ended = 0
+        self.versions: list[str] = []
+
+    def renew(self, cfg_ver: str) -> None:
+        self.versions.append(cfg_ver)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        self.began += 1
+        await stop.wait()
+        await self.clock.sleep_until(self.clock.mono() + GOOD_BYE_S)
+        self.ended += 1
+
+
 @dataclass
 class Site:
-    """A gateway without uplinks. `wanted` is what its folder holds; `told` everything that was stored."""
+    """A gateway whose uplinks only talk. `wanted` is what its folder holds; `told` everything that was stored."""
 
     wanted: Config
     journal: Journal
@@ -87,8 +118,10 @@ class Site:
     site: str = "h01"
     told: list[Event] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    welcomed: list[Uplink] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     drivers: dict[str, list[CountingDriver]] = field(default_factory=dict)
+    talking: list[Talking] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         config, drivers = self.accept()
@@ -102,6 +135,13 @@ class Site:
             self.accept, config, self.lines, self.pipeline, self.journal.state, trail, self.health, self.clock
         )
         self.reload.followers.append(self.changes.append)
+        self.uplinks = Uplinks(config, self.journal, self.talk)
+        self.uplinks.welcomers.append(self.welcomed.append)
+        self.reload.parts.append(self.uplinks)
+
+    def talk(self, settings: model.Uplink) -> Uplink:
+        self.talking.append(Talking(settings, self.clock))
+        return self.talking[-1]  # type: ignore[return-value]  # all of it that is used here
 
     def accept(self) -> tuple[Config, Sequence[CountingDriver]]:
         if self.problems:
@@ -114,10 +154,10 @@ class Site:
     async def emit(self, item: Reading | Event) -> None:
         await self.pipeline.put(item)
 
-    def want(self, *lines: Line, gateway: str = "gw") -> None:
+    def want(self, *lines: Line, gateway: str = "gw", uplinks: tuple[model.Uplink, ...] = ()) -> None:
         """Another version of the configuration, with these lines."""
         version = f"c-{int(self.wanted.version.removeprefix('c-')) + 1:08}"
-        self.wanted = replace(self.wanted, version=version, lines=lines, gateway=gateway)
+        self.wanted = replace(self.wanted, version=version, lines=lines, gateway=gateway, uplinks=uplinks)
 
     async def run(self, seconds: float) -> None:
         """Let time pass; everybody who is due acts."""
@@ -137,7 +177,7 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path, *lines: Line) -> AsyncIterator[Site]:
+async def site(folder: Path, *lines: Line, uplinks: tuple[model.Uplink, ...] = ()) -> AsyncIterator[Site]:
     """Polling, until the block ends."""
     clock = ManualClock()
     config = Config(
@@ -150,13 +190,16 @@ async def site(folder: Path, *lines: Line) -> AsyncIterator[Site]:
         version="c-00000001",
         control_socket=Path("control.sock"),
         journal=model.Journal(Path("journal"), 1, 1.0, 0.5),
-        uplinks=(),
+        uplinks=uplinks,
         lines=lines,
         home=Home(config=folder, state=folder / "state"),
     )
-    journal = await Journal.open(folder / "journal", Limits(2**24, 3600.0), wall=clock.wall, cursors=[])
+    journal = await Journal.open(
+        folder / "journal", Limits(2**24, 3600.0), wall=clock.wall, cursors=[each.id for each in uplinks]
+    )
     made = Site(config, journal, clock)
     async with asyncio.TaskGroup() as stages:
+        made.uplinks.start(stages)
         running = [stages.create_task(made.reload.run()), stages.create_task(made.pipeline.run())]
         async with asyncio.TaskGroup() as sources:
             made.lines.start(sources)
@@ -164,6 +207,8 @@ async def site(folder: Path, *lines: Line) -> AsyncIterator[Site]:
             made.lines.stop()
         await made.pipeline.put(End())
         running[0].cancel()
+        made.uplinks.stop()
+        await made.run(GOOD_BYE_S + 1.0)
     await journal.close()
 
 
@@ -196,6 +241,59 @@ async def test_3_other_lines_miss_no_poll_and_no_alarm_changes(folder: Path) -> 
         assert [alarm.key for alarm in worker.devices["m3"].device.alarms] == ["a", "b"]
         reading = await worker.read_now(gateway.wanted.devices[2], [])
         assert reading.poll.device is worker.line.devices[0], "the driver knows that one"
+
+
+async def test_3_lines_miss_no_poll_while_an_uplink_changes(folder: Path) -> None:
+    """It takes its time to say good-bye, and meanwhile every poll comes when it is due; the other uplinks notice no
+    more than that there is another version, and the journal's account is that of those which are configured.
+    """
+    before = uplink("main"), uplink("second"), uplink("old")
+    async with site(folder, line("l1"), line("l2"), uplinks=before) as gateway:
+        began = gateway.clock.mono()
+        await gateway.run(10.0)
+        main, second, old = gateway.talking
+        wanted = uplink("main", window=9), uplink("second"), uplink("new")
+        gateway.want(line("l1"), line("l2"), uplinks=wanted)
+        asked = asyncio.create_task(gateway.reload(ANNA))
+        while not asked.done():
+            await gateway.run(1.0)
+        view = await asked
+        await gateway.run(3.0)
+        assert view.settings == ["uplink main", "uplink new", "uplink old"]
+        for name in ("l1", "l2"):
+            driver = gateway.drivers[name][0]
+            assert {round(after - asked, 6) for asked, after in pairwise(driver.asked)} == {1.0}
+            assert (len(driver.asked), driver.opened, driver.closed) == (round(gateway.clock.mono() - began), 1, 0)
+        anew, new = gateway.talking[3:]
+        assert (anew.id, new.id) == ("main", "new")
+        ran = [(each.id, each.began, each.ended) for each in (main, second, old, anew, new)]
+        assert ran == [("main", 1, 1), ("second", 1, 0), ("old", 1, 1), ("main", 1, 0), ("new", 1, 0)]
+        assert second.versions == ["c-00000002"]
+        assert [id(each) for each in gateway.welcomed] == [id(anew), id(new)]
+        assert [each.id for each in gateway.uplinks] == ["main", "second", "new"]
+        assert [each.name for each in gateway.journal.stats().cursors] == ["main", "second", "new"]
+
+
+async def test_3_an_uplink_that_cannot_be_had_stops_everything(folder: Path) -> None:
+    """No line is touched, and no account is kept for one that was to come beside it."""
+    async with site(folder, line("l1"), uplinks=(uplink("main"),)) as gateway:
+        await gateway.run(3.0)
+        locked = uplink("main", password=Secret("env", "NO_SUCH_SECRET"))
+        gateway.want(line("l1", poll_s=0.5), uplinks=(uplink("new"), locked))
+        with pytest.raises(Refusal, match=r"uplink main: environment variable NO_SUCH_SECRET is not set.*nothing has"):
+            await gateway.reload(ANNA)
+        gateway.want(line("l1", poll_s=0.5), uplinks=(uplink("main"), uplink("new")))
+        gateway.reload.parts.append(Reluctant())
+        with pytest.raises(Refusal, match="there is no room; make some; nothing has changed"):
+            await gateway.reload(ANNA)
+        assert [each.id for each in gateway.uplinks] == ["main"]
+        assert [each.name for each in gateway.journal.stats().cursors] == ["main"]
+        assert gateway.drivers["l1"][0].closed == 0
+
+
+class Reluctant:
+    async def prepare(self, config: Config, undo: AsyncExitStack) -> Turn:
+        raise NotReady("there is no room", "make some")
 
 
 async def test_3_a_line_that_goes_on_sends_nothing_again(folder: Path) -> None:

@@ -139,6 +139,13 @@ def test_secret_is_not_in_the_configuration(tmp_path: Path, monkeypatch: pytest.
     assert password.reveal() == SECRET
 
 
+def test_secret_that_is_no_text_says_so(tmp_path: Path) -> None:
+    """A key in the place of a password must not end the daemon."""
+    (tmp_path / "secret").write_bytes(b"\xff\xfe")
+    with pytest.raises(LookupError, match="secret is no text"):
+        Secret("file", str(tmp_path / "secret")).reveal()
+
+
 def test_secret_that_is_not_there_says_where_it_was_sought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only when it is needed: a configuration can be checked on another machine."""
     gateway = GATEWAY.replace("]}", "], password: {credential: mqtt}}")

@@ -32,7 +32,7 @@ from agent.control.client import Client, ControlError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
-    from agent.status import DeviceView, PointView, Status
+    from agent.status import DeviceView, PointView, ReloadView, Status
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[2]
@@ -148,6 +148,10 @@ class Gateway:
         """How many records still wait for their PUBACK."""
         rows = self._ask_journal("SELECT next_seq - 1, low, spans FROM lane JOIN cursor ON lane.id = cursor.lane")
         return sum(last - low - _covered(spans) for last, low, spans in rows)
+
+    def cursors(self) -> set[str]:
+        """The uplinks that it keeps an account for."""
+        return {name for (name,) in self._ask_journal("SELECT DISTINCT name FROM cursor")}
 
     def _ask_journal(self, question: str) -> list[tuple[Any, ...]]:
         """Of a copy: looking must not change what a killed gateway left."""
@@ -323,6 +327,21 @@ def write(file: Path, content: Tree) -> None:
     """YAML, of which JSON is a part."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(content))
+
+
+def edit(file: Path, change: Tree) -> None:
+    """Merge into a file of the configuration; None takes a part away."""
+
+    def merged(old: Tree, new: Tree) -> Tree:
+        found = {**old, **{k: merged(old.get(k, {}), v) if isinstance(v, dict) else v for k, v in new.items()}}
+        return {key: value for key, value in found.items() if value is not None}
+
+    file.write_text(json.dumps(merged(json.loads(file.read_text()), change)))
+
+
+async def reloaded(client: Client, reason: str = "") -> ReloadView:
+    """In a thread: the load and the broker are carried by this event loop."""
+    return await asyncio.to_thread(client.reload, reason)
 
 
 def uplink(port: int, **settings: Any) -> Tree:

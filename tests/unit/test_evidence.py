@@ -273,7 +273,7 @@ def test_another_configuration_loses_no_evidence(renewals: tuple[float, ...]) ->
             stage.evidence.turned(transition("u"), 200.1)
         for when in renewals:
             if at == int(when):
-                batches = stage.evidence.renew([alarm("u"), alarm("new")], {stage.poll}, when)
+                batches = stage.evidence.renew([alarm("u"), alarm("new")], {stage.poll}, when, 1.0)
                 stage.events += [event for batch in batches for event in stage.telemetry.batches(*batch)]
         stage.flush(at + 0.5)
     assert times(stage.out("u")) == [0, *range(141, 261)]
@@ -285,7 +285,7 @@ def test_evidence_goes_on_with_the_poll_of_a_line_that_was_opened_anew() -> None
     for at in range(100):
         stage.read(at, 230.0 + at % 3)
     stage.evidence.turned(transition("u"), 99.1)
-    batches = stage.evidence.renew([alarm("u")], set(), 99.2)
+    batches = stage.evidence.renew([alarm("u")], set(), 99.2, 1.0)
     stage.events += [event for batch in batches for event in stage.telemetry.batches(*batch)]
     stage.poll = poll_of("u")
     for at in range(103, 200):

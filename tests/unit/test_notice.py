@@ -52,6 +52,20 @@ def test_a_short_break_of_the_connection_is_waited_for() -> None:
     assert due(alarms, 111.0) == [("o/1", 1)]
 
 
+def test_uplinks_may_come_and_go() -> None:
+    """Where the one that wanted it is gone, nobody upstream can have it; one that is new is waited for like any."""
+    main, second = Platform("main", "connected"), Platform("second", "waiting")
+    present = [main]
+    alarms = Unheard(present, AFTER_S, 0.0)
+    alarms.take(happened(), 100.0)
+    present[:] = [second]
+    assert due(alarms, 101.0) == [("o/1", 1)]
+    alarms.take(happened(n=2), 102.0)
+    assert due(alarms, 103.0) == []
+    second.waiting = 0
+    assert due(alarms, 200.0) == []
+
+
 def test_what_one_platform_has_is_not_told() -> None:
     """One of them is enough."""
     first, second = Platform("main", "waiting"), Platform("second", "connected")

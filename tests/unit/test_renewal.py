@@ -116,22 +116,43 @@ def test_alarms_that_are_gone_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "part"),
     [
-        ("site: h01", "site: h02", "gateway"),
-        ("state: /nowhere", "state: /elsewhere", "gateway"),
-        ("state: /nowhere", "state: /nowhere\njournal: {keep: 7d}", "journal"),
-        ("mqtt://127.0.0.1", "mqtt://127.0.0.9", "uplink main"),
+        ("site: h01", "site: h02", "site"),
+        ("gateway: gw-1", "gateway: gw-2", "gateway"),
+        ("state: /nowhere", "state: /elsewhere", "state"),
+        ("state: /nowhere", "state: /nowhere\njournal: {path: /elsewhere}", "journal.path"),
+        ("state: /nowhere", "state: /nowhere\ntopic_root: h/v1", "topic_root"),
+        ("state: /nowhere", "state: /nowhere\ntype_prefix: cn.h01.", "type_prefix"),
+        ("state: /nowhere", "state: /nowhere\ncontrol_socket: /elsewhere", "control_socket"),
     ],
-    ids=["site", "state", "journal", "uplink"],
 )
-def test_what_is_built_at_the_start_needs_a_new_start(tmp_path: Path, old: str, new: str, part: str) -> None:
-    """It is named, so that nobody believes that it holds already."""
+def test_what_a_gateway_is_known_by_needs_a_new_start(tmp_path: Path, old: str, new: str, part: str) -> None:
+    """It is named as it is written, so that nobody believes that it holds already."""
     found = changed(tmp_path, old, new)
-    assert part in found.restart
+    assert found.restart == (part,)
     assert not found.is_possible
 
 
-def test_what_a_colour_asks_of_people_is_taken_over(tmp_path: Path) -> None:
-    """It is a rule, and no line or uplink knows of it."""
-    found = changed(tmp_path, "state: /nowhere", "state: /nowhere\nresponse: {yellow: {severity: 510}}")
-    assert found.is_possible
-    assert found.kept == ("one", "two")
+@pytest.mark.parametrize(
+    ("new", "setting"),
+    [
+        ("response: {yellow: {severity: 510}}", "response yellow"),
+        ("journal: {keep: 7d}", "journal.keep_s"),
+        ("http: {listen: 127.0.0.1:8080}", "http"),
+        ("name: 一号楼", "name.zh"),
+        ("notify: {duty: {webhook: {url: https://127.0.0.1}}}", "notify duty"),
+        ("platform_commands: [ack]", "platform_commands"),
+        ("roles: {view: [staff]}", "roles.view"),
+        ("time_zone: Asia/Shanghai", "time_zone"),
+    ],
+)
+def test_the_rest_of_the_gateway_is_taken_over(tmp_path: Path, new: str, setting: str) -> None:
+    """It is named too, and no line knows of it."""
+    found = changed(tmp_path, "state: /nowhere", f"state: /nowhere\n{new}")
+    assert (found.restart, found.kept) == ((), ("one", "two"))
+    assert setting in found.settings
+
+
+def test_an_uplink_is_one_setting(tmp_path: Path) -> None:
+    """Whatever is different about it, it connects anew."""
+    found = changed(tmp_path, "mqtt://127.0.0.1", "mqtt://127.0.0.9")
+    assert (found.restart, found.settings) == ((), ("uplink main",))

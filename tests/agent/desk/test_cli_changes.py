@@ -103,9 +103,9 @@ def test_what_it_takes_to_have_it_is_told(folder: Path, served: Served, capsys: 
     assert main(asked) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "a reload opens anew: meters"
     with (folder / "gateway.yaml").open("a", encoding="utf-8") as file:
-        file.write("time_zone: Asia/Tokyo\n")
+        file.write("topic_root: h/v2\n")
     assert main(asked) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "needs a restart: gateway"
+    assert capsys.readouterr().out.splitlines()[-1] == "needs a restart: topic_root"
 
 
 def test_a_copy_in_another_folder_is_no_change(

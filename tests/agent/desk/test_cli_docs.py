@@ -15,7 +15,7 @@ from agent.cli.app import VERBS, main
 from agent.control import network
 from agent.control.accounts import Accounts
 from agent.control.peer import Groups
-from agent.control.server import application
+from agent.control.server import Rights, application
 from config.model import Http
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ def test_every_command_in_the_docs_is_understood(command: str, capsys: pytest.Ca
 def test_every_route_is_in_the_docs(desk: FakeDesk) -> None:
     """The tables of requests are the routes of the control socket and of the network, but for the page's own files."""
     accounts = Accounts({}, desk, lambda: 0.0)
-    apps = application(desk, Groups({})), network.application(desk, accounts, Http(ANYWHERE), 1.0)
+    apps = (
+        application(desk, Rights(Groups({}), Path("control.sock"))),
+        network.application(desk, accounts, Http(ANYWHERE), 1.0),
+    )
     routes = {
         (route.method, route.resource.canonical)
         for app in apps

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import os
+import stat
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from config_toy import accepted
 from fake_desk import FakeDesk, Served, alarm
 
 from agent.control.api import Routes, explain
 from agent.control.client import Client, NotDone
 from agent.control.peer import Groups, Peer
 from agent.control.roles import LOCAL, NEEDED, ORDERS
+from agent.control.server import serve
 from agent.rules.commands import AlarmVerb
 from config.model import ROLES
 
@@ -156,3 +162,22 @@ def test_the_kernel_names_the_groups(socket_path: Path) -> None:
         assert as_nobody([], refused(looks, "nobody has no role here; GET /v1/status needs view"))
         assert as_nobody([daemon, adm], acknowledges)
         assert [(actor.id, actor.role) for actor in served.desk.actors] == [("nobody", "acknowledge")]
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_other_roles_count_from_the_next_request_on(desk: FakeDesk, socket_path: Path, tmp_path: Path) -> None:
+    """And the file lets in whom they concern; without any it is closed to others again."""
+    none = accepted(tmp_path, "devices: {}")
+    some = replace(none, roles={"view": ("daemon",)})
+    async with serve(desk, socket_path, {}) as rights:
+        for config, mode, role in ((some, 0o666, None), (none, 0o660, "acknowledge")):
+            async with AsyncExitStack() as undo:
+                turn = await rights.prepare(config, undo)
+            assert mode_of(socket_path) != mode
+            await turn()
+            assert mode_of(socket_path) == mode
+            assert rights.groups.role(NOBODY, [NOBODY]) == role
+        assert (await asyncio.to_thread(Client(socket_path).status)).gateway == "gw-a1"
