@@ -37,7 +37,7 @@ test-power: setup
 # The service under a real systemd, in a small Debian that is booted for it: some minutes. Needs root.
 test-systemd: bundle
 	@sh .ci/systemd
-	-@sh .ci/power
+	-@sh .ci/power amd64 kernel
 	$(BIN)/pytest tests/booted $(ARGS)
 
 # The local page in a real browser. Needs Debian's chromium, and gets it.
