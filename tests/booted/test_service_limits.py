@@ -1,4 +1,6 @@
-"""What the hardened unit leaves to the gateway: serial ports, broadcasts, secrets, operators; who restarts it when."""
+"""What the hardened unit leaves to the gateway: serial ports, broadcasts, secrets, operators, the local page; and who
+restarts it when.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ import booted_peers
 import pytest
 from booted_machine import SHARED
 from booted_site import PYTHON, bring_tools, drop_in, install, let_it_hang, restarts, start_broker
+from certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +24,8 @@ pytestmark = pytest.mark.timeout(600)
 
 WATCHDOG_S = 6
 PASSWORD = "not-in-any-log"
+PAGE_PASSWORD = "not-in-any-log-either"
+PAGE = "https://127.0.0.1:8443"
 PORT = "/dev/serial/by-id/usb-RS485-port0"
 DARK = "lines: {dark: {protocol: modbus, host: 127.99.99.99}}"
 DARK_DEVICE = "devices: {pump: {line: dark, system: water, points: {p: {register: 0}}}}"
@@ -49,7 +54,9 @@ def installed(machine: Machine) -> Iterator[None]:
     let_it_hang(machine, WATCHDOG_S)
     reconfigure(machine, DARK, DARK_DEVICE)
     yield
-    assert PASSWORD not in machine.log()
+    log = machine.log()
+    assert PASSWORD not in log
+    assert PAGE_PASSWORD not in log
 
 
 def reconfigure(machine: Machine, lines: str, devices: str) -> None:
@@ -134,6 +141,56 @@ def test_operators_are_known_by_name_and_others_are_not_let_in(machine: Machine)
     machine.run("systemctl", "restart", "wardgate")
     machine.run(*bob, "wardgate", "status")
     machine.run(*bob, *order, codes=(1,))
+
+
+def open_page(machine: Machine) -> str:
+    """For the duty engineer and for Prometheus, whose token it gives; the key is root's alone."""
+    Authority(machine.shared).issue("127.0.0.1", file="page")
+    machine.sh(f"install -m 0600 {SHARED}/page.key /etc/credstore/; install -m 0644 {SHARED}/page.crt /etc/wardgate/")
+    drop_in(machine, "page", "LoadCredential=page-key:/etc/credstore/page.key\n")
+    of_password = machine.sh(f"echo {PAGE_PASSWORD} | wardgate password --stdin").strip()
+    told, of_token = machine.sh("wardgate password --token 2>&1").splitlines()
+    page = f"""
+http:
+  listen: "0.0.0.0:8443"
+  tls: {{cert: page.crt, key: {{credential: page-key}}}}
+  accounts:
+    li-na: {{role: view, hash: "{of_password}"}}
+    prometheus: {{role: view, hash: "{of_token}"}}
+"""
+    machine.write("/etc/wardgate/gateway.yaml", GATEWAY + page)
+    machine.run("wardgate", "check")
+    machine.run("systemctl", "restart", "wardgate")
+    return told.split()[-1]
+
+
+def asked(machine: Machine, path: str, *options: str) -> tuple[str, str]:
+    """Status and body; nothing of both where nobody listens yet."""
+    trusted = ("--cacert", f"{SHARED}/authority.pem")
+    command = ("curl", "--silent", *trusted, "--write-out", "\n%{http_code}", *options, PAGE + path)
+    body, _, code = machine.run(*command, codes=(0, 7)).rpartition("\n")
+    return code, body
+
+
+def test_the_local_page_is_served_to_whom_it_knows(machine: Machine) -> None:
+    """Over TLS with a key by credential: page, login, metrics; nothing for others, and no more than the role."""
+    token = open_page(machine)
+    machine.until(lambda: asked(machine, "/")[0] == "200")
+    assert "<html" in asked(machine, "/")[1]
+    for path in ("/v1/status", "/metrics", "/v1/points?device=pump"):
+        assert asked(machine, path)[0] == "401", path
+    assert asked(machine, "/metrics", "--header", "Authorization: Bearer wrong")[0] == "401"
+    login = ("--json", json.dumps({"account": "li-na", "password": PAGE_PASSWORD}), "--cookie-jar", "/srv/jar")
+    assert asked(machine, "/v1/login", "--json", '{"account": "li-na", "password": "wrong-and-long"}')[0] == "401"
+    assert asked(machine, "/v1/login", *login)[0] == "200"
+    code, body = asked(machine, "/v1/status", "--cookie", "/srv/jar")
+    assert (code, json.loads(body)["devices"][0]["id"]) == ("200", "pump")
+    assert asked(machine, "/v1/config/reload", "--cookie", "/srv/jar", "--json", '{"reason": "test"}')[0] == "403"
+    code, body = asked(machine, "/metrics", "--header", f"Authorization: Bearer {token}")
+    assert code == "200"
+    assert "wardgate_" in body
+    machine.run("curl", "--silent", PAGE.replace("https", "http"), codes=(1, 52, 56))
+    assert token not in machine.log()
 
 
 def test_bacnet_searches_by_broadcast_on_its_own_port(machine: Machine) -> None:
