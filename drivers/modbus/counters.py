@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING, cast
 
-from drivers.modbus import state_file
 from drivers.modbus.factors import Turns
+from drivers.modbus.state_file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,18 +27,22 @@ class CounterFile(MutableMapping[str, Turns]):
     """Turns by `device/point`. `ranges` says where each counter begins again."""
 
     def __init__(self, path: Path, ranges: dict[str, float]) -> None:
-        self._path = path
+        self._file = StateFile(path, lambda: json.dumps(self._written).encode())
         self._ranges = ranges
-        self._found: dict[str, Turns] | None = None
+        self._recalled = not ranges
+        self._kept: dict[str, Turns] = {}
         self._written: dict[str, Turns] = {}
 
-    @property
-    def _kept(self) -> dict[str, Turns]:
-        """Read when it is first needed: a driver opens nothing while it is built."""
-        if self._found is None:
-            self._found = _read(self._path) if self._ranges else {}
-            self._written = dict(self._found)
-        return self._found
+    async def recall(self) -> None:
+        """Before the first request. The first time only: later it is memory that knows best."""
+        if not self._recalled:
+            self._kept = _turns(await self._file.read())
+            self._written = dict(self._kept)
+            self._recalled = True
+
+    async def settle(self) -> None:
+        """Give what is being written a moment to be done."""
+        await self._file.settle()
 
     def __getitem__(self, name: str) -> Turns:
         return self._kept[name]
@@ -47,7 +51,8 @@ class CounterFile(MutableMapping[str, Turns]):
         self._kept[name] = turns
         written = self._written.get(name)
         if written is None or written._replace(last=turns.last) != turns or self._moved(name, written, turns):
-            self._write()
+            self._written = dict(self._kept)
+            self._file.write()
 
     def __delitem__(self, name: str) -> None:
         del self._kept[name]
@@ -61,11 +66,6 @@ class CounterFile(MutableMapping[str, Turns]):
     def _moved(self, name: str, written: Turns, now: Turns) -> bool:
         return abs((now.last or 0.0) - (written.last or 0.0)) >= _STEP * self._ranges.get(name, 0.0)
 
-    def _write(self) -> None:
-        """As a whole or not at all. A disk that does not take it changes nothing of what is read."""
-        self._written = dict(self._kept)
-        state_file.write(self._path, json.dumps(self._kept).encode())
-
 
 def rollovers(devices: Iterable[Device]) -> dict[str, float]:
     """Where each counter of these devices begins again, by `device/point`."""
@@ -77,9 +77,9 @@ def rollovers(devices: Iterable[Device]) -> dict[str, float]:
     }
 
 
-def _read(path: Path) -> dict[str, Turns]:
+def _turns(content: bytes) -> dict[str, Turns]:
     try:
-        found = json.loads(state_file.read(path))
+        found = json.loads(content)
         return {name: Turns(int(count), float(last), float(offset)) for name, (count, last, offset) in found.items()}
     except (ValueError, TypeError, AttributeError):
         return {}

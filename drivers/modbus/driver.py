@@ -74,6 +74,7 @@ class ModbusDriver:
         """Open a fresh connection, ending the one before. Raises `Unreachable` or `Refused`."""
         await self.close()
         await self._plans.recall(self._clock.mono())
+        await self._turns.recall()
         self._link = await self._open()
         for station in self._stations.values():
             station.learned.reconsider()
@@ -139,6 +140,7 @@ class ModbusDriver:
         if link is not None:
             await link.close()
         await self._plans.settle()
+        await self._turns.settle()
 
     def _exchange(self, station: _Station, pdu: bytes, size_bytes: int | None) -> Awaitable[bytes]:
         """One request and its reply, as politely as the unit wants it."""

@@ -1,20 +1,19 @@
 """What the units of a line have taught, kept over restarts, so that nobody waits while a device is learned again.
 
-Written in a thread when something was learned, which is rare: a disk that does not answer holds up no poll. What was
-learned for other points than are configured now is forgotten. A file that is missing or damaged means that nothing is
-known; it is never an error. What is recalled is no dogma: what was refused is asked for again at once.
+Written when something was learned, which is rare. What was learned for other points than are configured now is
+forgotten. A file that is missing or damaged means that nothing is known; it is never an error. What is recalled is no
+dogma: what was refused is asked for again at once.
 """
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from drivers.modbus import state_file
 from drivers.modbus.learning import Lesson
+from drivers.modbus.state_file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from config.model import Device
     from drivers.modbus.learning import Learned
     from drivers.modbus.settings import ModbusPoint
-
-CLOSE_S_MAX = 1.0
-"""So long closing waits for the disk; what it has not taken by then may be lost."""
 
 
 class _Kept(msgspec.Struct):
@@ -42,18 +38,16 @@ class PlanFile:
     """`learned` and `marks` by unit number."""
 
     def __init__(self, path: Path, learned: Mapping[int, Learned], marks: Mapping[int, int]) -> None:
-        self._path = path
+        self._file = StateFile(path, self._content)
         self._learned = learned
         self._marks = marks
         self._versions: dict[int, int] | None = None
-        self._written = b""
-        self._writer: asyncio.Task[None] | None = None
 
     async def recall(self, mono: float) -> None:
         """Before the first request. The first time only: later it is memory that knows best."""
         if self._versions is not None:
             return
-        content = await asyncio.to_thread(state_file.read, self._path)
+        content = await self._file.read()
         try:
             kept = _DECODER.decode(content) if content else {}
         except msgspec.MsgspecError:
@@ -62,25 +56,18 @@ class PlanFile:
             if unit in self._learned and one.mark == self._marks[unit]:
                 self._learned[unit].resume(one.lesson, mono)
         self._versions = {unit: learned.version for unit, learned in self._learned.items()}
-        self._written = self._content()
+        self._file.is_current()
 
     def note(self, unit: int) -> None:
         """The unit was asked; what it taught is kept."""
         if self._versions is None or self._versions[unit] == self._learned[unit].version:
             return
         self._versions[unit] = self._learned[unit].version
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write(), name="modbus-plan-file")
+        self._file.write()
 
     async def settle(self) -> None:
         """Give what is being written a moment to be done."""
-        if self._writer is not None:
-            await asyncio.wait((self._writer,), timeout=CLOSE_S_MAX)
-
-    async def _write(self) -> None:
-        while (content := self._content()) != self._written:
-            self._written = content
-            await asyncio.to_thread(state_file.write, self._path, content)
+        await self._file.settle()
 
     def _content(self) -> bytes:
         lessons = {unit: _Kept(self._marks[unit], learned.lesson()) for unit, learned in self._learned.items()}

@@ -60,8 +60,8 @@ async def started(
         yield driver
     finally:
         await driver.close()
-        if driver._plans._writer is not None:
-            await driver._plans._writer
+        if driver._plans._file._writer is not None:
+            await driver._plans._file._writer
 
 
 async def until_read(driver: ModbusDriver, asked: Poll) -> Reading:
