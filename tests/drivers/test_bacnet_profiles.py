@@ -10,7 +10,7 @@ from bacnet_peer import RawDevice, identifier, make_line, serving
 from bacnet_reading import connected
 from hardware_mocks.bacnet_objects import OBJECTS
 from hardware_mocks.layout import PLACES
-from profile_cases import device_by, identity, profiles_of, rows, rows_without_source
+from profile_cases import device_by, identity, profiles_of, rows
 
 from drivers.bacnet import codec
 from drivers.bacnet.encoding import Bits
@@ -47,12 +47,6 @@ def test_10_each_row_of_a_profile_makes_of_raw_bytes_what_it_should(profile: str
         assert (name, *judge(point, sent, Bits("0000"))) == (name, row["value"], None)
         assert (name, point.spec.where) == (name, row["object"])
         assert (name, point.unit, point.poll_s) == (name, row["unit"], row["poll_s"])
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_10_each_row_says_where_it_comes_from(profile: str) -> None:
-    """A source, or that it is unverified; and both names."""
-    assert rows_without_source(profile) == []
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -239,13 +239,6 @@ async def test_4_another_device_at_the_address_gives_no_data(name: str, tmp_path
         assert set(reading.values) == {None}
 
 
-@pytest.mark.parametrize("name", PROFILES)
-def test_10_every_row_has_a_source_or_is_marked_unverified(name: str) -> None:
-    """The profile's, or its own; what was not verified says so."""
-    profile = yaml.safe_load((SHIPPED_PROFILES / f"{name}.yaml").read_text(encoding="utf-8"))
-    assert any(word in profile["source"] for word in ("maker", "secondary", "unverified", "simulated"))
-
-
 def test_10_templates_leave_only_the_addresses_open(tmp_path: Path) -> None:
     """Each is read as soon as the site's registers are entered, and refused with the missing key before."""
     assert len(TEMPLATES) == 5

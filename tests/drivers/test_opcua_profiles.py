@@ -11,7 +11,7 @@ from asyncua import ua
 from hardware_mocks.climate import OperatingRoom
 from hardware_mocks.signals import Noise
 from opcua_peer import OpcuaPeer, driver_for
-from profile_cases import device_by, identity, profiles_of, rows, rows_without_source
+from profile_cases import device_by, identity, profiles_of, rows
 
 import config
 from config.load import load
@@ -46,12 +46,6 @@ def test_10_each_row_of_a_profile_makes_of_raw_bytes_what_it_should(profile: str
         value, flaw = converter(points[name])(raw[0], decode.scalar(raw[0], raw, 1)[0])
         assert (name, value, flaw) == (name, row["value"], None)
         assert (name, points[name].unit, points[name].poll_s) == (name, row["unit"], row["poll_s"])
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_10_each_row_says_where_it_comes_from(profile: str) -> None:
-    """A source, or that it is unverified; and both names."""
-    assert rows_without_source(profile) == []
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -48,13 +48,3 @@ def device_by(profile: str, lines: str, folder: Path, **fields: object) -> Devic
     written = {"devices": {"d": {"line": "l", "profile": profile, **fields}}}
     (folder / "devices" / "d.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
     return load(folder, protocols()).devices[0]
-
-
-def rows_without_source(profile: str) -> list[str]:
-    """Rows that do not say where they come from, or lack a name in one of the languages."""
-    written = yaml.safe_load((SHIPPED_PROFILES / f"{profile}.yaml").read_text(encoding="utf-8"))
-    return [
-        name
-        for name, row in written["points"].items()
-        if not (row["source"] and row["name"]["zh"] and row["name"]["en"])
-    ]
