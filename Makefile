@@ -123,7 +123,6 @@ bundle: setup
 	@mkdir -p $(BUNDLE)/wheels
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(BUNDLE)/wheels .
 	@$(BIN)/python -m pip download --quiet --only-binary=:all: --require-hashes --dest $(BUNDLE)/wheels -r requirements.lock
-	@$(BIN)/python -m pip download --quiet --only-binary=:all: --no-deps --dest $(BUNDLE)/wheels pip
 	@cp systemd/* requirements.lock LICENSE $(BUNDLE)
 	@echo "wardgate==$(VERSION) $$($(BIN)/python -m pip hash $(BUNDLE)/wheels/wardgate-*.whl | tail -n 1)" >>$(BUNDLE)/requirements.lock
 	@sh .ci/supply $(BUNDLE)/wheels $(BUNDLE)/requirements.lock
@@ -134,7 +133,7 @@ bundle: setup
 # What is published about weaknesses of the libraries that we ship. A library that cannot be asked about fails, too.
 audit:
 	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet pip-audit==2.10.1; }
-	@build/audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+	@build/audit/bin/python tests/support/advisories.py --strict --require-hashes --disable-pip --requirement requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -20,7 +20,7 @@ from shown_commands import at_home
 from typer._click.exceptions import MissingParameter
 from typer.core import TyperGroup
 
-from agent import asyncapi
+from agent import __version__, asyncapi
 from agent.cli import app, run
 from agent.rules.machine import SILENT, TABLE
 from config.fields import TextSpec
@@ -203,6 +203,15 @@ def test_readme_alarm_is_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "devices" / "power.yaml").write_text(device + alarm)
     ((found,),) = [device.alarms for device in load(tmp_path, protocols()).devices]
     assert found.id == "pwr.lv/lv-main/u_an#voltage"
+
+
+def test_9_how_long_releases_get_security_fixes_is_stated() -> None:
+    """For the line that is released now and for those to come, with a period, in both languages."""
+    section = text("SECURITY.md").partition("\n## Which releases get fixes\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", section, re.MULTILINE)[2:]
+    assert [period for line, period in rows if line.startswith(f"{__version__.split('.')[0]}.")]
+    assert any(re.search(r"\b\w+ years from its first release", period) for _, period in rows)
+    assert "支持期限" in section
 
 
 def test_the_front_page_says_the_same_in_chinese() -> None:
