@@ -7,6 +7,7 @@ Each says what it accepts, what it becomes, and how an editor's schema describes
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -72,6 +73,17 @@ def _time_zone(name: str) -> str:
     return name
 
 
+def _own_address(text: str) -> str:
+    hint = "write an address of this machine, such as 10.1.3.5 (ip address lists them)"
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise ValueError(f"not an IP address; {hint}") from None
+    if address.is_unspecified:
+        raise ValueError(f"{text} is every interface; {hint}")
+    return text
+
+
 def _broker(url: object) -> Broker:
     hint = "write mqtt://HOST:PORT, or mqtts://HOST:PORT with TLS"
     if not isinstance(url, str):
@@ -122,6 +134,10 @@ Pace = Annotated[str | float, PlainValidator(pace), WithJsonSchema(_PACE_SCHEMA)
 
 Size = Annotated[int, BeforeValidator(size_bytes), Field(ge=1_000_000), WithJsonSchema(_SIZE_SCHEMA)]
 """`500MB`, `2GB`, `1GiB`; held as bytes."""
+
+
+OwnAddress = Annotated[str, AfterValidator(_own_address), Field(description="this machine's own, such as 10.1.3.5")]
+"""Where connections leave from."""
 
 
 class Spec(BaseModel):

@@ -31,3 +31,10 @@ class Refused(DriverError):
 
 class NoAnswer(DriverError):
     """This device did not answer in time or answered that it cannot; the line itself is fine."""
+
+
+def not_ours(endpoint: str, address: str) -> Unreachable:
+    """A line is to be bound to an address that no interface has now."""
+    return Unreachable(
+        endpoint, f"this machine does not have the address {address}", "is the interface up, and is this its address?"
+    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bacpypes3.ipv4 import IPv4DatagramProtocol, IPv4DatagramServer
 
-from drivers.errors import Refused, Unreachable
+from drivers.errors import Refused, Unreachable, not_ours
 
 if TYPE_CHECKING:
     from bacpypes3.pdu import IPv4Address
@@ -50,8 +50,7 @@ def _bound_socket(path: Path, *, shared: bool) -> socket.socket:
             hint = f"stop the other BACnet program (ss -lunp 'sport = :{path[1]}' names it) or bind another port"
             raise Refused(endpoint, "another program has this address and port", hint) from error
         if error.errno == errno.EADDRNOTAVAIL:
-            hint = "is the interface up, and is this its address?"
-            raise Unreachable(endpoint, "this machine does not have this address", hint) from error
+            raise not_ours(endpoint, path[0]) from error
         raise Refused(endpoint, f"cannot be bound: {error.strerror}", "check bind: of the line") from error
     return opened
 

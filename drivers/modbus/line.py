@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from config.fields import OwnAddress
 from config.files import LineSpec, TlsSpec
 
 TCP_PORT, TLS_PORT = 502, 802
@@ -31,14 +32,15 @@ PAUSE_TCP_S = 0.002
 
 _NUMBERED = re.compile(r"/dev/tty(USB|ACM)\d+")
 _SERIAL_ONLY = ("baud", "parity", "stop_bits")
-_NETWORK_ONLY = ("port", "tls", "framing")
+_NETWORK_ONLY = ("port", "bind", "tls", "framing")
 
 
 class ModbusLine(LineSpec):
     """One connection: a device or a gateway on the network (`host`), or a serial port (`serial`).
 
     `framing: rtu` is for converters that only pass the bytes of a serial line through. With `tls` the gateway and the
-    device prove themselves to each other (Modbus/TCP Security). `concurrency` is how many units of a gateway may be
+    device prove themselves to each other (Modbus/TCP Security). `bind` is the address of this machine that connections
+    leave from. `concurrency` is how many units of a gateway may be
     asked at once; leave it at 1 unless its maker allows more.
     """
 
@@ -47,6 +49,7 @@ class ModbusLine(LineSpec):
     protocol: Literal["modbus"]
     host: Annotated[str, Field(min_length=1)] | None = None
     port: Annotated[int, Field(ge=1, le=65535, description="502, with TLS 802")] | None = None
+    bind: OwnAddress | None = None
     framing: Literal["tcp", "rtu"] = "tcp"
     tls: TlsSpec | None = None
     serial: Annotated[str, Field(pattern=r"^/dev/\S+$|^/\S+$", description="/dev/serial/by-id/…")] | None = None

@@ -7,6 +7,7 @@ drops input above 516 bytes in silence, and hides why a connection failed.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from config.secrets import Secret
-from drivers.errors import Refused, Unreachable
+from drivers.errors import Refused, Unreachable, not_ours
 from drivers.modbus.connection import Connection
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from drivers.modbus.line import ModbusLine
 
 Link = TypeVar("Link", bound=Connection)
+
+ANY_PORT = 0
 
 UNACKNOWLEDGED_MS_MAX = 5000
 """Data that the peer's kernel has not confirmed for so long means that the connection is half open."""
@@ -52,6 +55,7 @@ async def open_tcp(spec: ModbusLine, timeout_s: float, make: Callable[[], Link],
                 spec.port_number,
                 ssl=None if spec.tls is None else _context(spec.tls, root, endpoint),
                 server_hostname=None if spec.tls is None else spec.tls.server_name or spec.host,
+                local_addr=None if spec.bind is None else (spec.bind, ANY_PORT),
             )
     except TimeoutError as error:
         hint = "check the address, that the device is switched on, and the network in between"
@@ -70,6 +74,8 @@ async def open_tcp(spec: ModbusLine, timeout_s: float, make: Callable[[], Link],
             endpoint, what, "check that the device speaks TLS and trusts the gateway's certificate"
         ) from error
     except OSError as error:
+        if spec.bind is not None and error.errno == errno.EADDRNOTAVAIL:
+            raise not_ours(endpoint, spec.bind) from error
         what = os.strerror(error.errno) if error.errno else str(error)  # asyncio's text only repeats the address
         raise Unreachable(endpoint, what.lower(), "check the network in between") from error
     for level, option, value in _OPTIONS:

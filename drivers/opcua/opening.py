@@ -27,6 +27,7 @@ from drivers.opcua.bounds import bound_frames, bound_messages
 from drivers.opcua.endpoints import Unsuitable
 from drivers.opcua.faults import opening
 from drivers.opcua.identity import Identity, Unusable
+from drivers.opcua.leaving import leave_from
 from drivers.opcua.session import Session, abort
 from drivers.opcua.trust import Shown, TrustList
 
@@ -180,6 +181,8 @@ class Opener:
     def _client(self) -> Client:
         client = Client(self._endpoint, timeout=self._timeout_s)
         bound_frames(client)
+        if self._settings.bind is not None:
+            leave_from(client, self._settings.bind, self._timeout_s)
         client.name = client.description = "wardgate"
         client.application_uri = client.product_uri = "urn:wardgate:gateway"
         client.session_timeout = int(SESSION_S * 1000)

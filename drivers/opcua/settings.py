@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
+from config.fields import OwnAddress
 from config.files import AddressSpec, Duration, KeyReference, LineSpec, Password, PointSpec, Protocol
 from drivers.expectation import Expectation
 from drivers.opcua import nodes, parts
@@ -67,11 +68,13 @@ class OpcuaLine(LineSpec):
     it is at most 4 s: slow values are made cheap with `sampling` of the point.
 
     `security` is what messages are protected by, and never less than is written; `policy` is the strongest that the
-    server offers unless one is named. Without `user` or `user_cert` the gateway is anonymous.
+    server offers unless one is named. Without `user` or `user_cert` the gateway is anonymous. `bind` is the address of
+    this machine that connections leave from.
     """
 
     protocol: Literal["opcua"] = "opcua"
     url: Annotated[str, AfterValidator(_endpoint)]
+    bind: OwnAddress | None = None
     mode: Literal["subscribe", "read"] = "subscribe"
     publishing: Annotated[Duration, Field(ge=0.05, le=4)] = 0.5
     security: Literal["encrypt", "sign", "none"] = "encrypt"

@@ -56,7 +56,7 @@ def test_examples_are_content(kind: str, file: Path) -> None:
         ("lines", "lines: {a: {host: h}}\n"),
         ("lines", "lines: {a: {protocol: modbuss, host: h}}\n"),
         ("lines", "lines: {a: {protocol: modbus}}\n"),
-        ("lines", "lines: {a: {protocol: modbus, host: h, bind: 127.0.0.1}}\n"),
+        ("lines", "lines: {a: {protocol: modbus, host: h, bbmd: 127.0.0.1}}\n"),
         ("lines", "lines: {A: {protocol: modbus, host: h}}\n"),
         ("devices", "devices: {a: {points: {u: {registr: 1}}}}\n"),
         ("devices", "devices: {a: {points: {u: {register: 1, type: f33}}}}\n"),

@@ -208,7 +208,7 @@ async def test_5_an_address_in_use_is_an_error_at_once(*, shared: bool) -> None:
 async def test_an_address_that_this_machine_does_not_have_is_tried_later() -> None:
     """The interface may not be up yet at boot."""
     driver = BacnetDriver(make_line(make_device("127.0.0.9:47999", inputs(1)), bind="203.0.113.7:47900"), ManualClock())
-    with pytest.raises(Unreachable, match="does not have this address"):
+    with pytest.raises(Unreachable, match="does not have the address"):
         await driver.connect()
 
 
