@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(900)
 
+SOCKET = "/run/wardgate/control.sock"
 MIGRATION = """@migrations()
 def later(db: Database) -> None:
     db.conn.execute("ALTER TABLE lane ADD COLUMN note TEXT")
@@ -60,6 +61,8 @@ def test_install_configure_hang_upgrade_swap_and_remove(machine: Machine) -> Non
     start_platform(machine)
     let_it_hang(machine)
     machine.run("systemctl", "start", "wardgate")
+    ready = ("curl", "--silent", "--unix-socket", SOCKET, "http://wardgate/readyz")
+    machine.until(lambda: '"ok":true' in machine.run(*ready))
     everything_runs(machine)
     raise_and_acknowledge(machine)
     change_the_configuration(machine)
