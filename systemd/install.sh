@@ -108,8 +108,10 @@ choose_release() { # one that is here already, or the one that the wheels make
 }
 
 release_id() { # its version, and what tells two builds of one version apart: the list holds the hash of every wheel
-    version=$(basename "$wheel" | cut -d- -f2)
-    echo "$version-$(cat "$here/requirements.lock" "$here"/*.service "$here"/*.conf "$here"/*.sh | sha256sum | cut -c1-8)"
+    {
+        python3 -c 'import sys; print(sys.implementation.cache_tag)' # another one with the next Debian
+        cat "$here/requirements.lock" "$here"/*.service "$here"/*.conf "$here"/*.sh
+    } | sha256sum | sed "s/^\(.\{8\}\).*/$(basename "$wheel" | cut -d- -f2)-\1/"
 }
 
 build_release() {
@@ -167,6 +169,7 @@ switch_to() { # ID: `current` in one step, and the unit that belongs to it
     if [ $serial = yes ] || has_serial; then
         put "$opt/current/service/serial.conf" "$units/wardgate.service.d/serial.conf"
         put "$opt/current/service/modules-load.conf" "$root/etc/modules-load.d/wardgate.conf"
+        ! runs_systemd || systemctl restart systemd-modules-load || true # adapters may be plugged in later today
     fi
     ! runs_systemd || systemctl daemon-reload
 }

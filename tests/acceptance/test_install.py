@@ -40,6 +40,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
         (self.root / "etc").mkdir(parents=True)
+        self.tools = folder / "tools"
         self._bundle = folder / "bundle"
 
     def bundle(self, version: str, tag: str = "py3-none-any") -> None:
@@ -72,7 +73,8 @@ class Machine:
 
     def run(self, script: str, *options: str) -> subprocess.CompletedProcess[str]:
         command = ["sh", str(self._bundle / script), "--root", str(self.root), *options]
-        return subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S_MAX, check=False)
+        path = {**os.environ, "PATH": f"{self.tools}:{os.environ['PATH']}"}
+        return subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S_MAX, check=False, env=path)
 
     def install(self, version: str, *options: str) -> str:
         """The release that is current afterwards."""
@@ -153,6 +155,17 @@ def test_a_second_time_changes_nothing(machine: Machine) -> None:
     built = (machine.root / "opt/wardgate/current/.complete").stat().st_mtime_ns
     assert machine.install("1.0.0") == release
     assert (machine.root / "opt/wardgate/current/.complete").stat().st_mtime_ns == built
+
+
+def test_the_same_version_is_built_anew_for_another_python(machine: Machine) -> None:
+    """Debian was upgraded: what stands there finds its libraries no more."""
+    release = machine.install("1.0.0")
+    machine.tools.mkdir()
+    other = machine.tools / "python3"
+    other.write_text(f'#!/bin/sh\ncase $2 in *cache_tag*) echo cpython-399 ;; *) exec {sys.executable} "$@" ;; esac\n')
+    other.chmod(0o755)
+    assert machine.install("1.0.0") != release
+    assert machine.version() == "1.0.0"
 
 
 def test_a_release_that_was_interrupted_is_built_anew(machine: Machine) -> None:
