@@ -60,6 +60,7 @@ def prepare(machine: Machine) -> None:
     machine.write("/usr/local/bin/edits", f"#!/bin/sh\ncp {SHARED}/drop-in $1\n")
     (shared / "drop-in").write_text(next(block for block in blocks("ini") if "[Service]" in block))
     machine.write("/etc/credstore/mqtt-password", "secret")
+    machine.write("/etc/nftables.conf", blocks("nft")[0])
     machine.sh("chmod +x /usr/local/bin/*; useradd alice; mkdir -p /srv/media /dev/serial/by-id")
 
 
@@ -81,11 +82,5 @@ def test_every_command_of_the_page_does_what_it_says(machine: Machine) -> None:
             assert machine.about("ActiveState") == "active"
             assert "char-ttyUSB rw" in machine.about("DeviceAllow")
             assert "203.0.113.7/32" in machine.about("IPAddressAllow")
+            assert "chain forward" in machine.run("nft", "list", "ruleset")
     assert machine.sh("ls /opt").strip() == ""
-
-
-def test_the_firewall_of_the_page_is_one(machine: Machine) -> None:
-    """As the tool that loads it says."""
-    (rules,) = blocks("nft")
-    machine.write("/etc/nftables.conf", rules)
-    machine.run("nft", "--check", "--file", "/etc/nftables.conf")
