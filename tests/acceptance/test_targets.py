@@ -44,7 +44,7 @@ def changed(copy: Path) -> set[str]:
     return {name for name in files() if (copy / name).read_bytes() != (ROOT / name).read_bytes()}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("shown", sorted({command.text for command in at_home(__file__)}))
 def test_10_a_target_makes_what_it_is_for(shown: str, copy: Path) -> None:
     """And changes nothing else."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-STEP_S_MAX = 120.0
+STEP_S_MAX = 300.0
 """Of one command, on a machine that is busy."""
 
 PROGRAMS = Path(sys.executable).parent
