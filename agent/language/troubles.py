@@ -32,6 +32,7 @@ CHINESE = {
     "the host name is not known": "主机名无法解析",
     "the host name {} is not known": "主机名 {} 无法解析",
     "several devices have instance {}: {}": "多台设备的实例号都是 {}：{}",
+    "not the expected device ({})": "不是预期的设备（{}）",
     "{} of {} polls of the last minute were late": "最近一分钟{1}次轮询中{0}次迟到",
     "the server answered {} while {}": "{1}时服务器应答 {0}",
     "the server has no endpoint with the security that is configured": "服务器没有所配置安全级别的端点",

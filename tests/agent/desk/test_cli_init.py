@@ -46,7 +46,7 @@ def test_by_flags_it_writes_what_check_accepts(tmp_path: Path, capsys: pytest.Ca
     ]
     addresses = {device.id: device.address.model_dump(exclude_defaults=True) for device in config.devices}
     assert addresses["lv-main"]["unit"] == 3
-    assert addresses["ahu-1"] == {"instance": 1002}
+    assert addresses["ahu-1"]["instance"] == 1002
     for file in folder.rglob("*.yaml"):
         comments = [row for row in file.read_text(encoding="utf-8").splitlines() if "#" in row]
         assert any(HAN.search(row) for row in comments)
