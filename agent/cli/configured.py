@@ -10,6 +10,8 @@ from agent.events import Names
 from config.model import Colour
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from config.errors import ConfigInvalid, Problem
     from config.model import Alarm, Config
 
@@ -48,7 +50,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def praise(config: Config) -> Verdict:
     return Verdict(
         problems=[],
-        warnings=_views(config.warnings),
+        warnings=views(config.warnings),
         version=config.version,
         lines=len(config.lines),
         devices=len(config.devices),
@@ -59,10 +61,10 @@ def praise(config: Config) -> Verdict:
 
 
 def blame(invalid: ConfigInvalid) -> Verdict:
-    return Verdict(problems=_views(invalid.problems), warnings=_views(invalid.warnings))
+    return Verdict(problems=views(invalid.problems), warnings=views(invalid.warnings))
 
 
-def _views(problems: tuple[Problem, ...]) -> list[ProblemView]:
+def views(problems: Sequence[Problem]) -> list[ProblemView]:
     return [ProblemView(one.file, one.line, one.column, one.field, one.message, one.hint) for one in problems]
 
 

@@ -8,15 +8,18 @@ import msgspec
 import typer
 
 from agent.cli import filing, show
+from agent.cli.configured import ProblemView, views
 from agent.cli.options import ETC, AsJson, ConfigDir, Lang
 from agent.cli.words import Words
 from agent.control.client import NotDone
+from agent.language.sentences import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from config.errors import Problem
     from config.pointlist.listing import Listing
-    from config.pointlist.take import Site, Taken
+    from config.pointlist.take import Refusal, Site, Taken
 
 app = typer.Typer(
     help="Take over what engineers send.", epilog="Example: wardgate import csv points.csv --line lv-room"
@@ -39,7 +42,10 @@ class RefusalView(msgspec.Struct, frozen=True):
 
 
 class TakenView(msgspec.Struct, frozen=True):
-    """What `--json` prints. `columns` says which field each column is, empty where it was not taken."""
+    """What `--json` prints. `columns` says which field each column is, empty where it was not taken.
+
+    `problems` are those of the configuration with the new file.
+    """
 
     file: str
     encoding: str
@@ -51,6 +57,7 @@ class TakenView(msgspec.Struct, frozen=True):
     titles: int
     refused: list[RefusalView]
     written: str | None
+    problems: list[ProblemView]
 
 
 @app.command(
@@ -86,7 +93,8 @@ def csv_(
 ) -> None:
     """A point list as a device file: how it was understood, and row by row what could not be taken, and why.
 
-    Nothing is guessed. Exit code 1 where a row was not taken, or where the configuration is not accepted with the file.
+    Nothing is guessed. Exit code 1 where a row was not taken, or where the configuration is not accepted with the file,
+    which is written all the same: there it can be mended.
     """
     target = to or config / "devices" / f"{_file_name(file)}.yaml"
     if target.exists() and not (replace or dry_run):
@@ -95,14 +103,16 @@ def csv_(
     constants |= {name: value for name, value in (("line", line), ("system", system)) if value is not None}
     taken = _take(file, config, constants, device or [], _pairs(column or [], "--column"))
     is_written = bool(taken.points) and not dry_run
+    words = Words(lang)
     if is_written:
-        _write(target, file, taken)
+        _write(target, file, taken, words)
+    problems = _problems(config) if is_written and _is_part(target, config) else ()
     if as_json:
-        show.json(_view(file, taken, str(target) if is_written else None))
+        show.json(_view(file, taken, str(target) if is_written else None, problems))
     else:
-        _tell(file, taken, target if is_written else None, Words(lang))
-    is_accepted = not is_written or _accepted(config)
-    if taken.refusals or not taken.points or not is_accepted:
+        _tell(file, taken, target if is_written else None, words)
+        _warn(target, problems, words)
+    if taken.refusals or not taken.points or problems:
         raise typer.Exit(1)
 
 
@@ -181,12 +191,13 @@ def _file_name(file: Path) -> str:
     return kept.strip("-") or "points"
 
 
-def _write(target: Path, file: Path, taken: "Taken") -> None:
+def _write(target: Path, file: Path, taken: "Taken", words: Words) -> None:
     from agent import __version__
     from config.pointlist.written import device_file
 
-    comments = [f"Made by `wardgate import csv` {__version__} of {file.name}: {taken.points} points."]
-    comments += [f"Not taken: {refusal.told(file.name)}" for refusal in taken.refusals]
+    made = words("Made by `wardgate import csv` {} of {}: {} points.")
+    comments = [made.format(__version__, file.name, taken.points)]
+    comments += [f"{words('Not taken')}: {_told(refusal, file, words)}" for refusal in taken.refusals]
     try:
         filing.put(target.absolute(), device_file(comments, taken.devices))
     except OSError as error:
@@ -195,7 +206,7 @@ def _write(target: Path, file: Path, taken: "Taken") -> None:
         ) from error
 
 
-def _view(file: Path, taken: "Taken", written: str | None) -> TakenView:
+def _view(file: Path, taken: "Taken", written: str | None, problems: "Sequence[Problem]") -> TakenView:
     return TakenView(
         str(file),
         taken.sheet.encoding,
@@ -207,6 +218,7 @@ def _view(file: Path, taken: "Taken", written: str | None) -> TakenView:
         taken.titles,
         [RefusalView(one.row, one.column, one.heading, one.what, one.hint) for one in taken.refusals],
         written,
+        views(problems),
     )
 
 
@@ -224,7 +236,7 @@ def _tell(file: Path, taken: "Taken", written: Path | None, words: Words) -> Non
         [[column.name, column.heading, column.field or words("not taken")] for column in taken.headings.columns],
     )
     for note in taken.notes:
-        print(f"- {note}")
+        print(f"- {words.said(note)}")
     counts = ", ".join(f"{name} {len(device['points'])}" for name, device in taken.devices.items())
     print(words("points: {} ({})").format(taken.points, counts or "-"))
     if taken.titles:
@@ -232,12 +244,24 @@ def _tell(file: Path, taken: "Taken", written: Path | None, words: Words) -> Non
     if taken.refusals:
         print(words("rows that were not taken: {}").format(len(taken.refusals)), flush=True)
     for refusal in taken.refusals:
-        sys.stderr.write(refusal.told(file.name) + "\n")
+        sys.stderr.write(_told(refusal, file, words) + "\n")
     print(f"{words('written to')} {written}" if written else words("nothing was written"))
 
 
-def _accepted(config: Path) -> bool:
-    """Whether the configuration is, with the new file; says why not."""
+def _told(refusal: "Refusal", file: Path, words: Words) -> str:
+    """A row that was not taken, with its place."""
+    where = ":".join(filter(None, (file.name, str(refusal.row), refusal.column)))
+    what = words.said("; ".join(filter(None, (refusal.what, refusal.hint))))
+    return ": ".join(filter(None, (where, refusal.heading, what)))
+
+
+def _is_part(target: Path, config: Path) -> bool:
+    """Whether the new file is one that the configuration is read from."""
+    return target.resolve().parent == (config / "devices").resolve()
+
+
+def _problems(config: Path) -> "tuple[Problem, ...]":
+    """Of the configuration, with the new file."""
     from agent.accept import accept
     from agent.clock import SystemClock
     from config.errors import ConfigInvalid
@@ -245,6 +269,14 @@ def _accepted(config: Path) -> bool:
     try:
         accept(config, SystemClock())
     except ConfigInvalid as invalid:
-        sys.stderr.write(f"{invalid}\n")
-        return False
-    return True
+        return invalid.problems
+    return ()
+
+
+def _warn(target: Path, problems: "Sequence[Problem]", words: Words) -> None:
+    """A gateway that runs goes on; its next reload is refused, perhaps that of somebody who knows nothing of this."""
+    if problems:
+        refused = words("not accepted with {}: what runs goes on, but every reload is refused until this is mended:")
+        sys.stderr.write(refused.format(target) + "\n")
+    for each in problems:
+        sys.stderr.write(f"{problem(each, words.language)}\n")

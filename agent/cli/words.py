@@ -73,6 +73,11 @@ CHINESE = {
     "titles and spare rows passed over: {}": "跳过标题行和备用点：{}行",
     "rows that were not taken: {}": "未能导入：{}行",
     "written to": "已写入",
+    "Made by `wardgate import csv` {} of {}: {} points.": "由 `wardgate import csv` {} 根据 {} 生成：{}个点。",
+    "Not taken": "未导入",
+    "not accepted with {}: what runs goes on, but every reload is refused until this is mended:": (
+        "加入 {} 后配置未通过检查：运行中的配置不受影响，但改正以下各处之前，每次 reload 都会被拒绝："
+    ),
     "nothing was written": "未写入任何文件",
     "{}: gateway {} of {}, {} files, {} secrets, journal of {}": "{}：网关{}（{}），{}个文件，{}项密钥，日志库{}",
     "not in it, because it may be secret:": "可能涉密，未备份：",

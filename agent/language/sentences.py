@@ -480,8 +480,10 @@ def _sentence(text: str) -> str:
     return placed[1] + _sentence(placed[2]) if placed else text
 
 
-_PLACE = re.compile(r"((?:\S+:\d+:\d+|[^:]+:\d+(?::[A-Z]{1,3})?): (?:[\w.\-/#()% ]+: )?)(.+)")
-"""Where a mistake is: file, line, column and field."""
+_PLACE = re.compile(
+    r"((?:\S+:\d+:\d+|[^:]+:\d+(?::[A-Z]{1,3})?): (?:[\w.\-/#()% ]+: )?|[^:]+\.(?i:csv|txt): )(.+)", re.DOTALL
+)
+"""Where a mistake is: file, line, column and field; row and column of a list; or a whole list."""
 
 
 @cache

@@ -41,11 +41,6 @@ class Refusal:
     what: str
     hint: str
 
-    def told(self, file: str) -> str:
-        where = ":".join(filter(None, (file, str(self.row), self.column)))
-        what = f"{self.heading}: {self.what}" if self.heading else self.what
-        return f"{where}: {what}" + (f"; {self.hint}" if self.hint else "")
-
 
 @dataclass(frozen=True, slots=True)
 class Wish:
