@@ -113,7 +113,7 @@ def main(arguments: Sequence[str]) -> int:
     except ControlError as error:
         return _failed(said(str(error), _language(arguments)), _code(error))
     except typer.TyperException as error:
-        return _usage(error)
+        return _usage(error, _language(arguments))
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
@@ -136,15 +136,15 @@ def _code(error: ControlError) -> int:
     )
 
 
-def _usage(error: typer.TyperException) -> int:
-    said = error.format_message().strip()
-    if said.startswith("Usage:"):
-        print(said)
+def _usage(error: typer.TyperException, language: Language) -> int:
+    told = error.format_message().strip()
+    if told.startswith("Usage:"):
+        print(told)
         return USAGE
     context = getattr(error, "ctx", None)
     verb = context.command_path if context else "wardgate"
-    what = " ".join(said.split()).rstrip(".?")
-    return _failed(f"{what[0].lower()}{what[1:]}; see `{verb} --help`", USAGE)
+    what = " ".join(told.split()).rstrip(".?")
+    return _failed(said(f"{what[0].lower()}{what[1:]}; see `{verb} --help`", language), USAGE)
 
 
 def _failed(what: str, code: int) -> int:

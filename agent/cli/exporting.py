@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.importing import listings_of
-from agent.cli.options import ETC, ConfigDir
+from agent.cli.options import ETC, ConfigDir, Lang
 from agent.control.client import NotDone, UnknownName
+from agent.language.sentences import problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,22 +31,25 @@ def csv_(
     ] = None,
     to: Annotated[Path | None, typer.Option("--to", show_default=False, help="A file; else standard output.")] = None,
     config: ConfigDir = ETC,
+    *,
+    lang: Lang,
 ) -> None:
     """Every point with where it is found and how it is coded, a row each; `import csv` takes it back as it is."""
     from config.errors import ConfigInvalid
     from config.load import load
     from config.pointlist.give import give
+    from config.wording import near
     from drivers import registry
 
     try:
         loaded = load(config, registry.protocols())
     except ConfigInvalid as invalid:
-        sys.stderr.write(f"{invalid}\n")
+        sys.stderr.write("".join(f"{problem(one, lang)}\n" for one in invalid.problems))
         raise typer.Exit(1) from None
     known = [device.id for line in loaded.lines for device in line.devices]
     unknown = [name for name in devices or () if name not in known]
     if unknown:
-        raise UnknownName(f"no device {unknown[0]!r}", f"there are {', '.join(known)}")
+        raise UnknownName(f"no device {unknown[0]!r}", near(unknown[0], known))
     listings = listings_of({line.protocol for line in loaded.lines})
     text = give(loaded.lines, listings, _intervals(config), devices or ())
     if to is None:

@@ -11,7 +11,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from agent.language import pointlists, troubles
+from agent.language import pointlists, troubles, usage
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -446,7 +446,7 @@ SENTENCES = {
     "warning": "警告",
 }
 
-CHINESE = troubles.CHINESE | pointlists.CHINESE | SENTENCES
+CHINESE = troubles.CHINESE | usage.CHINESE | pointlists.CHINESE | SENTENCES
 
 _HOLE = re.compile(r"\\\{\\\}")
 

@@ -31,6 +31,17 @@ CODINGS = ROOT / "drivers" / "modbus" / "codings.py"
 HAN = re.compile("[\u4e00-\u9fff]")
 ENGLISH = re.compile(r"[a-z]{3,} [a-z]{2,} [a-z]{2,}")
 """Three words in a row are a sentence that nobody has translated."""
+VERB = re.compile("`[^`]*`")
+
+
+USAGE = {
+    "stauts --lang zh": "没有子命令 'stauts'，是不是 'status'；参见 `wardgate --help`",
+    "status --jsn --lang zh": "没有选项 --jsn（相近的有：--json）；参见 `wardgate status --help`",
+    "check a b --lang zh": "多余的参数（b）；参见 `wardgate check --help`",
+    "check a --lang zh": "参数不对：指明文件时要加 --rule-tests；参见 `wardgate check --help`",
+    "alarms ack --lang zh": "缺少参数 'ID'；参见 `wardgate alarms ack --help`",
+    "journal tail --lang zh --for": "没有选项 --lang；参见 `wardgate journal tail --help`",
+}
 
 
 def mistakes() -> Iterator[str]:
@@ -71,11 +82,23 @@ def written(said: ast.expr) -> Iterator[str]:
     yield from (str(part.value) if isinstance(part, ast.Constant) else "X" for part in parts)
 
 
-@pytest.mark.parametrize("source", [mistakes, refusals, lists])
+def orders() -> Iterator[str]:
+    """Every sentence with which the command line, and the daemon behind it, refuse what they are asked for."""
+    names = {"BadParameter", "NotDone", "UnknownName", "ControlError", "DaemonUnreachable", "DaemonAbsent", "Refusal"}
+    for file in (ROOT / "agent").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in names:
+                for said in node.args[:2]:
+                    yield from (
+                        part for part in "".join(written(said)).split("; ") if re.search(r"(?<![-\w])[a-z]{2}", part)
+                    )
+
+
+@pytest.mark.parametrize("source", [mistakes, refusals, lists, orders])
 def test_each_mistake_and_each_refusal_is_told_in_chinese(source: object) -> None:
     """Nothing of it is left in English but names, and what has to be written."""
     found = list(filter(None, source()))  # type: ignore[operator]  # one of those above
-    left = {said for said in found if not HAN.search(chinese(said)) or ENGLISH.search(chinese(said))}
+    left = {said for said in found if not HAN.search(chinese(said)) or ENGLISH.search(VERB.sub("", chinese(said)))}
     assert len(found) > 15
     assert left == set()
 
@@ -99,6 +122,9 @@ def test_an_error_is_in_the_language_that_was_asked_for(tmp_path: Path, capsys: 
     for arguments in (["--lang", "zh"], ["--lang=zh"]):
         assert main(["status", *arguments, "--socket", str(tmp_path / "none.sock")]) == 3
         assert "上没有 wardgate 在运行" in capsys.readouterr().err
+    for typed, told in USAGE.items():
+        assert main(typed.split()) == 2
+        assert capsys.readouterr().err == f"wardgate: {told}\n"
     assert main(["status", "--lang=en", "--socket", str(tmp_path / "none.sock")]) == 3
     assert "no wardgate daemon answers" in capsys.readouterr().err
 
