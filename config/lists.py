@@ -15,6 +15,7 @@ from config.derived import validate_points
 from config.errors import ConfigProblem
 from config.files import PointListReference
 from config.layers import Layer, Source
+from config.pointlist.headings import squeezed
 from config.pointlist.referred import IGNORE, PLACE, read, vocabulary
 from config.pointlist.written import flow_text
 from config.wording import near, shown
@@ -119,6 +120,7 @@ class PointLists:
             self._read[key] = read(spec.csv, content, listing, spec.columns, said)
             self._report.problems += self._read[key].problems
             self._report.warnings += self._read[key].doubts
+        self._columns_are_there(spec, source, self._read[key])
         return self._read[key]
 
     def _fields_fit(
@@ -133,6 +135,15 @@ class PointLists:
             if name not in words:
                 self._report.refuse(source, (KEY, "set", name), "no field", near(name, words), at_key=True)
         return len(self._report.problems) == before
+
+    def _columns_are_there(self, spec: PointListSpec, source: Source, referred: Referred) -> None:
+        """A slip in a heading would leave its column to be read otherwise."""
+        headings = [column.heading for column in referred.headings.columns] if referred.headings else list(spec.columns)
+        known = set(map(squeezed, headings))
+        for heading in spec.columns:
+            if squeezed(heading) not in known:
+                what = f"no column of {referred.name}"
+                self._report.refuse(source, (KEY, "columns", heading), what, near(heading, headings), at_key=True)
 
     def _part(self, referred: Referred, device: str, protocol: Protocol) -> PointList:
         written = referred.data.get(device, {})

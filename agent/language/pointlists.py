@@ -22,6 +22,7 @@ CHINESE = {
     "choose one with {}": "请用 {} 选择其一",
     "{} is no field": "{} 不是字段",
     "no field": "不是字段",
+    "no column of {}": "{} 中没有这一列",
     "there are {}": "可选：{}",
     "unknown column": "无法识别这一列",
     "another column says this already": "已有另一列表示同一内容",
