@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from agent.events import Event
     from agent.reload import Change
     from agent.uplink.errands import Door
-    from config import model
+    from config import outward
     from config.model import Config
     from drivers.contract import Driver, Reading
 
@@ -228,7 +228,7 @@ class Daemon:
     ) -> Uplinks:
         clock = self.clock
 
-        def make(settings: model.Uplink) -> Uplink:
+        def make(settings: outward.Uplink) -> Uplink:
             release = Release(__version__, self.config.version)
             here = replace(origin, topic_root=settings.topic_root)
             return Uplink(settings, here, journal, clock, release, clock.state, trail, board.snapshot, opened)
@@ -263,7 +263,7 @@ class Daemon:
     def _build_notifiers(self, uplinks: Uplinks, rules: Rules, board: AlarmBoard) -> Notifiers:
         source, health, clock = (self.config.site, self.config.gateway), self.health, self.clock
 
-        def make(settings: model.Notifier) -> Notifier:
+        def make(settings: outward.Notifier) -> Notifier:
             return Notifier(settings, source, uplinks, rules, health, clock)
 
         notifiers = Notifiers(self.config, make, board.snapshot, health)

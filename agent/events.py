@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from config.model import Colour, Preset, Stream
+from config.duty import Preset
+from config.model import Colour, Stream
 
 Value = float | int | bool | str | None
 QualityName = Literal["good", "uncertain", "bad"]

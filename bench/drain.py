@@ -35,7 +35,7 @@ from agent.events import STREAM_BEGIN, Event, StreamBegin
 from agent.uplink.uplink import Release, Uplink
 from buffer.journal import Journal
 from buffer.retention import Limits
-from config import model
+from config import outward
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,8 +87,8 @@ async def drain(folder: Path, records: int, *, with_alarms: bool) -> Round:
 
 
 def _uplink(journal: Journal, clock: SystemClock, backlog_rate: float) -> Uplink:
-    brokers = (model.Broker(HOST, 1883, tls=False),)
-    settings = model.Uplink("platform", brokers, "5", "bench", None, None, 15, 32, backlog_rate)
+    brokers = (outward.Broker(HOST, 1883, tls=False),)
+    settings = outward.Uplink("platform", brokers, "5", "bench", None, None, 15, 32, backlog_rate)
     trail = Trail(journal, clock)
     return Uplink(settings, ORIGIN, journal, clock, Release("bench", "c-0"), clock.state, trail, list)
 

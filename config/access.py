@@ -7,7 +7,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config.model import ROLES, Account, Http
+from config.model import ROLES
+from config.outward import Account, Http
 from config.secrets import secret_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from config.errors import ConcealedError
 from config.fields import HOST_NAME, Id, KeyReference, Spec
-from config.model import ListenAddress, Role
+from config.model import Role  # noqa: TC001 (pydantic reads it at run time)
+from config.outward import ListenAddress
 from config.proofs import Proof
 
 PORT_MAX = 65535

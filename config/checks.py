@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from config.files import AddressSpec, PointSpec
     from config.layers import Source
-    from config.model import Uplink
+    from config.outward import Uplink
     from config.validate import Report
 
 

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from config.errors import ConcealedError
-from config.model import Broker
+from config.outward import Broker
 from config.units import POLL_CLASSES, POLL_S_MIN, pace, seconds, size_bytes
 
 if TYPE_CHECKING:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from config.document import Document
+    from config.duty import MaintenanceWindow, Response
     from config.files import JournalSpec, PollSpec
-    from config.model import Colour, Http, MaintenanceWindow, Notifier, Response, Role, Uplink
+    from config.model import Colour, Role
+    from config.outward import Http, Notifier, Uplink
     from config.validate import Report
 
 SOCKET_PATH_BYTES_MAX = 107

@@ -1,7 +1,8 @@
 """The configuration as everything else reads it: resolved, frozen, and free of files.
 
 `config.files` says what may be written, `config.load` turns that into these types. Nothing here is optional because a
-file left it out: every default is already in place, every profile is already merged.
+file left it out: every default is already in place, every profile is already merged. Uplinks, the page and whom to tell
+are in `config.outward`, responses and maintenance in `config.duty`.
 
 Units: every name that ends in `_s` is seconds, in `_bytes` bytes. Measurement units are UCUM codes (`Cel`, `kW.h`).
 """
@@ -12,16 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from config.duty import RESPONSE
 from config.judgement import Computed, Deviation, Limit, colours_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from config.duty import MaintenanceWindow, Response
     from config.errors import Problem
     from config.files import AddressSpec, LineSpec, PointSpec
     from config.judgement import Condition, Formula
-    from config.proofs import Proof
-    from config.secrets import Secret
+    from config.outward import Http, Notifier, Uplink
 
 Colour = Literal["red", "orange", "yellow", "blue"]
 """Four-colour grading, `domain.md` 4.6; red is the highest."""
@@ -29,7 +31,6 @@ Colour = Literal["red", "orange", "yellow", "blue"]
 COLOURS: tuple[Colour, ...] = ("red", "orange", "yellow", "blue")
 
 PointType = Literal["number", "integer", "bool", "enum", "string"]
-Preset = Literal["fire-test"]
 FireSignal = Literal["fire", "supervisory", "trouble", "disabled", "started", "feedback", "delay", "test"]
 """What a fire panel says: fire, protection off normal, fire system impaired, and what else is kept apart from these."""
 
@@ -43,28 +44,6 @@ BasisStatus = Literal["verified", "secondary", "unverified", "experience"]
 
 STREAMS: tuple[Stream, ...] = ("critical", "alarm", "state", "audit", "telemetry")
 """In the order in which they are sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What a colour asks of people: OPC UA severity (1 to 1000), who responds, and when an acknowledgement is overdue.
-
-    `ack_within_s` are seconds since the alarm called, rising: each of them is said once.
-    """
-
-    priority: int
-    severity: int
-    level: str
-    ack_within_s: tuple[float, ...] = ()
-
-
-RESPONSE: Mapping[Colour, Response] = {
-    "red": Response(1, 900, "I", (60.0, 180.0, 300.0)),
-    "orange": Response(2, 700, "II", (300.0,)),
-    "yellow": Response(3, 500, "III", (1800.0,)),
-    "blue": Response(4, 250, "work_list"),
-}
-"""Unless `gateway.yaml` says otherwise: I hospital command, II duty leaders, III duty engineer, else the work list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,54 +196,6 @@ class Alarm:
         return "critical" if self.life_safety or "red" in self.colours else "alarm"
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which alarms are meant: those that have one of the values of each trait that is named; at least one is."""
-
-    device: frozenset[str] = frozenset()
-    system: frozenset[str] = frozenset()
-    building: frozenset[str] = frozenset()
-    floor: frozenset[str] = frozenset()
-    space: frozenset[str] = frozenset()
-
-    def named(self) -> list[tuple[str, frozenset[str]]]:
-        """The traits that matter, with their values."""
-        traits = ("device", "system", "building", "floor", "space")
-        return [(trait, getattr(self, trait)) for trait in traits if getattr(self, trait)]
-
-    def means(self, alarm: Alarm) -> bool:
-        return all(self.trait(alarm, trait) in wanted for trait, wanted in self.named())
-
-    @staticmethod
-    def trait(alarm: Alarm, trait: str) -> str:
-        """The alarm's own value of it."""
-        value: str = getattr(alarm if trait in ("device", "system") else alarm.place, trait)
-        return value
-
-
-PRESETS: Mapping[Preset, Scope] = {"fire-test": Scope(system=frozenset({"fire"}))}
-"""Maintenance with a name. In a fire test the alarms of the fire system are told as a test; nothing is hidden."""
-
-
-@dataclass(frozen=True, slots=True)
-class MaintenanceWindow:
-    """Maintenance that comes again and again, at `start_minute` of the local day, for `duration_s`.
-
-    It comes on `weekdays` (0 is Monday) in the `weeks` of a month, or on `days` of the month; empty is every one. What
-    is meant is hidden by design, or with `is_test` marked as a test only, as what must never be hidden always is.
-    """
-
-    id: str
-    scope: Scope
-    start_minute: int
-    duration_s: float
-    reason: str
-    weekdays: frozenset[int] = frozenset()
-    weeks: frozenset[int] = frozenset()
-    days: frozenset[int] = frozenset()
-    is_test: bool = False
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Device:
     """One device on one line. `address` is the driver's own settings type (unit, device instance, endpoint part).
@@ -339,132 +270,6 @@ class Journal:
     reserve: float = 0.1
     shares: Mapping[str, float] = field(default_factory=dict)
     ages_s: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """One MQTT broker: `mqtt://host:port`, or `mqtts://host:port` with TLS."""
-
-    host: str
-    port: int
-    tls: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """What proves the broker and the gateway to each other, as PEM files that may be replaced at any time.
-
-    Without `ca` the authorities that the system trusts are asked. `server_name` is the name in the broker's certificate
-    where that is not its address.
-    """
-
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Secret | None = None
-    server_name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which records an uplink sends; None is all. A record without a system or a colour is not judged by that."""
-
-    streams: frozenset[Stream] | None = None
-    systems: frozenset[str] | None = None
-    colours: frozenset[Colour] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Uplink:
-    """One way to the platform. `window` is how many messages may wait for their PUBACK.
-
-    `brokers` are in the order of preference, all with TLS or none. `telemetry_expiry_s` is how long a broker may keep
-    telemetry that nobody fetches, None for ever. With `confirm`, a record is done with only when the platform says so;
-    `proof_every_s` is how often a test alarm goes the whole way, None for never.
-    """
-
-    id: str
-    brokers: tuple[Broker, ...]
-    mqtt: Literal["5", "3.1.1"]
-    client_id: str
-    user: str | None
-    password: Secret | None
-    keep_alive_s: int
-    window: int
-    backlog_records_per_s: float
-    tls: Tls = Tls()
-    topic_root: str = "wardgate/v1"
-    filter: Filter = Filter()
-    telemetry_expiry_s: int | None = None
-    confirm: bool = False
-    confirm_overdue_s: float = 300.0
-    watermark_s: float = 60.0
-    proof_every_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """A web server that takes alarms as JSON. Without `ca`, the authorities of the system are trusted."""
-
-    url: str
-    token: Secret | None = None
-    ca: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A mail server and who gets the mail. Without `ca`, the authorities of the system are trusted."""
-
-    host: str
-    port: int
-    security: Literal["starttls", "tls", "none"]
-    sender: str
-    to: tuple[str, ...]
-    user: str | None = None
-    password: Secret | None = None
-    ca: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Notifier:
-    """Whom to tell on the spot of alarms that no platform has taken for `after_s`."""
-
-    id: str
-    way: Webhook | Mail
-    after_s: float
-    max_per_hour: int
-
-
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
-    """An IP address of this machine, and a port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody who may come in over the network."""
-
-    role: Role
-    proof: Proof
-
-
-@dataclass(frozen=True, slots=True)
-class Http:
-    """Where page, metrics and control API are on the network. `names` are those that browsers may call it by.
-
-    Without accounts whoever reaches it may look: only on loopback. Without `cert` and `key` it speaks plain HTTP: too.
-    """
-
-    listen: ListenAddress
-    names: tuple[str, ...] = ()
-    cert: Path | None = None
-    key: Secret | None = None
-    accounts: Mapping[str, Account] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from config.model import Mail, Notifier, Webhook
+from config.outward import Mail, Notifier, Webhook
 from config.secrets import secret_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from config.alarm_files import Names  # noqa: TC001 (pydantic reads these at run time)
+from config.duty import Preset  # noqa: TC001 (as above)
 from config.fields import Duration, Spec
-from config.model import Preset  # noqa: TC001 (as above)
 
 PlatformVerb = Literal[
     "ack",

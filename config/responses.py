@@ -6,15 +6,16 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, get_args
 
-from config.model import PRESETS, RESPONSE, MaintenanceWindow, Scope
+from config.duty import PRESETS, RESPONSE, MaintenanceWindow, Scope
 from config.response_files import Weekday
 from config.wording import near, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from config.duty import Response
     from config.layers import Source
-    from config.model import Alarm, Colour, Device, Response
+    from config.model import Alarm, Colour, Device
     from config.response_files import MaintenanceSpec, ResponseSpec
     from config.validate import Report
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.checks import check_clients, check_roots, near_system
-from config.model import Filter, Tls, Uplink
+from config.outward import Filter, Tls, Uplink
 from config.secrets import secret_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from agent.cli.show import Row
 from agent.cli.when import AHEAD, until
 from agent.cli.words import Words
 from agent.status import MaintenanceView, Status
-from config.model import Preset
+from config.duty import Preset
 
 app = typer.Typer(invoke_without_command=True)
 

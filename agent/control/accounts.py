@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from agent.control.desk import Desk
-    from config.model import Account, Role
+    from config.model import Role
+    from config.outward import Account
 
 SESSION_S = 12 * 3600.0
 """A shift. Whoever is longer at it logs in again."""

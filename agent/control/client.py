@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.rules.commands import AlarmVerb
-    from config.model import Preset
+    from config.duty import Preset
 
 ANSWER_S_MAX = 15.0
 """Longer than any single device may take to be read."""

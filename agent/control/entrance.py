@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from agent.control.desk import Desk
     from agent.health import Health
     from agent.part import Turn
-    from config.model import Config, Http
+    from config.model import Config
+    from config.outward import Http
 
 
 class Entrance:

@@ -19,7 +19,7 @@ from agent.control.accounts import Accounts, source_of
 from agent.control.gate import Limits
 from agent.control.network import application
 from agent.uplink.certificates import fingerprint_of, validity
-from config.model import Tls
+from config.outward import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.control.desk import Desk
     from agent.health import Code, Health
-    from config.model import Http
+    from config.outward import Http
 
 TARGET = "http"
 CODES: tuple[Code, ...] = ("page_down", "certificate_unusable", "certificate_expires")

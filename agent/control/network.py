@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from agent.control.accounts import Accounts
     from agent.control.desk import Desk
     from agent.control.roles import Caller
-    from config.model import Http
+    from config.outward import Http
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -9,7 +9,7 @@ import msgspec
 from agent.control.desk import Refusal
 from agent.rules import AlarmCommand, MaintenanceCommand, Refused
 from agent.rules.commands import AlarmVerb, start_of_maintenance
-from config.model import Preset
+from config.duty import Preset
 
 if TYPE_CHECKING:
     from agent.events import Actor

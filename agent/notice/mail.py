@@ -13,7 +13,7 @@ from agent.notice.failure import NoticeFailed
 
 if TYPE_CHECKING:
     from agent.notice.message import Message
-    from config.model import Mail
+    from config.outward import Mail
 
 
 async def send(way: Mail, message: Message) -> None:

@@ -14,7 +14,7 @@ import structlog
 from agent.notice.failure import NoticeFailed
 from agent.notice.message import compose
 from agent.notice.unheard import Unheard
-from config.model import Webhook
+from config.outward import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Iterable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent.health import Health
     from agent.notice.message import Message
     from agent.notice.unheard import Upstream
-    from config.model import Notifier as Settings
+    from config.outward import Notifier as Settings
 
     Send = Callable[[Message], Awaitable[None]]
 

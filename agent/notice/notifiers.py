@@ -7,7 +7,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from agent.part import NotReady
-from config.model import Webhook
+from config.outward import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agent.health import Health
     from agent.notice.notifier import Notifier
     from agent.part import Turn
-    from config import model
+    from config import outward
     from config.model import Config
 
 
@@ -30,14 +30,14 @@ class Notifiers:
     def __init__(
         self,
         config: Config,
-        make: Callable[[model.Notifier], Notifier],
+        make: Callable[[outward.Notifier], Notifier],
         standing: Callable[[], Iterable[Event]],
         health: Health,
     ) -> None:
         self._make = make
         self._standing = standing
         self._health = health
-        self._settings: dict[str, model.Notifier] = {}
+        self._settings: dict[str, outward.Notifier] = {}
         self._notifiers: dict[str, Notifier] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -90,7 +90,7 @@ class Notifiers:
                 self._tasks[name] = self._group.create_task(notifier.run(), name=f"notifier[{name}]")
 
 
-def _check(settings: model.Notifier) -> None:
+def _check(settings: outward.Notifier) -> None:
     """That its secret can be read, and its certificate used. Raises `NotReady`."""
     way = settings.way
     secret = way.token if isinstance(way, Webhook) else way.password

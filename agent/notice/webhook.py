@@ -11,7 +11,7 @@ from agent.notice.failure import NoticeFailed
 
 if TYPE_CHECKING:
     from agent.notice.message import Message
-    from config.model import Webhook
+    from config.outward import Webhook
 
 HTTP_OK = range(200, 300)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from config.model import PRESETS, Scope
+from config.duty import PRESETS, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from config.model import Preset
+    from config.duty import Preset
 
 AlarmVerb = Literal["ack", "reset", "shelve", "unshelve", "out-of-service", "in-service"]
 MaintenanceVerb = Literal["maintenance-start", "maintenance-end"]

@@ -15,7 +15,7 @@ from agent.events import rfc3339
 from agent.rules.commands import Refused
 from agent.rules.stored import Cause
 from agent.rules.windows import NEVER, Window
-from config.model import Scope
+from config.duty import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

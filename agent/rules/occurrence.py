@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from agent.rules.lanes import Lane
     from agent.rules.machine import Trigger
     from agent.rules.stored import Cause, OutOfService, Shelving
-    from config.model import Alarm, Colour, Response
+    from config.duty import Response
+    from config.model import Alarm, Colour
     from drivers.contract import Quality, Value
 
 TIMER_CHECKPOINT_S = 10.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from config.model import MaintenanceWindow
+    from config.duty import MaintenanceWindow
 
 DAYS_AHEAD_MAX = 800
 """A fifth Monday, or the 31st, comes sooner than that."""

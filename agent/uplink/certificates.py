@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from config.model import Tls
+    from config.outward import Tls
 
 DAY_S = 86_400.0
 WARN_S_MAX = 30 * DAY_S

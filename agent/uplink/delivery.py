@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from agent.uplink.projections import Outbox, Retained
     from agent.uplink.session import Session
     from buffer.record import Record
-    from config import model
+    from config import outward
 
 BULK = frozenset({"state", "audit", "telemetry"})
 
@@ -50,7 +50,7 @@ class Delivery:
         retained: Retained,
         outbox: Outbox,
         origin: Origin,
-        settings: model.Uplink,
+        settings: outward.Uplink,
         account: Account,
         log: FilteringBoundLogger,
         now: float,

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from agent.uplink.selection import Selection
     from agent.uplink.session import Message
     from buffer.journal import Journal
-    from config import model
+    from config import outward
 
     Speak = Callable[[Event, AsOf | None], Message]
     """Makes a message of an event of the present; without an `AsOf`, as of this moment."""
@@ -87,7 +87,7 @@ class Dialogue:
 
     def __init__(
         self,
-        settings: model.Uplink,
+        settings: outward.Uplink,
         journal: Journal,
         clock: Clock,
         trail: Trail,

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from agent.uplink.selection import Selection
 from buffer.errors import JournalUnavailable
 from buffer.ledger import Position
-from config.model import STREAMS, Filter
+from config.model import STREAMS
+from config.outward import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.uplink.session import Login
-    from config.model import Broker
+    from config.outward import Broker
 
 LOOK_S = 5.0
 """How often the files of the certificates are looked at."""

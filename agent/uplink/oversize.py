@@ -16,7 +16,7 @@ from agent.uplink.problems import Broken, Problem, TooLarge, too_large
 
 if TYPE_CHECKING:
     from agent.uplink.flight import Flight
-    from config.model import Broker
+    from config.outward import Broker
 
 SUSPECT_BYTES_MIN = 16 * 1024
 """Well above any event but telemetry, and below the limit of every broker that is known."""

@@ -9,7 +9,7 @@ from agent.envelope import segment
 
 if TYPE_CHECKING:
     from buffer.record import Record
-    from config.model import Filter
+    from config.outward import Filter
 
 TOPICS_REMEMBERED = 4096
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from agent.uplink.certificates import Credentials, Validity
     from agent.uplink.client import MqttVersion
-    from config.model import Broker, Tls
+    from config.outward import Broker, Tls
 
 DIAL_S_MAX = 10.0
 """Longest wait for name, TCP and TLS together."""

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from agent.uplink.session import Message
     from buffer.journal import Journal
     from buffer.ledger import Lane
-    from config import model
+    from config import outward
 
 DRAIN_S_MAX = 1.5
 """How long the end may wait for what is on its way; the rest stays in the journal."""
@@ -77,7 +77,7 @@ class Uplink:
 
     def __init__(
         self,
-        settings: model.Uplink,
+        settings: outward.Uplink,
         origin: Origin,
         journal: Journal,
         clock: Clock,
@@ -118,7 +118,7 @@ class Uplink:
         self._since = clock.wall()
         self._connected_at = clock.mono()
         self._problem: Problem | None = None
-        self._reported: set[tuple[model.Broker, str]] = set()
+        self._reported: set[tuple[outward.Broker, str]] = set()
         self._failures = 0
         self._connection = self._reserved = int(journal.state.get(self._connection_key, b"0"))
 
@@ -249,7 +249,7 @@ class Uplink:
             async with asyncio.timeout(self._patience.next_s(problem)):
                 await stop.wait()
 
-    async def _attempt(self, broker: model.Broker, stop: asyncio.Event) -> Problem | None:
+    async def _attempt(self, broker: outward.Broker, stop: asyncio.Event) -> Problem | None:
         """One session from its beginning to its end; None when it was ended by us."""
         self._broker = broker
         self._enter("connecting")
@@ -512,5 +512,5 @@ class Uplink:
         return self._delivery.refused or (None, None)
 
 
-def address(broker: model.Broker) -> str:
+def address(broker: outward.Broker) -> str:
     return f"{'mqtts' if broker.tls else 'mqtt'}://{broker.host}:{broker.port}"

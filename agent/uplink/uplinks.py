@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agent.part import Turn
     from agent.uplink.uplink import Uplink
     from buffer.journal import Journal
-    from config import model
+    from config import outward
     from config.model import Config
 
 CLOSE_S_MAX = 10.0
@@ -35,7 +35,7 @@ class Uplinks:
     Everybody in `welcomers` hears of one that begins later.
     """
 
-    def __init__(self, config: Config, journal: Journal, make: Callable[[model.Uplink], Uplink]) -> None:
+    def __init__(self, config: Config, journal: Journal, make: Callable[[outward.Uplink], Uplink]) -> None:
         self.welcomers: list[Callable[[Uplink], None]] = []
         self._journal = journal
         self._make = make
@@ -112,7 +112,7 @@ class Uplinks:
                 self._tasks[name] = self._group.create_task(uplink.run(stop), name=f"uplink[{name}]"), stop
 
 
-def _check(settings: model.Uplink) -> None:
+def _check(settings: outward.Uplink) -> None:
     """That its password can be read, and its certificates used. Raises `NotReady`."""
     try:
         if settings.password is not None:

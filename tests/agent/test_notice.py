@@ -15,8 +15,8 @@ from agent.clock import ManualClock
 from agent.health import Health
 from agent.notice import notifier as notifier_module
 from agent.notice.notifier import BURST, RETRY_S_MIN, Notifier
-from config.model import Mail, Webhook
-from config.model import Notifier as Settings
+from config.outward import Mail, Webhook
+from config.outward import Notifier as Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

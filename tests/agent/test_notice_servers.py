@@ -12,7 +12,7 @@ from notice_rig import HOST, WebServer, body_of, happened, mail_server, web_serv
 from agent.notice import mail, webhook
 from agent.notice.failure import NoticeFailed
 from agent.notice.message import compose
-from config.model import Mail, Webhook
+from config.outward import Mail, Webhook
 from config.secrets import Secret
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from agent.rules import AlarmCommand, MaintenanceCommand, Refused
 from agent.rules.maintenance import Maintenance
 from agent.rules.windows import Window
 from agent.uplink import errands as errands_module
-from config.model import MaintenanceWindow, Scope
+from config.duty import MaintenanceWindow, Scope
 from config.response_files import PlatformVerb
 
 if TYPE_CHECKING:

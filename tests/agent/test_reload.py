@@ -28,7 +28,7 @@ from agent.rules import Rules
 from agent.uplink.uplinks import Uplinks
 from buffer.journal import Journal
 from buffer.retention import Limits
-from config import model
+from config import model, outward
 from config.errors import ConfigInvalid, Problem
 from config.files import AddressSpec, LineSpec, PointSpec
 from config.judgement import Level, Limit
@@ -73,8 +73,8 @@ class CountingDriver:
         self.closed += 1
 
 
-def uplink(name: str, **settings: Any) -> model.Uplink:
-    made = model.Uplink(name, (model.Broker("127.0.0.1", 1, tls=False),), "5", name, None, None, 15, 32, 200.0)
+def uplink(name: str, **settings: Any) -> outward.Uplink:
+    made = outward.Uplink(name, (outward.Broker("127.0.0.1", 1, tls=False),), "5", name, None, None, 15, 32, 200.0)
     return replace(made, **settings)
 
 
@@ -90,7 +90,7 @@ def line(name: str, *, poll_s: float = 1.0, alarms: tuple[str, ...] = ("a",)) ->
 class Talking:
     """An uplink: it runs until it is told to stop, and then takes its time to say good-bye."""
 
-    def __init__(self, settings: model.Uplink, clock: ManualClock) -> None:
+    def __init__(self, settings: outward.Uplink, clock: ManualClock) -> None:
         self.id = settings.id
         self.clock = clock
         self.began = self.ended = 0
@@ -139,7 +139,7 @@ class Site:
         self.uplinks.welcomers.append(self.welcomed.append)
         self.reload.parts.append(self.uplinks)
 
-    def talk(self, settings: model.Uplink) -> Uplink:
+    def talk(self, settings: outward.Uplink) -> Uplink:
         self.talking.append(Talking(settings, self.clock))
         return self.talking[-1]  # type: ignore[return-value]  # all of it that is used here
 
@@ -154,7 +154,7 @@ class Site:
     async def emit(self, item: Reading | Event) -> None:
         await self.pipeline.put(item)
 
-    def want(self, *lines: Line, gateway: str = "gw", uplinks: tuple[model.Uplink, ...] = ()) -> None:
+    def want(self, *lines: Line, gateway: str = "gw", uplinks: tuple[outward.Uplink, ...] = ()) -> None:
         """Another version of the configuration, with these lines."""
         version = f"c-{int(self.wanted.version.removeprefix('c-')) + 1:08}"
         self.wanted = replace(self.wanted, version=version, lines=lines, gateway=gateway, uplinks=uplinks)
@@ -177,7 +177,7 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path, *lines: Line, uplinks: tuple[model.Uplink, ...] = ()) -> AsyncIterator[Site]:
+async def site(folder: Path, *lines: Line, uplinks: tuple[outward.Uplink, ...] = ()) -> AsyncIterator[Site]:
     """Polling, until the block ends."""
     clock = ManualClock()
     config = Config(

@@ -24,9 +24,9 @@ from agent.health import TABLE
 from agent.operate import SESSION_CODES
 from agent.uplink import patience
 from agent.uplink import session as session_module
-from config import model
+from config import model, outward
 from config.load import load
-from config.model import Tls
+from config.outward import Tls
 from config.secrets import Secret
 from drivers.registry import protocols
 
@@ -51,48 +51,48 @@ class Scene:
         self._stack = stack
         self._authority = Authority(folder)
 
-    async def unknown_host(self, good: model.Uplink) -> model.Uplink:
-        return at(good, model.Broker("broker.invalid", 1883, tls=False))
+    async def unknown_host(self, good: outward.Uplink) -> outward.Uplink:
+        return at(good, outward.Broker("broker.invalid", 1883, tls=False))
 
-    async def closed_port(self, good: model.Uplink) -> model.Uplink:
-        return at(good, model.Broker(HOST, free_port(), tls=False))
+    async def closed_port(self, good: outward.Uplink) -> outward.Uplink:
+        return at(good, outward.Broker(HOST, free_port(), tls=False))
 
-    async def no_broker(self, good: model.Uplink) -> model.Uplink:
+    async def no_broker(self, good: outward.Uplink) -> outward.Uplink:
         server = await self._stack.enter_async_context(ScriptedBroker(greeting=b"SSH-2.0-OpenSSH_9.2p1\r\n"))
-        return at(good, model.Broker(HOST, server.port, tls=False))
+        return at(good, outward.Broker(HOST, server.port, tls=False))
 
-    async def no_answer(self, good: model.Uplink) -> model.Uplink:
+    async def no_answer(self, good: outward.Uplink) -> outward.Uplink:
         server = await self._stack.enter_async_context(ScriptedBroker(silent=True))
-        return at(good, model.Broker(HOST, server.port, tls=False))
+        return at(good, outward.Broker(HOST, server.port, tls=False))
 
-    async def wrong_password(self, good: model.Uplink) -> model.Uplink:
+    async def wrong_password(self, good: outward.Uplink) -> outward.Uplink:
         passwords = self._folder / "passwords"
         passwords.write_text(password_line("gw", "right"))
         (self._folder / "wrong").write_text("wrong\n")
         mosquitto = await self._start("allow_anonymous false", f"password_file {passwords}")
         secret = Secret("file", str(self._folder / "wrong"))
-        return replace(at(good, model.Broker(HOST, mosquitto.port, tls=False)), user="gw", password=secret)
+        return replace(at(good, outward.Broker(HOST, mosquitto.port, tls=False)), user="gw", password=secret)
 
-    async def wrong_authority(self, good: model.Uplink) -> model.Uplink:
+    async def wrong_authority(self, good: outward.Uplink) -> outward.Uplink:
         return self._secured(good, await self._tls(), Tls(Authority(self._folder, "stranger").ca))
 
-    async def other_name(self, good: model.Uplink) -> model.Uplink:
+    async def other_name(self, good: outward.Uplink) -> outward.Uplink:
         return self._secured(good, await self._tls(), Tls(self._authority.ca, server_name="broker.example"))
 
-    async def expired(self, good: model.Uplink) -> model.Uplink:
+    async def expired(self, good: outward.Uplink) -> outward.Uplink:
         return self._secured(good, await self._tls(-2, -1), Tls(self._authority.ca))
 
-    async def not_valid_yet(self, good: model.Uplink) -> model.Uplink:
+    async def not_valid_yet(self, good: outward.Uplink) -> outward.Uplink:
         return self._secured(good, await self._tls(1, 2), Tls(self._authority.ca))
 
-    async def no_client_certificate(self, good: model.Uplink) -> model.Uplink:
+    async def no_client_certificate(self, good: outward.Uplink) -> outward.Uplink:
         mosquitto = await self._tls(lines=("require_certificate true",))
         return self._secured(good, mosquitto, Tls(self._authority.ca))
 
-    async def missing_file(self, good: model.Uplink) -> model.Uplink:
+    async def missing_file(self, good: outward.Uplink) -> outward.Uplink:
         return self._secured(good, await self._tls(), Tls(self._folder / "nowhere.pem"))
 
-    async def tls_on_a_plain_port(self, good: model.Uplink) -> model.Uplink:
+    async def tls_on_a_plain_port(self, good: outward.Uplink) -> outward.Uplink:
         return self._secured(good, await self._start(), Tls(self._authority.ca))
 
     async def _tls(self, begin: int = -1, end: int = 1, lines: tuple[str, ...] = ()) -> Mosquitto:
@@ -101,11 +101,11 @@ class Scene:
             f"cafile {self._authority.ca}", f"certfile {issued.cert}", f"keyfile {issued.key}", *lines
         )
 
-    def _secured(self, good: model.Uplink, mosquitto: Mosquitto, tls: Tls) -> model.Uplink:
-        return replace(at(good, model.Broker(HOST, mosquitto.port, tls=True)), tls=tls)
+    def _secured(self, good: outward.Uplink, mosquitto: Mosquitto, tls: Tls) -> outward.Uplink:
+        return replace(at(good, outward.Broker(HOST, mosquitto.port, tls=True)), tls=tls)
 
 
-def at(settings: model.Uplink, broker: model.Broker) -> model.Uplink:
+def at(settings: outward.Uplink, broker: outward.Broker) -> outward.Uplink:
     return replace(settings, brokers=(broker,))
 
 

@@ -35,7 +35,7 @@ from agent.uplink.commands import Refused
 from agent.uplink.errands import Done
 from buffer.ledger import Lane
 from buffer.tail import TAIL_BYTES_MAX
-from config.model import Filter
+from config.outward import Filter
 
 if TYPE_CHECKING:
     from mqtt_peer import Publish, ScriptedBroker

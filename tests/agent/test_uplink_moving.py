@@ -21,8 +21,8 @@ from agent.uplink.problems import Problem, Taken
 from agent.uplink.uplink import Release, Uplink
 from buffer.journal import Journal
 from buffer.retention import Limits
-from config import model
-from config.model import Filter, Tls
+from config import outward
+from config.outward import Filter, Tls
 from config.secrets import Secret
 
 if TYPE_CHECKING:
@@ -147,17 +147,17 @@ async def test_several_uplinks_each_send_what_is_theirs(tmp_path: Path, brokers:
     await two.start()
     names = ["all", "red", "lost"]
     settings = [
-        replace(SETTINGS, id="all", client_id="a", brokers=(model.Broker(HOST, one.port, tls=False),)),
+        replace(SETTINGS, id="all", client_id="a", brokers=(outward.Broker(HOST, one.port, tls=False),)),
         replace(
             SETTINGS,
             id="red",
             client_id="b",
             mqtt="3.1.1",
-            brokers=(model.Broker(HOST, two.port, tls=False),),
+            brokers=(outward.Broker(HOST, two.port, tls=False),),
             topic_root="alarms",
             filter=Filter(streams=frozenset({"critical"})),
         ),
-        replace(SETTINGS, id="lost", client_id="c", brokers=(model.Broker(HOST, free_port(), tls=False),)),
+        replace(SETTINGS, id="lost", client_id="c", brokers=(outward.Broker(HOST, free_port(), tls=False),)),
     ]
     clock = SystemClock()
     journal = await Journal.open(tmp_path, Limits(8_000_000, 3600.0), wall=clock.wall, cursors=names)
@@ -209,7 +209,7 @@ def authority(tmp_path: Path) -> Authority:
 def secured(rig: Rig, port: int, authority: Authority, client: Issued) -> None:
     tls = Tls(authority.ca, client.cert, Secret("file", str(client.key)))
     rig.at(port, tls=tls)
-    rig.settings = replace(rig.settings, brokers=(model.Broker(HOST, port, tls=True),))
+    rig.settings = replace(rig.settings, brokers=(outward.Broker(HOST, port, tls=True),))
 
 
 def tls_lines(authority: Authority) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from agent.uplink.flight import Flight, Sent
 from agent.uplink.oversize import CUTS, SUSPECT_BYTES_MIN, Oversize
 from agent.uplink.problems import Problem, TooLarge, ended, lost, too_large
 from agent.uplink.session import Message
-from config.model import Broker
+from config.outward import Broker
 
 if TYPE_CHECKING:
     from mqtt_peer import Publish, ScriptedBroker, StartMosquitto

@@ -10,7 +10,7 @@ from uplink_rig import alarm, audit, telemetry
 
 from agent.uplink.selection import Selection
 from buffer.record import Record
-from config.model import Filter
+from config.outward import Filter
 
 if TYPE_CHECKING:
     from uplink_rig import Rig

@@ -18,7 +18,7 @@ from mqtt_peer import HOST, ScriptedBroker, certificate, farewell, free_port
 from agent.uplink import session as session_module
 from agent.uplink.problems import Problem, Refused, Unreachable
 from agent.uplink.session import Login, Message, Session
-from config.model import Broker, Tls
+from config.outward import Broker, Tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ from mqtt_peer import HOST, ScriptedBroker
 from agent.uplink.certificates import Validity, fingerprint_of, load, validity
 from agent.uplink.problems import Problem, Refused
 from agent.uplink.session import Login, Session
-from config.model import Broker, Tls
+from config.outward import Broker, Tls
 from config.secrets import Secret
 
 if TYPE_CHECKING:

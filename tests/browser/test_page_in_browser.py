@@ -11,7 +11,7 @@ from fake_desk import FakeDesk, alarm, status
 from page_rig import ANYWHERE, PASSWORD, Page, opened
 
 from agent.events import Names
-from config.model import Http
+from config.outward import Http
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

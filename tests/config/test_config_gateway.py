@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_toy import GATEWAY, accepted, refused
 
-from config.model import Broker, Filter, Mail, Tls, Webhook
+from config.outward import Broker, Filter, Mail, Tls, Webhook
 from config.secrets import Secret
 
 DEVICE = "devices:\n  a: {line: one, system: pwr.lv}\n"

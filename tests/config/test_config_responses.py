@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from config_toy import GATEWAY, accepted
 
-from config.model import RESPONSE, MaintenanceWindow, Response, Scope
+from config.duty import RESPONSE, MaintenanceWindow, Response, Scope
 
 if TYPE_CHECKING:
     from pathlib import Path

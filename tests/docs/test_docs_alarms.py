@@ -12,7 +12,8 @@ from alarm_picture import BOXES, WAYS, drawn, picture
 from agent.events import Overlay
 from agent.rules.machine import STATES
 from agent.rules.orders import SHELVED_RED_S_MAX, SHELVED_S_MAX
-from config.model import COLOURS, RESPONSE, Colour
+from config.duty import RESPONSE
+from config.model import COLOURS, Colour
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "alarms.md").read_text(encoding="utf-8")

@@ -11,9 +11,10 @@ from agent.clock import Now
 from agent.events import AlarmTransition
 from agent.rules import AlarmCommand, MaintenanceCommand, NewConfiguration, Rules, Tick, step
 from agent.rules.occurrence import Context
+from config.duty import Scope
 from config.files import AddressSpec, PointSpec
 from config.judgement import Level, Limit
-from config.model import Alarm, Device, Place, Point, Scope, Text
+from config.model import Alarm, Device, Place, Point, Text
 from drivers.contract import Grade, Poll, Quality, Reading
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from agent.rules.occurrence import Run
     from agent.rules.steps import Item
+    from config.duty import MaintenanceWindow
     from config.judgement import Condition
-    from config.model import MaintenanceWindow
     from drivers.contract import Value
 
 SAID = Text("氧气压力低", "Oxygen pressure low")

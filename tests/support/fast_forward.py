@@ -28,7 +28,7 @@ from agent.rules import Rules
 from agent.uplink.uplink import Release, Uplink
 from buffer.journal import Journal
 from buffer.retention import Limits
-from config import model
+from config import outward
 from config.files import AddressSpec, LineSpec, PointSpec
 from config.judgement import Level, Limit
 from config.model import Alarm, Device, Line, Place, Point, Text
@@ -107,8 +107,8 @@ class Site:
         self.field = field
         clock = field.clock
         line = Line("line", NAME, "test", LineSpec(protocol="test"), field.devices, 1.0, 1)
-        settings = model.Uplink(
-            UPLINK, (model.Broker(HOST, port, tls=False),), "5", "gw-1", None, None, 5, 32, 20_000.0, confirm=True
+        settings = outward.Uplink(
+            UPLINK, (outward.Broker(HOST, port, tls=False),), "5", "gw-1", None, None, 5, 32, 20_000.0, confirm=True
         )
         config = config_of(lines=(line,), uplinks=(settings,), gateway="gw-1")
         number_on(journal, clock)

@@ -14,7 +14,7 @@ from fake_desk import FakeDesk
 from agent.clock import ManualClock
 from agent.control.listener import Listener
 from agent.health import Health
-from config.model import Account, Http, ListenAddress
+from config.outward import Account, Http, ListenAddress
 from config.proofs import Proof, of_password, of_token
 
 if TYPE_CHECKING:

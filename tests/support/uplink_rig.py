@@ -29,7 +29,7 @@ from agent.events import (
 from agent.uplink.uplink import Release, Uplink
 from buffer.journal import Journal
 from buffer.retention import Limits
-from config import model
+from config import outward
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 ORIGIN = Origin("h01", "gw-a1")
 ROOT = ORIGIN.root
 
-SETTINGS = model.Uplink(
+SETTINGS = outward.Uplink(
     id="main",
     brokers=(),
     mqtt="5",
@@ -127,7 +127,7 @@ class Rig:
 
     def at(self, *ports: int, **changes: object) -> None:
         """Set the brokers by their ports, and anything else of the uplink's settings."""
-        brokers = tuple(model.Broker(HOST, port, tls=False) for port in ports)
+        brokers = tuple(outward.Broker(HOST, port, tls=False) for port in ports)
         self.settings = replace(self.settings, brokers=brokers, **changes)  # type: ignore[arg-type]  # a test knows its fields
 
     def start(self) -> None:

@@ -10,7 +10,7 @@ from alarm_bench import HERE, Bench
 
 from agent.rules import MaintenanceCommand, Refused
 from agent.rules.windows import NEVER, Window
-from config.model import MaintenanceWindow, Scope
+from config.duty import MaintenanceWindow, Scope
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 SYSTEM = Scope(system=frozenset({"or"}))

@@ -16,7 +16,7 @@ import pytest
 
 from agent.cli.app import VERBS, main
 from agent.status import AlarmLoadView, AlarmView, PointView, Status
-from config.model import Scope
+from config.duty import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

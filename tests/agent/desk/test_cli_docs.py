@@ -16,7 +16,7 @@ from agent.control import network
 from agent.control.accounts import Accounts
 from agent.control.peer import Groups
 from agent.control.server import Rights, application
-from config.model import Http
+from config.outward import Http
 
 if TYPE_CHECKING:
     from fake_desk import FakeDesk

@@ -19,7 +19,7 @@ from agent.clock import ManualClock
 from agent.control.entrance import Entrance
 from agent.health import Health
 from agent.part import NotReady
-from config.model import Account, Http, ListenAddress
+from config.outward import Account, Http, ListenAddress
 from config.proofs import of_token
 
 if TYPE_CHECKING:

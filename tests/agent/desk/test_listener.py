@@ -16,7 +16,7 @@ from page_rig import ANYWHERE, PASSWORD, WITHIN_S, Page, accounts, opened
 
 from agent.control.gate import Limits
 from agent.control.listener import RENEW_S, RETRY_S
-from config.model import Http, ListenAddress
+from config.outward import Http, ListenAddress
 from config.secrets import Secret
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from page_rig import ANYWHERE, PASSWORD, TOKEN, WITHIN_S, Page, opened, proof
 
 from agent.control.accounts import ACCOUNT_WAIT_S_MAX, SESSION_S, SESSIONS_MAX, Accounts, source_of
 from agent.control.lockout import ENTRIES_MAX, FORGET_S, FREE, Lockout
-from config.model import Account, Http
+from config.outward import Account, Http
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
