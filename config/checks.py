@@ -11,7 +11,7 @@ from config.wording import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from config.files import AddressSpec, PointSpec
+    from config.files import AddressSpec, LineSpec, PointSpec
     from config.layers import Source
     from config.outward import Uplink
     from config.validate import Report
@@ -52,6 +52,18 @@ def check_addresses(devices: Iterable[tuple[str, str, AddressSpec, Source]], rep
         if first != device:
             message = f"line {line} has device {first} at this address already"
             report.refuse(source, ("address", names[0]), message, "write the address of this device")
+
+
+def check_soles(lines: Iterable[tuple[str, LineSpec, Source]], report: Report) -> None:
+    """Two lines that want what only one can have: the second would be refused by the machine for ever."""
+    taken: dict[tuple[str, str], str] = {}
+    for name, spec, source in lines:
+        if spec.sole is None:
+            continue
+        field, what = spec.sole
+        first = taken.setdefault((spec.protocol, what), name)
+        if first != name:
+            report.refuse(source, (field,), f"line {first} has {what} already", "put the devices of both on one line")
 
 
 def check_clients(uplinks: Mapping[str, Uplink], source: Source, report: Report) -> None:

@@ -89,6 +89,11 @@ class LineSpec(Spec):
         """What the line connects to, for a person who looks for the cable. A driver says it better."""
         return self.protocol
 
+    @property
+    def sole(self) -> tuple[str, str] | None:
+        """What only one line can have, such as a serial port, and before it the field that says so."""
+        return None
+
 
 class AddressSpec(Spec):
     """Where a device is on its line and how it likes to be asked. A profile may give defaults for every field.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from config.catalog import find_protocol
+from config.checks import check_soles
 from config.files import LinesFile, LineSpec
 from config.layers import Layer, Source
 from config.model import Line
@@ -51,7 +52,9 @@ def read_lines(document: Document, protocols: Mapping[str, Protocol], report: Re
     """Every line of the file, also those with problems, so devices on them are still judged."""
     source = Source(document.data, (Layer(document),))
     validate(LinesFile, source, report)
-    return {name: _entry(name, part, protocols, report) for name, part in source.mappings("lines")}
+    found = {name: _entry(name, part, protocols, report) for name, part in source.mappings("lines")}
+    check_soles(((one.id, one.spec, one.source) for one in found.values() if one.spec), report)
+    return found
 
 
 def _entry(name: str, source: Source, protocols: Mapping[str, Protocol], report: Report) -> LineEntry:

@@ -132,6 +132,10 @@ class BacnetLine(LineSpec):
         return self.bind
 
     @property
+    def sole(self) -> tuple[str, str]:
+        return "bind", f"{self.interface.ip}:{self.port}"
+
+    @property
     def interface(self) -> IPv4Interface:
         return IPv4Interface(self.bind.rpartition(":")[0])
 

@@ -65,6 +65,10 @@ class ModbusLine(LineSpec):
         return f"[{host}]:{self.port_number}" if ":" in host else f"{host}:{self.port_number}"
 
     @property
+    def sole(self) -> tuple[str, str] | None:
+        return None if self.serial is None else ("serial", self.serial)
+
+    @property
     def port_number(self) -> int:
         return self.port or (TLS_PORT if self.tls else TCP_PORT)
 
