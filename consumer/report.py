@@ -73,12 +73,16 @@ class EpochReport:
 
 @dataclass(frozen=True, slots=True)
 class GatewayReport:
-    """One gateway; `online` is its status as the broker told it last, `conditions` what it said of its health last."""
+    """One gateway; `online` is its status as the broker told it last, `conditions` what it said of its health last.
+
+    Without a snapshot of its alarms (`alarms_all` is false) those are not known that stood before and did not change.
+    """
 
     gateway: str
     verdict: Completeness
     online: bool | None
     alarms_standing: int
+    alarms_all: bool
     conditions: tuple[Condition, ...]
     epochs: tuple[EpochReport, ...]
     streams: tuple[LaneReport, ...]
@@ -121,6 +125,7 @@ def _gateway(gateway: GatewayAccount, lanes: list[LaneAccount]) -> GatewayReport
         verdict=_worst(lane.verdict for lane in streams),
         online=gateway.online,
         alarms_standing=gateway.alarms.standing,
+        alarms_all=gateway.alarms.snapshot_as_of is not None,
         conditions=gateway.conditions,
         epochs=tuple(EpochReport(epoch, previous) for epoch, previous in gateway.epochs.items()),
         streams=streams,
@@ -182,7 +187,8 @@ def lines(told: Report, language: Language = "en") -> Iterable[str]:
     words = WORDS[language]
     for gateway in told.gateways:
         online = words[{True: "online", False: "offline", None: "status unknown"}[gateway.online]]
-        standing = f"{gateway.alarms_standing} {words['alarms standing']}"
+        of_those = "alarms standing" if gateway.alarms_all else "alarms standing of those that changed"
+        standing = f"{gateway.alarms_standing} {words[of_those]}"
         yield f"{gateway.gateway}: {words[gateway.verdict]}, {online}, {standing}"
         for each in gateway.conditions:
             severity = words.get(each.severity, each.severity)
@@ -213,6 +219,7 @@ _CHINESE = {
     "offline": "离线",
     "status unknown": "状态未知",
     "alarms standing": "条未恢复报警",
+    "alarms standing of those that changed": "条未恢复报警（未收到快照，仅含有变化的）",
     "error": "错误",
     "warning": "警告",
     "info": "提示",

@@ -400,7 +400,7 @@ def test_the_report_says_everything_in_both_languages() -> None:
     last += ", 1 messages were no events"
     english, chinese = list(lines(report(account))), list(lines(report(account), "zh"))
     assert english == [
-        "/site/h01/gw/gw-1: GAPS, online, 0 alarms standing",
+        "/site/h01/gw/gw-1: GAPS, online, 0 alarms standing of those that changed",
         "  epoch      stream        received  duplicates complete to       later     missing        lost   confirmed",
         "  e1         alarm                3           1           8           1           4           2           0",
         "    never arrived: 2-3, 7-8",

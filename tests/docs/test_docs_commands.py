@@ -166,7 +166,7 @@ PRINTS: Mapping[str, str] = {
     "wardgate config history": r"^number +version +began +by\n1 ",
     "wardgate config rollback": "(?s)before-rollback-1.zip.*lines opened anew: genset",
     "wardgate config show": "^lines:$",
-    "wardgate consume": rf"(?s)^/site/h01/gw/gw-1: COMPLETE, online, \d+ alarms standing$.*^{HEADING}$.*^COMPLETE: ",
+    "wardgate consume": rf"(?s)^/site/h01/gw/gw-1: COMPLETE, online, \d+ alarms standing.*^{HEADING}$.*^COMPLETE: ",
     "wardgate devices": "^lv-main .* pwr.lv +lv-meter ",
     "wardgate export csv lv-main": "^.?device,.*\nlv-main,低压总进线",
     "wardgate export csv --to": "^$",
