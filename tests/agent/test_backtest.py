@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,9 @@ H50 = Limit((Level("H", 50.0, "yellow"),), 1.0)
 
 async def record(folder: Path, drafts: Iterable[Draft]) -> Path:
     journal = await Journal.open(folder, Limits(2**28, 1e9), wall=lambda: BEGAN)
-    for each in drafts:
-        journal.append([each])
+    await asyncio.gather(*[journal.append([each]) for each in drafts])
+    while journal.stats().memory_records:  # on a disk that is slow for a moment they are kept in memory until it is not
+        await asyncio.sleep(0.01)
     await journal.close()
     return folder / "journal.db"
 
