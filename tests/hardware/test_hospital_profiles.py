@@ -128,6 +128,20 @@ def test_10_a_simulated_device_says_what_the_case_says(profile: str) -> None:
         assert (row.point, data.hex()) == (row.point, wanted.hex())
 
 
+@pytest.mark.parametrize("profile", [profile for profile in MODBUS if "identification" in case(profile)])
+async def test_4_a_simulated_device_answers_function_43_as_the_case_says(profile: str, tmp_path: Path) -> None:
+    """Byte for byte, and the driver understands it."""
+    right, _ = case(profile)["identification"]
+    assert MAPS[device_of(profile)].identify().hex() == right
+    async with plant(profile) as (_, address):
+        line = site(profile, tmp_path, address)
+        driver = ModbusDriver(line, SystemClock())
+        await driver.connect()
+        told = await driver.identify(line.devices[0])
+        await driver.close()
+    assert (told.vendor, told.model) == ("Schneider Electric", "METSEPM5320")
+
+
 @pytest.mark.parametrize("profile", MODBUS)
 def test_10_a_simulated_device_sets_the_bit_that_the_case_says(profile: str) -> None:
     """Each state is the named bit of the named register or contact, off and on."""
