@@ -60,6 +60,7 @@ class Listener:
         self._limits = limits or Limits()
         self._acceptor = Acceptor(self._limits, lambda _, address: source_of(address[0]), lambda: self._tls)
         self._tls: ssl.SSLContext | None = None
+        self._seen = ""
         self._is_down = False
         self._log = structlog.get_logger(listen=str(settings.listen))
 
@@ -115,6 +116,8 @@ class Listener:
 
     async def _load(self) -> None:
         if self._settings.cert is not None:
+            # In this order: what is replaced while it is being read differs from what was seen, and is read again.
+            self._seen = await asyncio.to_thread(fingerprint_of, self._files())
             self._tls = await asyncio.to_thread(_context, self._settings)
 
     def _bound(self, beside: socket.socket | None = None) -> socket.socket:
@@ -134,18 +137,18 @@ class Listener:
 
     async def _renew(self) -> None:
         """For ever: take up files that were replaced; what cannot be used, or ends soon, is a condition."""
-        settings = self._settings
-        if settings.cert is None:
+        if self._settings.cert is None:
             await asyncio.Event().wait()
-        files = Tls(cert=settings.cert, key=settings.key)
-        seen = await asyncio.to_thread(fingerprint_of, files)
         while True:
-            found = await asyncio.to_thread(fingerprint_of, files)
-            if found != seen:
-                seen = found
+            found = await asyncio.to_thread(fingerprint_of, self._files())
+            if found != self._seen:
+                self._seen = found
                 await self._take_up()
             await self._note_end()
             await self._clock.sleep_until(self._clock.mono() + RENEW_S)
+
+    def _files(self) -> Tls:
+        return Tls(cert=self._settings.cert, key=self._settings.key)
 
     async def _take_up(self) -> None:
         try:

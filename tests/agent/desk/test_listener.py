@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 import uvloop
 from certificates import HOUR, Authority, Issued
+from cryptography import x509
 from page_rig import ANYWHERE, PASSWORD, WITHIN_S, Page, accounts, opened
 
+from agent.control import listener
 from agent.control.gate import Limits
 from agent.control.listener import RENEW_S, RETRY_S
 from config.outward import Http, ListenAddress
@@ -99,6 +101,29 @@ async def test_a_renewed_certificate_is_taken_up(tmp_path: Path) -> None:
         assert await serial(page, authority.ca) != first
         page.clock.set_wall(time.time() + 20 * 3600)
         await while_time_goes_on(page, RENEW_S, lambda: "certificate_expires" in page.conditions())
+
+
+async def test_a_certificate_renewed_while_the_page_opens_is_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that are replaced just after they were read are not taken for those that are in use."""
+    authority = Authority(tmp_path)
+    issued = authority.issue("127.0.0.1", end=24 * HOUR)
+    other = authority.issue("127.0.0.1", end=24 * HOUR, file="other")
+    read = listener._context
+
+    def read_and_replaced(settings: Http) -> ssl.SSLContext:
+        context = read(settings)
+        issued.cert.write_bytes(other.cert.read_bytes())
+        issued.key.write_bytes(other.key.read_bytes())
+        return context
+
+    monkeypatch.setattr(listener, "_context", read_and_replaced)
+    async with opened(with_tls(issued)) as page:
+        renewed = x509.load_pem_x509_certificate(other.cert.read_bytes()).serial_number
+        async with asyncio.timeout(WITHIN_S):
+            while int(await serial(page, authority.ca), 16) != renewed:
+                await asyncio.sleep(0.005)
 
 
 async def test_a_taken_port_is_a_condition_and_is_tried_again() -> None:
