@@ -1,6 +1,7 @@
 """Which record goes next: streams in the order of `STREAMS`, each in sequence; after an outage live telemetry first.
 
 Always true:
+- What follows in a later epoch waits for what of the earlier one can be read.
 - A record is handed out once per session, unless it is given back or asked for again.
 - What the cursor has settled is not handed out, unless it is asked for again.
 - Nothing of a stream is handed out while the stream is held, and no backlog beyond its rate.
@@ -65,6 +66,7 @@ class Span:
     slow: bool = False
     again: Again | None = None
     after: int = 0
+    is_readable: bool = True
     records: deque[Record] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -170,10 +172,15 @@ class Feed:
 
     def take(self, streams: Collection[str], now: float, *, backlog: bool = True) -> Record | None:
         """The next record of these streams, if one is at hand and may go now."""
+        unread: set[tuple[int, bool, bool]] = set()
         for span in self._spans:
-            if not span.records or span.lane.stream not in streams or span.lane.stream in self._held:
+            if span.lane.stream not in streams or span.lane.stream in self._held or span.rank() in unread:
                 continue
             if not backlog and (span.slow or span.again):
+                continue
+            if not span.records:
+                if span.more and span.is_readable:
+                    unread.add(span.rank())
                 continue
             if span.slow:
                 if self._allowance.at > now:
@@ -245,12 +252,14 @@ class Feed:
             self._skip(span, first, span.after)
             return
         records: list[Record] = []
+        span.is_readable = True
         if first <= last:
             try:
                 records = await self._journal.read(
                     span.lane.stream, first - 1, READ_RECORDS, epoch=span.lane.epoch, before=last + 1
                 )
             except JournalUnavailable:
+                span.is_readable = False
                 return  # The disk is away: what is in memory goes on, and this is tried again at the next turn.
         # An empty answer says that the whole run was trimmed: the journal accounts for it as a loss.
         span.after = records[-1].sequence if records else last

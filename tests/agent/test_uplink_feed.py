@@ -9,15 +9,18 @@ from hypothesis import strategies as st
 from uplink_rig import alarm, audit, telemetry
 
 from agent.uplink import feed as feed_module
-from agent.uplink.feed import Feed, Span
+from agent.uplink.feed import READ_RECORDS, Feed, Span
+from buffer.journal import Journal
 from buffer.ledger import Lane, Position
+from buffer.record import Draft
+from buffer.retention import Limits
 from config.model import STREAMS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
     from uplink_rig import Rig
-
-    from buffer.journal import Journal
 
 RATE = 105.0
 """Ten and a half records of burst: no rounding decides between ten and eleven."""
@@ -71,6 +74,24 @@ async def test_what_is_committed_later_is_found(rig: Rig, journal: Journal) -> N
     assert not feed.idle
     assert await everything(feed) == [("critical", 1), ("audit", 1)]
     assert feed.idle
+
+
+async def test_a_later_epoch_waits_for_the_earlier_one(tmp_path: Path) -> None:
+    """Also where that is not all in memory yet: an alarm is not told to be over before it is told."""
+    limits = Limits(2**24, 86_400.0)
+    alarms = [Draft("critical", 0, "a", b"{}")] * (READ_RECORDS + 1)
+    journal = await Journal.open(tmp_path, limits, wall=lambda: 0.0, cursors=["main"])
+    await journal.append(alarms)
+    first = journal.epoch
+    await journal.close()
+    journal = await Journal.open(tmp_path, limits, wall=lambda: 0.0, cursors=["main"], renew=True)
+    await journal.append(alarms)
+    feed = Feed(journal, "main", RATE, 0.0)
+    await feed.fill()
+    taken = [feed.take(STREAMS, 0.0) for _ in range(READ_RECORDS + 1)]
+    assert [record and record.epoch for record in taken] == [first] * READ_RECORDS + [None]
+    assert [sequence for _, sequence in await everything(feed)] == [READ_RECORDS + 1, *range(1, READ_RECORDS + 2)]
+    await journal.close()
 
 
 async def test_a_held_stream_does_not_stop_the_others(rig: Rig, journal: Journal) -> None:
