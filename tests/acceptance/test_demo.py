@@ -194,7 +194,6 @@ def alarms_in(lines: list[str]) -> list[dict[str, Any]]:
     return [event["data"] for event in events if event["type"].endswith("alarm.transition.v1")]
 
 
-@pytest.mark.timeout(120)
 def test_the_default_story_raises_and_clears_alarms_at_an_independent_subscriber(place: Path) -> None:
     """`--no-tui` prints nothing but events: raises, acknowledgements, a shelving, clears; then it ends with 0."""
     done = subprocess.run([*DEMO, *PRINTED], capture_output=True, text=True, timeout=100, check=False, env=env(place))
@@ -240,7 +239,6 @@ def is_red(fill: str) -> bool:
     return r > 180 and g < 100 and b < 100
 
 
-@pytest.mark.timeout(120)
 def test_the_picture_is_the_screen_with_a_red_alarm_raised_after_the_start(place: Path, tmp_path: Path) -> None:
     """A key sets fire; the saved frame shows that alarm in red with a time after the start, and so does the screen."""
     picture = tmp_path / "demo.svg"
@@ -264,7 +262,6 @@ def test_the_picture_is_the_screen_with_a_red_alarm_raised_after_the_start(place
         assert_nothing_left(place, screen.shown)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("words", PLAYED, ids=" ".join)
 def test_10_the_demos_that_the_page_shows_play_until_q(words: list[str], place: Path) -> None:
     """With the story, seed and language that it names."""
@@ -275,7 +272,6 @@ def test_10_the_demos_that_the_page_shows_play_until_q(words: list[str], place: 
         assert screen.until_end() == 0
 
 
-@pytest.mark.timeout(120)
 def test_the_broker_can_be_pulled_and_put_back(place: Path) -> None:
     """Without the broker the uplink waits and says so; with it, it is connected again."""
     with on_screen(place, "--story", "none") as screen:
@@ -293,7 +289,6 @@ def test_the_broker_can_be_pulled_and_put_back(place: Path) -> None:
         assert screen.until_end() == 0
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("moment", ["setting up", "starting the gateway", "fire-panel"])
 def test_ctrl_c_leaves_nothing_behind(moment: str, place: Path) -> None:
     """While it starts or plays, also pressed twice: exit code 0, the terminal as before, no process, no folder."""
@@ -308,7 +303,6 @@ def test_ctrl_c_leaves_nothing_behind(moment: str, place: Path) -> None:
         assert_nothing_left(place, screen.shown)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("name", "mark"), [("gateway", "agent run --config {folder}"), ("hospital", "all --net {net} ")]
 )
@@ -324,7 +318,6 @@ def test_a_child_that_dies_ends_the_demo_and_is_named(name: str, mark: str, plac
     assert_nothing_left(place, notes)
 
 
-@pytest.mark.timeout(120)
 def test_its_page_answers_and_killing_the_demo_itself_leaves_no_process(place: Path) -> None:
     """A browser on this machine sees the hospital. Even `kill -9` of the demo takes its children with it; only the
     folder stays, which nobody could remove.

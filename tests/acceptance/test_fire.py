@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from accounting import account, arrivals, schema_faults
 from hardware_mocks.client import HospitalProcess
 from mqtt_peer import until
@@ -42,7 +41,6 @@ def event_of(came: Iterable[Arrival], action: str) -> Arrival:
     return found
 
 
-@pytest.mark.timeout(60)
 async def test_a_fire_is_at_the_platform_in_under_two_seconds() -> None:
     """Measured from the act and from the reply that first carried the bit; and the all-clear follows the reset."""
     with folder() as here:
@@ -50,7 +48,7 @@ async def test_a_fire_is_at_the_platform_in_under_two_seconds() -> None:
             configure_hospital(here, hospital.net, server.port)
             with Gateway(here) as gateway, Receiver(here / "received.jsonl", server.port) as receiver:
                 await gateway.ready()
-                await until(lambda: all(view.state == "online" for view in gateway.status().devices), 15)
+                await until(lambda: all(view.state == "online" for view in gateway.status().devices))
                 acted = time.time()
                 await hospital.act("fire", zone=3)
                 await until(lambda: receiver.seen(RED, '"action":"raise"') >= 2)
@@ -68,4 +66,4 @@ async def test_a_fire_is_at_the_platform_in_under_two_seconds() -> None:
             assert raised.data["text"] == {"zh": "三区手术部火警", "en": "Fire alarm in zone 3 (the theatres)"}
             assert event_of(came, "clear").data["n"] == 2
             assert schema_faults(came) == []
-            assert account(came, gateway.last()).faults == []
+            assert account(came, gateway.lanes()).faults == []

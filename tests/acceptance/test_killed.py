@@ -8,10 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pytest
 from accounting import account, arrivals, compare, samples, schema_faults
 from mqtt_peer import until
-from plant import LOSS_S_MAX, Gateway, Link, broker, configure_load, folder, load, show, uplink
+from plant import Gateway, Link, broker, configure_load, folder, load, show, uplink
 from receiver import Receiver
 
 if TYPE_CHECKING:
@@ -33,10 +32,12 @@ ALARMS = 100
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """When (seconds since the epoch), and how many records then lay in the journal without acknowledgement."""
+    """How many records then lay in the journal without acknowledgement, and when nothing came any more of what had been
+    under way (seconds since the epoch).
+    """
 
-    time: float
     unacknowledged: int
+    time: float
 
 
 def alarms_of(running: Load, begin: float) -> dict[str, Tree]:
@@ -56,13 +57,12 @@ async def live_and_die(gateway: Gateway, receiver: Receiver, dice: random.Random
     """From start to `kill -9` at a random moment after new telemetry has arrived."""
     before = receiver.seen("/telemetry/")
     gateway.start()
-    await until(lambda: receiver.seen("/telemetry/") > before, 15)
+    await until(lambda: receiver.seen("/telemetry/") > before)
     await asyncio.sleep(dice.uniform(*ALIVE_S))  # the random moment is what this test is about
     gateway.kill()
-    return Kill(time.time(), gateway.unacknowledged())
+    return Kill(gateway.unacknowledged(), time.time())
 
 
-@pytest.mark.timeout(120)
 async def test_ten_kills_under_load_leave_no_gap_and_raise_no_alarm_twice() -> None:
     """Every sequence arrives; what arrives twice is equal; only what no commit had reached is lost."""
     seed = random.SystemRandom().randrange(10_000)
@@ -81,13 +81,13 @@ async def test_ten_kills_under_load_leave_no_gap_and_raise_no_alarm_twice() -> N
                 assert (await gateway.stop())[0] == 0
                 await until(lambda: receiver.farewells() > farewells)
         came = arrivals(receiver.path)
-        found = account(came, gateway.last())
+        found = account(came, gateway.lanes())
     show(f"unacknowledged at the kills: {[kill.unacknowledged for kill in kills]}; {found.duplicates} duplicates")
     assert sum(kill.unacknowledged > 0 for kill in kills) >= KILLS / 2
     assert found.duplicates > 0
     assert found.faults == []
     assert schema_faults(came) == []
-    assert compare(samples(found), served).excuse((kill.time for kill in kills), LOSS_S_MAX).faults == []
+    assert compare(samples(found), served).excuse(kill.time for kill in kills).faults == []
     raised = [alarm["alarm_id"] for alarm in found.alarms() if alarm["action"] == "raise"]
     show(f"{len(raised)} alarms raised")
     assert sorted(raised) == sorted(reached(alarms, served))

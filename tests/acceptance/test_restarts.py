@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 
 import mutants
-import pytest
 from plant import show
 from restart_cell import Ways, forgetful, run
 from troubles import Scale
@@ -18,7 +17,6 @@ SEED = 7
 """Of the flapping: the same moments each time."""
 
 
-@pytest.mark.timeout(120)
 async def test_consumer_gateway_and_field_agree_and_an_early_settlement_is_found() -> None:
     """Confirmation alone brings back what a broker forgets; without it the same cell turns red."""
     confirmed = Ways(resend=False)

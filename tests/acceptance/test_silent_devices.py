@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from accounting import account, arrivals, samples, schema_faults
 from hardware_mocks.client import HospitalProcess
 from modbus_peer import peer
@@ -92,7 +91,6 @@ def states_of(found: Account, device: str) -> list[tuple[str, float]]:
     return [(one.data["state"], one.time) for one in told]
 
 
-@pytest.mark.timeout(90)
 async def test_silent_devices_do_not_slow_their_neighbours_and_are_never_good() -> None:
     """On a shared line and on one of its own: last_known, then comm_lost and offline; back within ten seconds."""
     units = ModbusGateway()
@@ -102,12 +100,12 @@ async def test_silent_devices_do_not_slow_their_neighbours_and_are_never_good() 
             add_units(here, field_gateway.port)
             with Gateway(here) as gateway, Receiver(here / "received.jsonl", server.port) as receiver:
                 await gateway.ready()
-                await until(lambda: all(view.state == "online" for view in gateway.status().devices), 15)
+                await until(lambda: all(view.state == "online" for view in gateway.status().devices))
                 await hospital.fault("chiller-1", "silent")
                 await hospital.fault("ups-1", "silent")
                 units.silent.add(2)
                 begin = time.time()
-                await until(lambda: all(gateway.device(device).state == "offline" for device in SILENT), 25)
+                await until(lambda: all(gateway.device(device).state == "offline" for device in SILENT))
                 shown = [point for device in SILENT for point in gateway.points(device)]
                 end = time.time()
                 await hospital.fault("chiller-1", "none")
@@ -118,7 +116,7 @@ async def test_silent_devices_do_not_slow_their_neighbours_and_are_never_good() 
                 assert (await gateway.stop())[0] == 0
                 truth = [*await hospital.truth(), *units.truth]
             came = arrivals(receiver.path)
-            found = account(came, gateway.last())
+            found = account(came, gateway.lanes())
     assert found.faults == []
     assert schema_faults(came) == []
     gaps = longest_gaps(truth, begin, end)

@@ -12,9 +12,6 @@ from plant import Gateway, Link, broker, configure_load, folder, load, run_to_it
 from receiver import Receiver
 
 STOP_S_MAX = 3.0
-UNDER_WAY_S = 0.3
-"""A reply may be on its way when the lines are closed."""
-
 
 ABSENT = "the journal folder {path} does not exist; create it, or set journal.path in gateway.yaml"
 NO_FOLDER = ABSENT.replace("does not exist", "is not a folder")
@@ -58,17 +55,16 @@ async def test_a_second_daemon_on_the_same_journal_is_refused_and_the_first_goes
 
 
 async def run_a_while(gateway: Gateway, receiver: Receiver) -> float:
-    """From start to SIGTERM and the end; gives when the signal was sent."""
+    """From start to SIGTERM and the end; gives when that was (seconds since the epoch)."""
     telemetry, farewells = receiver.seen("/telemetry/"), receiver.farewells()
     await gateway.ready()
     await until(lambda: receiver.seen("/telemetry/") > telemetry + 40)
-    signalled = time.time()
     code, took_s = await gateway.stop()
     assert code == 0
     assert took_s < STOP_S_MAX
     assert gateway.unacknowledged() == 0
     await until(lambda: receiver.farewells() > farewells)
-    return signalled
+    return time.time()
 
 
 async def test_sigterm_ends_in_order_and_the_next_run_goes_on_where_it_stopped() -> None:
@@ -77,15 +73,15 @@ async def test_sigterm_ends_in_order_and_the_next_run_goes_on_where_it_stopped()
         async with broker(here) as server:
             configure_load(here, running, net, uplink(server.port))
             with Receiver(here / "received.jsonl", server.port) as receiver:
-                stops = [await run_a_while(gateway, receiver) for _ in range(2)]
+                ends = [await run_a_while(gateway, receiver) for _ in range(2)]
         came = arrivals(receiver.path)
-        found = account(came, gateway.last())
+        found = account(came, gateway.lanes())
         assert len({epoch for epoch, _ in found.lanes}) == 1
         assert found.faults == []
         assert found.duplicates == 0
         assert schema_faults(came) == []
-        closed = [at + UNDER_WAY_S for at in stops]
-        assert compare(samples(found), running.end()).excuse(closed, 2 * UNDER_WAY_S).faults == []
+        # A reply may be on its way when the lines are closed: nobody has read that.
+        assert compare(samples(found), running.end()).excuse(ends).faults == []
 
 
 async def test_sigterm_does_not_wait_for_a_broker_that_has_frozen() -> None:
@@ -110,6 +106,6 @@ async def test_sigterm_does_not_wait_for_a_broker_that_has_frozen() -> None:
                 await gateway.drained()
                 assert (await gateway.stop())[0] == 0
                 await until(lambda: receiver.farewells() > farewells)
-        found = account(arrivals(receiver.path), gateway.last())
+        found = account(arrivals(receiver.path), gateway.lanes())
         assert found.faults == []
         assert compare(samples(found), served).faults == []

@@ -187,7 +187,6 @@ def rows(path: Path) -> int:
         return 0
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", ["sqlite", "jsonl"])
 def test_killed_in_mid_stream_it_loses_nothing_and_doubles_nothing(
     kind: str, consume: Consume, start_mosquitto: StartMosquitto, tmp_path: Path

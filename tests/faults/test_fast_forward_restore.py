@@ -11,7 +11,6 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import pytest
 from accounting import account, compare, samples
 from consumer_process import ConsumerProcess
 from fast_forward import field_before, site
@@ -77,7 +76,7 @@ async def faults_of(save: Callable[[Path], None], bring_back: Callable[[Path], N
                 await asyncio.to_thread(bring_back, here)
                 faults = await live(here, server.port, field, consumer)
                 await consumer.stop()
-            found = account(consumer.arrivals(), {})
+            found = account(consumer.arrivals())
             faults += [*compare(samples(found), field.served).faults, *found.faults]
             (gateway,) = consumer.report["gateways"]
             if consumer.report["verdict"] != "COMPLETE":
@@ -85,7 +84,6 @@ async def faults_of(save: Callable[[Path], None], bring_back: Callable[[Path], N
             return faults, [epoch["previous"] for epoch in gateway["epochs"]]
 
 
-@pytest.mark.timeout(60)
 async def test_after_a_restore_everything_arrives_in_an_epoch_that_names_the_one_before() -> None:
     """Also what the platform had, and the backup had not."""
     faults, previous = await faults_of(back_up, put_back)
@@ -95,7 +93,6 @@ async def test_after_a_restore_everything_arrives_in_an_epoch_that_names_the_one
     assert previous[1] is not None
 
 
-@pytest.mark.timeout(60)
 async def test_a_build_that_goes_on_in_the_epoch_of_the_backup_is_found() -> None:
     """It numbers a second time what is another event: the platform takes that for what it has."""
     faults, _ = await faults_of(back_up_by_hand, put_back_by_hand)

@@ -23,7 +23,6 @@ def tell(request: pytest.FixtureRequest, cell: str, outcome: Outcome) -> None:
     request.node.user_properties += [("cell", cell), ("figures", str(outcome))]
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize("part", PARTS)
 async def test_consumer_gateway_and_field_agree_after(part: str, trouble: str, request: pytest.FixtureRequest) -> None:
@@ -34,7 +33,6 @@ async def test_consumer_gateway_and_field_agree_after(part: str, trouble: str, r
     assert outcome.faults == [], f"seed {seed}"
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     "ways",
     [Ways(resend=False), Ways(confirm=False), Ways()],

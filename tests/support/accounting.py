@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TYPE_PREFIX = "wardgate."
+STREAM_BEGIN = "stream.begin.v1"
 
 CLOCKS_S = 0.1
 """The truth notes when a reply leaves, the gateway when it has come; both on this machine."""
 
 PointKey = tuple[str, str]
 """Device and point."""
+
+LaneKey = tuple[str, str]
+"""Epoch and stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,7 @@ class Arrival:
         return data
 
     @property
-    def lane(self) -> tuple[str, str]:
-        """Epoch and stream."""
+    def lane(self) -> LaneKey:
         return self.event["epoch"], str(self.event["source"]).rpartition("/")[2]
 
     @property
@@ -77,14 +80,28 @@ class Sample:
 class Account:
     """Records by lane and sequence, each once; how many came again; what is wrong with them."""
 
-    lanes: dict[tuple[str, str], dict[int, Arrival]] = field(default_factory=lambda: defaultdict(dict))
+    lanes: dict[LaneKey, dict[int, Arrival]] = field(default_factory=lambda: defaultdict(dict))
     duplicates: int = 0
     faults: list[str] = field(default_factory=list)
 
     def records(self, stream: str) -> list[Arrival]:
-        """Of one stream, oldest first; epochs in the order in which they were first heard of."""
-        lanes = [records for (_, name), records in self.lanes.items() if name == stream]
+        """Of one stream, oldest first."""
+        lanes = [self.lanes.get((epoch, stream), {}) for epoch in self.epochs()]
         return [records[sequence] for records in lanes for sequence in sorted(records)]
+
+    def epochs(self) -> list[str]:
+        """The oldest first, as their first records name the epoch before; what is newest may well have come first."""
+        began = [one for lane in self.lanes.values() for one in lane.values() if one.type == STREAM_BEGIN]
+        previous: dict[str, str | None] = {one.lane[0]: one.data["prev_epoch"] for one in began}
+        order: dict[str, None] = {}
+        for each, _ in self.lanes:
+            chain: dict[str, None] = {}
+            epoch: str | None = each
+            while epoch is not None and epoch not in order and epoch not in chain:
+                chain[epoch] = None
+                epoch = previous.get(epoch)
+            order.update(dict.fromkeys(reversed(chain)))
+        return list(order)
 
     def alarms(self) -> list[dict[str, Any]]:
         """The bodies of all alarm transitions, stream by stream."""
@@ -102,16 +119,18 @@ def arrivals(file: Path) -> list[Arrival]:
     ]
 
 
-def account(came: Iterable[Arrival], last: Mapping[str, int]) -> Account:
-    """Gaps and duplicates. `last` is the gateway's own account: the last sequence of each stream now."""
+def account(came: Iterable[Arrival], last: Mapping[LaneKey, int] | None = None) -> Account:
+    """Gaps and duplicates. `last` is the gateway's own account: the last sequence of each stream of each epoch.
+
+    Without it nobody is asked what should be there.
+    """
     found = Account()
     for arrival in came:
         if "sequence" in arrival.event:
             _enter(found, arrival)
-    newest = {stream: epoch for epoch, stream in found.lanes}
-    for stream, sequence in last.items():
-        lane = (newest.get(stream, ""), stream)
-        found.faults += _missing(stream, found.lanes[lane].keys(), sequence)
+    if last is not None:
+        for lane in dict.fromkeys([*last, *found.lanes]):
+            found.faults += _missing(lane[1], found.lanes.get(lane, {}), last.get(lane, 0))
     found.faults += _alarm_faults(found.alarms())
     return found
 
@@ -209,16 +228,28 @@ class Served:
 
 @dataclass(slots=True)
 class Comparison:
-    """What was served and never said, with when it was served; and what was said and never served, in words."""
+    """What was served and never said, with when it was served; and what was said and never served, in words.
+
+    `arrived` are the moments, in order, at which each device served what was said.
+    """
 
     lost: list[tuple[PointKey, float]] = field(default_factory=list)
     invented: list[str] = field(default_factory=list)
+    arrived: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
-    def excuse(self, kills: Iterable[float], window_s: float) -> Comparison:
-        """Without what was read at most `window_s` before a kill, and so had not reached any commit."""
-        moments = list(kills)
-        lost = [(key, at) for key, at in self.lost if not any(0 <= kill - at <= window_s for kill in moments)]
-        return Comparison(lost, self.invented)
+    def excuse(self, ends: Iterable[float]) -> Comparison:
+        """Without the last that a device served before a gateway's end: what no commit had reached by then.
+
+        Commits are in the order of the readings, so that nothing which the device served after it may have arrived.
+        That holds however slow the machine is; how old it may be is for tests with a clock of their own.
+        """
+        moments = list(ends)
+        lost = [(key, at) for key, at in self.lost if not any(self._is_last(key[0], at, end) for end in moments)]
+        return Comparison(lost, self.invented, self.arrived)
+
+    def _is_last(self, device: str, at: float, end: float) -> bool:
+        arrived = self.arrived[device]
+        return at <= end and bisect_left(arrived, at) == bisect_right(arrived, end)
 
     @property
     def faults(self) -> list[str]:
@@ -235,11 +266,14 @@ def compare(said: Mapping[PointKey, Sequence[Sample]], served: Mapping[PointKey,
         expected = next(rest, None)
         for each in changes(served.get(key, ())):
             if each.value == expected:
+                found.arrived[key[0]].append(each.time)
                 expected = next(rest, None)
             else:
                 found.lost.append((key, each.time))
         if expected is not None:
             found.invented.append(f"{key}: {expected} was never served, or not then")
+    for times in found.arrived.values():
+        times.sort()
     return found
 
 

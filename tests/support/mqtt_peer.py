@@ -36,7 +36,11 @@ def free_port() -> int:
         return port
 
 
-async def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
+UNTIL_S_MAX = 60.0
+"""Against what never happens; no promise of how soon it does."""
+
+
+async def until(condition: Callable[[], object], within_s: float = UNTIL_S_MAX) -> None:
     """Wait for something that the other side brings about."""
     async with asyncio.timeout(within_s):
         while not condition():  # the other side knows nothing of this test

@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from accounting import Account
+    from accounting import Account, LaneKey
 
 Report = dict[str, Any]
 """What `wardgate consume --json` printed."""
-
-LaneKey = tuple[str, str]
-"""Epoch and stream, as in `accounting`."""
 
 
 @dataclass(frozen=True, slots=True)

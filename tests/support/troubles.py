@@ -43,7 +43,7 @@ class Scale:
 
 
 class Part(Protocol):
-    """`marks` are the moments (seconds since the epoch) at which a reading may have been under way and lost."""
+    """`marks` are moments (seconds since the epoch) up to which what a device served last may have been lost."""
 
     marks: list[float]
 
@@ -58,35 +58,30 @@ class Part(Protocol):
     async def thaw(self) -> None: ...
 
 
-CLOSING_S = 0.2
-"""After SIGTERM a reply may still be on its way to a gateway that has just closed its lines: nobody has read that."""
-
-
 @dataclass
 class GatewayPart:
     gateway: Gateway
     marks: list[float] = field(default_factory=list)
 
     async def leave(self) -> None:
-        self.marks.append(time.time() + CLOSING_S)
         code, _ = await self.gateway.stop()
         # One that was told to stop before it could listen for that is ended by the signal itself.
         assert code in {0, -signal.SIGTERM}, self.gateway.log.read_text()
 
     async def die(self) -> None:
         self.gateway.kill()
-        self.marks.append(time.time())
 
     async def back(self) -> None:
+        """What was under way to the one that has ended, nobody has read."""
+        self.marks.append(time.time())
         self.gateway.start()
 
     async def freeze(self) -> None:
-        self.marks.append(time.time())
         os.kill(self.gateway.pid, signal.SIGSTOP)
 
     async def thaw(self) -> None:
-        os.kill(self.gateway.pid, signal.SIGCONT)
         self.marks.append(time.time())
+        os.kill(self.gateway.pid, signal.SIGCONT)
 
 
 @dataclass

@@ -68,10 +68,10 @@ async def test_with_the_plant_dark_it_gets_ready_lives_says_so_and_stops(ear: Ea
     with folder() as here, ear, Gateway(here, ear.environment(WATCHDOG_S)) as gateway:
         configure_in_the_dark(here)
         gateway.start()
-        await until(lambda: ear.heard("READY=1") == 1, 60)
-        await until(lambda: "lines 0 of 1 up; devices 0 of 1 online" in ear.status(), 60)
+        await until(lambda: ear.heard("READY=1") == 1)
+        await until(lambda: "lines 0 of 1 up; devices 0 of 1 online" in ear.status())
         beats = ear.heard(BEAT)
-        await until(lambda: ear.heard(BEAT) > beats + 6, 60)
+        await until(lambda: ear.heard(BEAT) > beats + 6)
         assert gateway.device("lv-main").failures
         assert (await gateway.stop())[0] == 0
         assert ear.heard("STOPPING=1") == 1
@@ -87,10 +87,10 @@ async def test_a_blocked_loop_gives_no_sign_of_life_and_leaves_where_it_stood(ea
     with folder() as here, ear, Gateway(here, variables) as gateway:
         configure_in_the_dark(here)
         gateway.start()
-        await until(lambda: ear.heard(BEAT) > 1, 60)
+        await until(lambda: ear.heard(BEAT) > 1)
         os.kill(gateway.pid, signal.SIGUSR1)
         await silence(ear)
         os.kill(gateway.pid, signal.SIGABRT)
-        await until(lambda: "sitecustomize.py" in gateway.log.read_text(), 20)
+        await until(lambda: "sitecustomize.py" in gateway.log.read_text())
         assert "Fatal Python error: Aborted" in gateway.log.read_text()
         gateway.kill()
