@@ -12,11 +12,9 @@ from accounting import account, arrivals, compare, samples, schema_faults
 from mqtt_peer import until
 from plant import Gateway, Link, broker, configure_load, folder, load, show, uplink
 from receiver import Receiver
+from restart_cell import raised, reached
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from accounting import PointKey, Served
     from plant import Load, Tree
 
 KILLS = 10
@@ -88,17 +86,7 @@ async def test_ten_kills_under_load_leave_no_gap_and_raise_no_alarm_twice() -> N
     assert found.faults == []
     assert schema_faults(came) == []
     assert compare(samples(found), served).excuse(kill.time for kill in kills).faults == []
-    raised = [alarm["alarm_id"] for alarm in found.alarms() if alarm["action"] == "raise"]
-    show(f"{len(raised)} alarms raised")
-    assert sorted(raised) == sorted(reached(alarms, served))
-    assert len(raised) > KILLS
-
-
-def reached(alarms: dict[str, Tree], served: Mapping[PointKey, list[Served]]) -> list[str]:
-    """Alarms whose limit was reached by what was served; each must have been raised, once."""
-    return [
-        f"energy/{device}/{alarm['point']}#{key}"
-        for device, of_device in alarms.items()
-        for key, alarm in of_device.items()
-        if served[device, alarm["point"]][-1].value >= alarm["limit"]["H"]
-    ]
+    rung = raised(alarms, found)
+    show(f"{len(rung)} alarms raised")
+    assert sorted(rung) == sorted(reached(alarms, served))
+    assert len(rung) > KILLS

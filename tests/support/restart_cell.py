@@ -23,7 +23,7 @@ from three_accounts import GatewaysOwn, alarm_disagreements, disagreements
 from troubles import TROUBLES, BrokerPart, ConsumerPart, GatewayPart, Part, RoadPart
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
     from accounting import Account, PointKey, Served
@@ -164,13 +164,21 @@ def alarms_of(running: Load, begin: float) -> dict[str, Tree]:
 
 
 def reached(alarms: Mapping[str, Tree], served: Mapping[PointKey, list[Served]]) -> list[str]:
-    """Alarms whose limit was reached by what was served."""
-    return [
-        f"energy/{device}/{alarm['point']}#{key}"
-        for device, of_device in alarms.items()
-        for key, alarm in of_device.items()
-        if served[device, alarm["point"]][-1].value >= alarm["limit"]["H"]
-    ]
+    """Alarms whose limit was reached by what was served; each must have been raised, once."""
+    return [alarm_id for alarm_id, key, alarm in configured(alarms) if served[key][-1].value >= alarm["limit"]["H"]]
+
+
+def raised(alarms: Mapping[str, Tree], found: Account) -> list[str]:
+    """As often as they came up. That a device is lost nobody has configured: in the end all are, sooner or later."""
+    ours = {alarm_id for alarm_id, _, _ in configured(alarms)}
+    return [told["alarm_id"] for told in found.alarms() if told["action"] == "raise" and told["alarm_id"] in ours]
+
+
+def configured(alarms: Mapping[str, Tree]) -> Iterator[tuple[str, PointKey, Tree]]:
+    """Each alarm with its id and its point."""
+    for device, of_device in alarms.items():
+        for name, alarm in of_device.items():
+            yield f"energy/{device}/{alarm['point']}#{name}", (device, alarm["point"]), alarm
 
 
 async def run(part: str, trouble: str, scale: Scale, seed: int) -> Outcome:
@@ -226,20 +234,19 @@ async def judge(made: Site, marks: list[float], over: float) -> Outcome:
     own = GatewaysOwn(made.gateway.lanes(), made.gateway.unacknowledged(), stored if made.ways.confirm else 0, standing)
     faults = [*disagreements(made.consumer.report, own, found, made.consumer.standing()), *found.faults]
     faults += compare(samples(found), served).excuse(marks).faults
-    raised = [alarm["alarm_id"] for alarm in found.alarms() if alarm["action"] == "raise"]
-    faults += alarm_disagreements(raised, reached(made.alarms, served))
+    faults += alarm_disagreements(raised(made.alarms, found), reached(made.alarms, served))
     faults += [f"the consumer ended with {code}"] if code else []
-    return outcome(made, found, served, len(raised), returned_s, faults)
+    return outcome(made, found, served, len(raised(made.alarms, found)), returned_s, faults)
 
 
 def outcome(
     made: Site,
     found: Account,
     served: Mapping[PointKey, list[Served]],
-    raised: int,
+    alarms: int,
     returned_s: float,
     faults: list[str],
 ) -> Outcome:
     records = sum(map(len, found.lanes.values()))
     values = sum(map(len, served.values()))
-    return Outcome(records, values, made.consumer.report["duplicates"], raised, returned_s, faults)
+    return Outcome(records, values, made.consumer.report["duplicates"], alarms, returned_s, faults)
