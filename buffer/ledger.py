@@ -209,6 +209,21 @@ class Ledger:
             self._dirty_marks &= self._marks.keys()
             self._dirty_losses &= self._losses.keys()
 
+    def done_with(self, lanes: Iterable[Lane]) -> set[Lane]:
+        """Those of which nothing is kept, waited for, or to be told as lost."""
+        with self._lock:
+            lossy = {lane for _, lane, reason in self._losses if reason != BEFORE}
+            return {lane for lane in lanes if lane not in lossy and self._is_over(lane, self._kept.get(lane, Kept()))}
+
+    def forget(self, lanes: Container[Lane]) -> None:
+        """Lanes that are done with, and in which nothing will be stored any more."""
+        with self._lock:
+            self._kept = {lane: kept for lane, kept in self._kept.items() if lane not in lanes}
+            self._marks = {key: mark for key, mark in self._marks.items() if key[1] not in lanes}
+            self._losses = {key: loss for key, loss in self._losses.items() if key[1] not in lanes}
+            self._dirty_marks = {key for key in self._dirty_marks if key[1] not in lanes}
+            self._dirty_losses = {key for key in self._dirty_losses if key[1] not in lanes}
+
     def take_over(self, older: Ledger) -> None:
         """Lanes that were on disk before this one began without knowing them."""
         with self._lock:
@@ -332,8 +347,14 @@ class Ledger:
         mark = self._marks.get((cursor, lane), Mark())
         return Position(lane, mark.low, tuple(mark.spans), following, mark.sent, tuple(mark.counts))
 
+    def _is_over(self, lane: Lane, kept: Kept) -> bool:
+        return not kept.records and all(self._marks[name, lane].low == kept.next - 1 for name in self._cursors)
+
     def _settle(self, cursor: str, lane: Lane, first: int, last: int, *, sent: bool, gone: bool = False) -> int:
-        if last >= self._kept.get(lane, Kept()).next:
+        kept = self._kept.get(lane)
+        if kept is None:
+            return 0  # Forgotten: it was sent again, and everybody had settled it.
+        if last >= kept.next:
             raise ValueError(f"{lane.stream}/{last} is not stored yet")
         fresh = self._marks[cursor, lane].add(first, last, sent=sent, gone=gone)
         if fresh:

@@ -98,7 +98,7 @@ def reconcile(store: Store, live: Ledger, volatile: str) -> bool:
     with transaction(store.connection):
         for lane, kept in store.ledger.lanes().items():
             if lane not in told:
-                remove(store, lane)
+                store.delete_lane(store.lane_ids.pop(lane))
             elif kept.next > told[lane].next:
                 behind |= not cut(store, store.lane_ids[lane], told[lane].next)
         for lane, kept in told.items():
@@ -152,11 +152,3 @@ def recount(store: Store, lane: Lane, following: int) -> Kept:
     kept = Kept(following, *row)
     store.put_kept(lane_id, kept)
     return kept
-
-
-def remove(store: Store, lane: Lane) -> None:
-    """Inside a transaction: a lane that nobody has heard of."""
-    lane_id = store.lane_ids.pop(lane)
-    for table in ("chunk", "cursor", "loss"):
-        store.connection.execute(f"DELETE FROM {table} WHERE lane = ?", (lane_id,))  # noqa: S608 - names from above
-    store.connection.execute("DELETE FROM lane WHERE id = ?", (lane_id,))

@@ -5,6 +5,8 @@ In this order, a step at a time, each step one transaction:
 2. over a size limit: what every cursor has settled, oldest first, in the order of `drop_order`;
 3. still over it: what is not settled, oldest first, in the same order; each cursor that still waited for it gets it
    counted as lost.
+Epochs of which nothing is left go as well, but for the newest `EPOCHS_KEPT` and those of which something is lost.
+
 The limits: that of the whole; that of all streams but the `reserved` ones, which leaves those their reserve; and the
 share of a single stream. So telemetry never costs an alarm, and nothing that somebody waits for goes while something
 else can.
@@ -40,6 +42,8 @@ SLACK_BYTES_MAX = 4 * 1024 * 1024
 VACUUM_PAGES = 500
 """About 10 ms of work at a time."""
 
+EPOCHS_KEPT = 100
+STEP_EPOCHS = 16
 AGE_EVERY_S = 10.0
 NEVER_MS = 2**62
 
@@ -160,6 +164,8 @@ class Retention:
             keep_s = self._limits.ages_s.get(lane.stream, self._limits.keep_s)
             if self._trim_settled(lane, now_ms - int(keep_s * 1000), STEP_BYTES):
                 return True
+        if self._store.forget_epochs(EPOCHS_KEPT, STEP_EPOCHS):
+            return True
         self._age_due = time.monotonic() + AGE_EVERY_S
         return False
 

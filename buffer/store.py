@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import time
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -368,6 +369,34 @@ class Store:
         )
         if done.rowcount != 1:
             raise JournalDamaged(f"the row of chunk {chunk_id} is gone")
+
+    def forget_epochs(self, kept_max: int, step_max: int) -> bool:
+        """Take out epochs that are done with, all but the newest `kept_max`, at most `step_max` of them at a time.
+
+        A disk that comes and goes begins two each time, for years. Gives whether there were any.
+        """
+        rows = self.connection.execute("SELECT name FROM epoch ORDER BY id DESC LIMIT -1 OFFSET ?", (kept_max,))
+        lanes: dict[str, set[Lane]] = {name: set() for (name,) in rows}
+        for lane in self.lane_ids:
+            if lane.epoch in lanes:
+                lanes[lane.epoch].add(lane)
+        over = self.ledger.done_with(chain.from_iterable(lanes.values()))
+        epochs = [epoch for epoch, of_it in lanes.items() if of_it <= over][:step_max]
+        gone = set().union(*(lanes[epoch] for epoch in epochs))
+        with transaction(self.connection):
+            for lane in gone:
+                self.delete_lane(self.lane_ids[lane])
+            self.connection.executemany("DELETE FROM epoch WHERE name = ?", [(epoch,) for epoch in epochs])
+        self.ledger.forget(gone)
+        for lane in gone:
+            del self.lane_ids[lane]
+        return bool(epochs)
+
+    def delete_lane(self, lane_id: int) -> None:
+        """Inside a transaction: with everything that is in it."""
+        for table in ("chunk", "cursor", "loss"):
+            self.connection.execute(f"DELETE FROM {table} WHERE lane = ?", (lane_id,))  # noqa: S608 - names from above
+        self.connection.execute("DELETE FROM lane WHERE id = ?", (lane_id,))
 
     def delete(self, chunk_ids: Collection[int]) -> None:
         """Inside a transaction."""

@@ -10,9 +10,10 @@ import pytest
 from journal_desk import MEBIBYTE, OpenJournal, OpenStore, Wall, drafts, until
 
 from buffer.database import connect, connect_reader
+from buffer.epoch import RENEWED, Previous
 from buffer.ledger import Kept, Lane, Ledger
 from buffer.record import Draft
-from buffer.retention import Limits, Retention
+from buffer.retention import EPOCHS_KEPT, Limits, Retention
 from buffer.store import Store
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from buffer.ledger import Span
 
 SMALL = Limits(MEBIBYTE, keep_s=3600.0)
+AWAITED, LACKED = 3, 5
+"""Old epochs of which something is not settled, or lost."""
+
 SOURCE = random.Random(7)  # Bodies that do not compress, so sizes are what they seem.
 
 
@@ -384,3 +388,27 @@ def test_a_stream_may_have_an_age_of_its_own(open_store: OpenStore, wall: Wall) 
     wall.now += 100
     trim(store, Limits(MEBIBYTE, keep_s=3600.0, ages_s={"telemetry": 50.0}))
     assert (kept(store, "alarm"), kept(store, "telemetry")) == ([(1, 3)], [])
+
+
+def test_epochs_that_are_done_with_do_not_pile_up(open_store: OpenStore, wall: Wall) -> None:
+    """A disk that comes and goes for years: of old epochs those stay that somebody waits for, or lacks something of."""
+    store = open_store("main")
+    names = []
+    for number in range(EPOCHS_KEPT + 40):
+        store.begin_epoch(RENEWED)
+        names.append(store.epoch)
+        fill(store, "alarm", 1, size=10)
+        if number == LACKED:
+            store.ledger.drop(Lane(store.epoch, "alarm"), 1, 1, "damaged")
+        elif number != AWAITED:
+            settle(store, "alarm", (1, 1))
+    wall.now += 3601
+    trim(store)
+    left = [names[AWAITED], names[LACKED], *names[-EPOCHS_KEPT:]]
+    assert [name for (name,) in store.connection.execute("SELECT name FROM epoch ORDER BY id")] == left
+    assert [lane.epoch for lane in store.ledger.lanes()] == left
+    assert store.connection.execute("SELECT count(*) FROM lane").fetchone() == (len(left),)
+    store.ledger.settle("main", Lane(names[0], "alarm"), [(1, 1)])  # an acknowledgement of what was asked for again
+    assert trim(store) == 0
+    again = open_store("main")
+    assert (again.epoch, again.previous) == (store.epoch, Previous(names[-2], {"alarm": 1}))
