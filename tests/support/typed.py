@@ -13,6 +13,7 @@ import sys
 import termios
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,13 +83,12 @@ class Typist:
     def _running(
         self, command: str, folder: Path, *, terminal: bool = False, **streams: Any
     ) -> Iterator[subprocess.Popen[bytes]]:
-        take = (lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if terminal else None
         process = subprocess.Popen(
             ["sh", "-euc", f"exec {command}"],
             cwd=folder,
             env=self._environment,
             start_new_session=True,
-            preexec_fn=take,  # noqa: PLW1509  # a terminal of its own: nobody's real one is asked
+            preexec_fn=partial(_as_from_a_desk, terminal=terminal),  # noqa: PLW1509  # no threads here
             **streams,
         )
         try:
@@ -97,6 +97,13 @@ class Typist:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _as_from_a_desk(*, terminal: bool) -> None:
+    """A terminal of its own: nobody's real one is asked. Whoever starts tests in the background ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _converse(terminal: int, answers: Sequence[tuple[str, str]]) -> str:
