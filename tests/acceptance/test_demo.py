@@ -36,9 +36,9 @@ SHOWN = [shlex.split(command.text)[2:] for command in at_home(__file__)]
 """What the page tells people to type, after `wardgate demo`."""
 
 SVG = "{http://www.w3.org/2000/svg}"
-START_S = 40.0
+START_S = 120.0
 """A loaded machine takes its time to start the devices, a broker and a gateway."""
-END_S = 20.0
+END_S = 60.0
 
 
 class Screen:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from accounting import account, arrivals, schema_faults
 from hardware_mocks.client import HospitalProcess
 from mqtt_peer import until
+from pace import in_time
 from plant import Gateway, broker, configure_hospital, folder, show
 from receiver import Receiver
 
@@ -60,7 +61,8 @@ async def test_a_fire_is_at_the_platform_in_under_two_seconds() -> None:
             came = arrivals(receiver.path)
             raised = event_of(came, "raise")
             show(f"red event {raised.time - acted:.3f} s after the act, {raised.time - on_wire:.3f} s after the reply")
-            assert 0 < raised.time - on_wire < raised.time - acted < BUDGET_S
+            assert 0 < raised.time - on_wire < raised.time - acted
+            assert in_time(raised.time - acted, BUDGET_S)
             assert raised.lane[1] == "critical"
             assert raised.data["colour"] == raised.data["peak_colour"] == "red"
             assert raised.data["text"] == {"zh": "三区手术部火警", "en": "Fire alarm in zone 3 (the theatres)"}

@@ -41,7 +41,7 @@ class Shell:
 
     async def evidence(self) -> None:
         """Of the fire, once its end is there at full rate, which is what telemetry alone would not say twice."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 (found,) = (await self.ask("alarms", "show", ALARM_ID))["evidence"]
                 assert found["point"] == POINT

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import mutants
 from accounting import account, arrivals, compare, samples
 from mqtt_peer import until
-from plant import Gateway, Link, broker, configure_load, folder, load, show, uplink
+from plant import READY_S, Gateway, Link, broker, configure_load, folder, load, show, uplink
 from receiver import Receiver
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ async def faults_of(build: Mutation, trouble: Callable[[Gateway, Link], Awaitabl
                 await trouble(gateway, link)
                 await more_telemetry(receiver)
                 served = running.end()
-                await finish(gateway, receiver)
+                await finish(gateway, receiver, READY_S if build is mutants.nothing else SETTLED_S)
                 found = account(arrivals(receiver.path), gateway.lanes())
         return [*found.faults, *compare(samples(found), served).faults]
 
@@ -76,9 +76,9 @@ async def more_telemetry(receiver: Receiver) -> None:
     await until(lambda: receiver.seen("/telemetry/") > enough)
 
 
-async def finish(gateway: Gateway, receiver: Receiver) -> None:
+async def finish(gateway: Gateway, receiver: Receiver, within_s: float) -> None:
     with suppress(TimeoutError):
-        async with asyncio.timeout(SETTLED_S):
+        async with asyncio.timeout(within_s):
             await gateway.drained()
     farewells = receiver.farewells()
     assert (await gateway.stop())[0] == 0

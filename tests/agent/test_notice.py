@@ -43,7 +43,7 @@ class Duty:
     async def pass_time_until(self, condition: object) -> None:
         """As long as it takes to hear from a real server."""
         assert callable(condition)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 await self.pass_time(0.5)
                 await asyncio.sleep(0.002)

@@ -81,7 +81,7 @@ class Stage:
 
     async def pass_time_until(self, conditions: list[tuple[str, str]]) -> None:
         """Until these hold and no others."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.conditions() != conditions:
                 await self.pass_time(1)
 

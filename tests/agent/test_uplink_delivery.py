@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 from mqtt_peer import CUT, ScriptedBroker, until
+from pace import in_time
 from structlog.testing import capture_logs
 from uplink_rig import ROOT, alarm, audit, device_state, telemetry
 
@@ -128,7 +129,7 @@ async def test_a_broker_that_never_acknowledges_is_left_within_the_keep_alive(ri
         rig.at(broker.port, second.port, keep_alive_s=1)
         await rig.append(telemetry())
         rig.start()
-        await rig.settled(4)
+        assert in_time(await rig.settled(), 4)
         assert sequences(second.records()) == [1]
 
 

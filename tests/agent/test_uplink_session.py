@@ -13,7 +13,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from mqtt_peer import HOST, ScriptedBroker, certificate, farewell, free_port
+from mqtt_peer import HOST, ScriptedBroker, certificate, farewell, free_port, until
+from pace import in_time
 
 from agent.uplink import session as session_module
 from agent.uplink.problems import Problem, Refused, Unreachable
@@ -290,7 +291,7 @@ async def test_a_silent_link_is_found_within_the_keep_alive(broker: ScriptedBrok
     problem = await until_lost(session)
     session.close()
     assert "silent" in problem.what
-    assert loop.time() - begun < 2 + 2 * session_module.TICK_S
+    assert in_time(loop.time() - begun, 2 + 2 * session_module.TICK_S)
 
 
 async def test_a_live_link_outlasts_the_keep_alive(broker: ScriptedBroker) -> None:
@@ -341,7 +342,7 @@ async def test_a_thousand_open_sockets_are_no_obstacle(many_files: None) -> None
         await session.open()
         mid = session.publish(Message("t", b"{}"))
         acks: list[tuple[int, int]] = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not acks:
                 await asyncio.sleep(0.005)
                 acks = session.step()
@@ -371,8 +372,9 @@ async def test_a_session_that_was_given_up_while_dialling_is_never_opened(monkey
             await opening
         session.close()
         go_on.set()
-        await asyncio.sleep(0.1)
-        assert not broker.connects
+        await asyncio.to_thread(dialling_is_over)
+        await until(lambda: broker._writers)
+    assert not broker.connects  # all that came in has been read to its end
 
 
 def dialling_is_over() -> None:

@@ -135,7 +135,7 @@ async def test_what_was_just_stored_does_not_wait_for_a_long_read(open_journal: 
     is_over = Event()
     reading = asyncio.get_running_loop().run_in_executor(journal._reading._threads["reader"], is_over.wait)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await journal.append([Draft("alarm", 0, "t", b"1")])
             assert [record.body for record in await journal.read("alarm", 0, 10)] == [b"1"]
             assert await journal.read("alarm", 1, 10) == []

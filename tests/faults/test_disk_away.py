@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from journal_remote import Remote, remote
+from pace import in_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,9 +134,9 @@ async def test_a_silent_disk_holds_no_alarm(folder: Path, failing_disk: Path) ->
         journal.disk("fdatasync 0 2500")
         durable, took_s = await journal.ask("append", "alarm", ["a1"], {})
         assert not durable
-        assert took_s < 2
+        assert in_time(took_s, 2)
         quick = await journal.ask("append", "alarm", ["a2"], {})
-        assert quick[1] < 0.2
+        assert in_time(quick[1], 0.2)
         journal.disk()
         await journal.back()
         bodies = await journal.bodies()
@@ -151,10 +152,10 @@ async def test_a_question_that_a_silent_disk_does_not_answer_holds_no_alarm(fold
         journal.disk("fdatasync 0 5000", "pread64 0 5000")
         assert not await journal.append("alarm", "a2")
         took_s, *bodies = await journal.ask("read_what_answers")
-        assert float(took_s) < 2
+        assert in_time(float(took_s), 2)
         assert "a2" in bodies
         took_s, *bodies = await journal.ask("read_what_answers")
-        assert float(took_s) < 0.5
+        assert in_time(float(took_s), 0.5)
         journal.disk()
         await journal.back()
         assert Counter(body for lane in (await journal.bodies()).values() for body in lane) == {"a1": 1, "a2": 1}
@@ -272,7 +273,7 @@ async def test_a_file_that_is_deleted_meanwhile_is_made_anew(folder: Path) -> No
         first = await started(journal)
         await journal.append("alarm", "a1", "a2", one="1")
         (folder / "journal" / "journal.db").unlink()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await journal.ask("stats"))["epoch"] == first:
                 await asyncio.sleep(0.02)
         last = await journal.back()

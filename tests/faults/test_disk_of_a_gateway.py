@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 RED = "/alarm/red/"
 VOLATILE = '"durable":false'
 ALARMS = 60
-BACK_S_MAX = 20.0
 FULL = f"pwrite64 {errno.ENOSPC} 0"
 
 
@@ -66,11 +65,11 @@ async def test_alarms_reach_the_platform_while_the_disk_is_full_and_the_status_s
                 await until(lambda: receiver.seen("/telemetry/") > 4)
                 assert not told(gateway, "journal_volatile")
                 disk(control, FULL)
-                await until(lambda: receiver.seen(RED, VOLATILE), BACK_S_MAX)
-                await until(lambda: bool(told(gateway, "journal_volatile")), BACK_S_MAX)
+                await until(lambda: receiver.seen(RED, VOLATILE))
+                await until(lambda: bool(told(gateway, "journal_volatile")))
                 assert probed(here) == {"/healthz": 200, "/readyz": 503}
                 disk(control)
-                await until(lambda: not told(gateway, "journal_volatile"), BACK_S_MAX)
+                await until(lambda: not told(gateway, "journal_volatile"))
                 assert probed(here) == {"/healthz": 200, "/readyz": 200}
                 more = receiver.seen("/telemetry/") + 4
                 await until(lambda: receiver.seen("/telemetry/") > more)

@@ -15,6 +15,7 @@ from accounting import account, compare, samples
 from consumer_process import ConsumerProcess
 from fast_forward import field_before, site
 from mqtt_peer import until
+from pace import slowness
 from plant import broker, folder
 
 from buffer.archive import copy_unused, restore
@@ -36,7 +37,7 @@ async def live(here: Path, port: int, field: Field, consumer: ConsumerProcess) -
     async with site(here, port, field) as made:
         await made.live(SPAN_S)
         with suppress(TimeoutError):
-            await until(made.confirmed, CONFIRMED_S_MAX)
+            await until(made.confirmed, CONFIRMED_S_MAX * slowness())
         left = made.waiting() + (made.uplink.view().handed_over or 0)
         await made.end()
         await until(lambda: consumer.stored() and consumer.has_farewell())

@@ -69,7 +69,7 @@ async def test_what_is_stored_after_it_is_there_after_the_next_start(folder: Pat
         first = await started(journal)
         await journal.append("alarm", "a1", "a2", one="1")
         change(folder / "journal" / "journal.db")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await journal.ask("stats"))["epoch"] == first:
                 await asyncio.sleep(0.02)
         last = await journal.back()

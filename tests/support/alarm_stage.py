@@ -64,7 +64,7 @@ class Stage:
         return (await done).events
 
     async def heard_of(self, count: int) -> list[AlarmTransition]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(self.heard) < count:
                 await asyncio.sleep(0.005)
         return [event.body for event in self.heard if isinstance(event.body, AlarmTransition)]

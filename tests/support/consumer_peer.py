@@ -24,7 +24,7 @@ HOST = "127.0.0.1"
 SOURCE = "/site/h01/gw/gw-1"
 BASE = "wardgate/v1/h01/gw-1/"
 TIME = "2026-11-21T03:15:07.412Z"
-WITHIN_S = 10.0
+WITHIN_S = 60.0
 
 Json = dict[str, Any]
 

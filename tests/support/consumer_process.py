@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLIENT_ID = "platform"
-END_S = 20.0
+END_S = 60.0
 """It may be waiting for a broker that does not answer, and then has last words."""
 
-BUSY_S = 10.0
+BUSY_S = 60.0
 
 
 class ConsumerProcess:

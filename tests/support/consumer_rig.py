@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from consumer.sinks import Sink
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 class StartMosquitto(Protocol):

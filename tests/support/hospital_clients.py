@@ -65,7 +65,7 @@ def real_of(answer: bytes) -> float:
     return float(struct.unpack(">f", answer[-5:-1])[0])
 
 
-def eventually(condition: Callable[[], bool], within_s: float = 5.0) -> None:
+def eventually(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     """Wait until `condition` holds; fail if it does not in time."""
     deadline = time.monotonic() + within_s
     while not condition():
@@ -73,7 +73,7 @@ def eventually(condition: Callable[[], bool], within_s: float = 5.0) -> None:
         time.sleep(0.01)
 
 
-async def becomes(condition: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
+async def becomes(condition: Callable[[], Awaitable[bool]], within_s: float = 60.0) -> None:
     """As `eventually`, for a condition that has to be awaited."""
     async with asyncio.timeout(within_s):
         while not await condition():

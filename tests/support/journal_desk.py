@@ -32,6 +32,6 @@ def drafts(stream: str, *bodies: str) -> list[Draft]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that another thread brings about."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)

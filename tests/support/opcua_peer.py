@@ -192,7 +192,7 @@ def with_status(value: ua.Variant, status: int) -> ua.DataValue:
     return ua.DataValue(value, ua.StatusCode(ua.UInt32(status)))
 
 
-async def until(condition: Callable[[], object], within_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], within_s: float = 60.0) -> None:
     """Wait until `condition` holds; a test that waits in vain fails."""
     async with asyncio.timeout(within_s):
         while not condition():

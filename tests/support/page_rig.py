@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PASSWORD = "correct horse battery"
 TOKEN = "tkn-0123456789abcdef0123456789abcdef"
 ANYWHERE = ListenAddress("127.0.0.1", 0)
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 @cache

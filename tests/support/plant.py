@@ -46,8 +46,8 @@ WINDOW_S = 0.05
 PATIENCE_S = 20.0
 """How long gateways under load wait for an answer: what a busy machine serves late is read all the same."""
 
-READY_S = 60.0
-STOP_S = 10.0
+READY_S = 120.0
+STOP_S = 60.0
 
 Tree = dict[str, Any]
 """A piece of configuration, as YAML would hold it."""

@@ -152,7 +152,7 @@ class Rig:
         """As the daemon stops it."""
         assert self._task is not None
         self._stop.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await self._task
         self._task = None
 
@@ -173,5 +173,9 @@ class Rig:
         positions = self.journal.cursor("main")
         return sum(position.unsettled for position in positions if stream in {None, position.lane.stream})
 
-    async def settled(self, within_s: float = 10.0) -> None:
-        await until(lambda: not self.waiting(), within_s)
+    async def settled(self) -> float:
+        """Until nothing waits any more; gives how many seconds that took."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await until(lambda: not self.waiting())
+        return loop.time() - begun

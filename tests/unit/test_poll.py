@@ -284,7 +284,7 @@ async def test_1_a_device_that_hangs_is_cut_off_by_its_deadline() -> None:
         site.driver.hang.add("m1")
         await site.run(2)
         before = site.driver.reads["m2"]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not any(reading.flaws for reading in site.readings("m1")):
                 await asyncio.sleep(0.005)
                 site.clock.advance(0.1)
@@ -427,7 +427,7 @@ async def test_a_stop_while_the_line_is_being_lost_is_a_stop() -> None:
     site.clock.advance(1)
     await site.driver.leaving.wait()
     task.cancel()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         await asyncio.wait([task])
     assert task.cancelled()
 
