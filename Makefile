@@ -34,7 +34,7 @@ test-power: setup
 	@sh .ci/power
 	$(BIN)/pytest tests/power $(ARGS)
 
-# The service under a real systemd, in a small Debian that is booted for it: some minutes. Needs root.
+# The service under a real systemd, in a small Debian that is booted for it: seventeen minutes. Needs root.
 test-systemd: bundle
 	@sh .ci/systemd
 	-@sh .ci/power amd64 kernel

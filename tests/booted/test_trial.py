@@ -16,6 +16,7 @@ from booted_site import (
     everything_runs,
     install,
     report,
+    restarts,
     start_broker,
     start_hospital,
     start_platform,
@@ -116,7 +117,7 @@ def test_a_trial_is_finished_for_an_installer_that_was_killed(hospital: Machine)
 
 
 def test_an_older_release_that_cannot_read_the_journal_leaves_the_newer_one_running(hospital: Machine) -> None:
-    """It says so by itself, and soon."""
+    """It says so by itself, and soon. Where it was put there by hand and never starts, the newer one helps."""
     old = current(hospital)
     hospital.run("sh", prepare(hospital, "newer"))
     newer = current(hospital)
@@ -126,6 +127,11 @@ def test_an_older_release_that_cannot_read_the_journal_leaves_the_newer_one_runn
     assert "is not healthy: it is not ready after" in said
     assert "journal" in said.lower()
     assert current(hospital) == newer
+    everything_runs(hospital)
+    hospital.sh(f"ln -sfn releases/{old} /opt/wardgate/current; systemctl restart --no-block wardgate")
+    hospital.until(lambda: restarts(hospital) > 0 and hospital.about("ActiveState") == "activating")
+    said = hospital.run("sh", f"/opt/wardgate/releases/{newer}/service/install.sh", "--release", newer)
+    assert said == f"wardgate {newer} runs\n"
     everything_runs(hospital)
 
 
