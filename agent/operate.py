@@ -18,7 +18,7 @@ from agent.envelope import splice
 from agent.events import Names, rfc3339
 from agent.expiry import ExpiryWatch
 from agent.histogram import Histogram
-from agent.load import load_view, note_flood
+from agent.load_view import load_view, note_flood
 from agent.metrics.scrape import Scrape
 from agent.pace import PaceWatch
 from agent.presence import point_view, views_of

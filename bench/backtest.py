@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from figures import Figure, show
+from one_line import config_of
 
 from agent.backtest.recorded import of_journal
 from agent.backtest.report import backtest
@@ -20,10 +21,9 @@ from agent.envelope import draft
 from agent.events import TELEMETRY_BATCH, Event, Sample, TelemetryBatch, rfc3339
 from buffer.journal import Journal
 from buffer.retention import Limits
-from config import model
-from config.files import AddressSpec, LineSpec, PointSpec
+from config.files import AddressSpec, PointSpec
 from config.judgement import Level, Limit
-from config.model import Alarm, Config, Device, Line, Place, Point, Text
+from config.model import Alarm, Config, Device, Place, Point, Text
 
 NAME = Text("压测", "bench")
 DEVICES = 50
@@ -36,21 +36,7 @@ SECONDS_MAX = 60.0
 
 def config(limit: float) -> Config:
     """Each point has an alarm with four levels."""
-    devices = tuple(_device(f"d{number}", limit) for number in range(DEVICES))
-    line = Line("line", NAME, "bench", LineSpec(protocol="bench"), devices, 1.0, 1)
-    return Config(
-        site="bench",
-        gateway="gw",
-        name=NAME,
-        time_zone="UTC",
-        topic_root="wardgate/v1",
-        type_prefix="wardgate.",
-        version="c-1",
-        control_socket=Path("control.sock"),
-        journal=model.Journal(Path("journal"), 1, 1.0, 1.0),
-        uplinks=(),
-        lines=(line,),
-    )
+    return config_of(*(_device(f"d{number}", limit) for number in range(DEVICES)))
 
 
 def _device(name: str, limit: float) -> Device:

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 
 import uvloop
 from figures import Figure, show
+from one_line import config_of
 
 from agent.clock import Now, SystemClock
 from agent.pipeline import End, Pipeline
 from agent.rules import Rules, step
 from buffer.journal import Journal
 from buffer.retention import Limits
-from config import model
-from config.files import AddressSpec, LineSpec
+from config.files import AddressSpec
 from config.judgement import Computed, Deviation, Formula, Input, Level, Limit, Mean, Rate
-from config.model import Alarm, Config, Device, Line, Place, Point, Text
+from config.model import Alarm, Device, Place, Point, Text
 from drivers.contract import Poll, Reading
 from drivers.modbus.decode import BlockDecoder
 from drivers.modbus.plan import plan
@@ -100,23 +100,6 @@ def device(name: str, chosen: Callable[[str, int], Sequence[Condition]]) -> Devi
     return Device(name, NAME, "pwr.lv", "line", AddressSpec(), Place(), points, alarms)
 
 
-def config(devices: tuple[Device, ...]) -> Config:
-    line = Line("line", NAME, "modbus", LineSpec(protocol="modbus"), devices, 1.0, 1)
-    return Config(
-        site="h01",
-        gateway="gw",
-        name=NAME,
-        time_zone="UTC",
-        topic_root="wardgate/v1",
-        type_prefix="wardgate.",
-        version="c-1",
-        control_socket=Path("control.sock"),
-        journal=model.Journal(Path("journal"), 1, 1.0, 1.0),
-        uplinks=(),
-        lines=(line,),
-    )
-
-
 def per_point_us(rules: Rules, polls: Sequence[Poll], changed: Sequence[tuple[int, int]], about: float) -> float:
     """CPU microseconds for one point of a reading whose values move within 40 of `about`."""
     blocks = [tuple(about + (at + turn) % 40 for at in range(POINTS)) for turn in range(4)]
@@ -134,7 +117,7 @@ def per_point_us(rules: Rules, polls: Sequence[Poll], changed: Sequence[tuple[in
 def small() -> list[Figure]:
     """One reading of a hundred points, each with one alarm of four levels."""
     devices = tuple(device(f"d{at}", lambda *_: (FOUR,)) for at in range(10))
-    rules = Rules.build(config(devices), {})
+    rules = Rules.build(config_of(*devices), {})
     polls = [Poll(each, each.points, 1.0) for each in devices]
     whole = ((0, POINTS),)
     return [
@@ -147,7 +130,7 @@ def small() -> list[Figure]:
 def hospital() -> Figure:
     """CPU seconds for each second in which 10,000 points with 20,000 conditions are decoded, and all have changed."""
     devices = tuple(device(f"d{at}", conditions) for at in range(DEVICES))
-    rules = Rules.build(config(devices), {})
+    rules = Rules.build(config_of(*devices), {})
     (block,) = plan(list(devices[0].points), ModbusAddress())
     polls = [Poll(each, each.points, 1.0) for each in devices]
     decoders = [BlockDecoder(block, each.points) for each in devices]
@@ -200,7 +183,7 @@ async def flood(folder: Path) -> list[Figure]:
     clock = SystemClock()
     devices = tuple(device(f"d{at}", lambda *_: (FOUR,)) for at in range(FLOOD // POINTS))
     journal = await Journal.open(folder, Limits(2**30, 3600.0), wall=clock.wall, cursors=[])
-    rules = Rules.build(config(devices), journal.state)
+    rules = Rules.build(config_of(*devices), journal.state)
     pipeline = Pipeline(rules, journal, clock, 1.0, "c-1")
     stored_at: list[float] = []
     pipeline.listeners.append(lambda events: stored_at.extend(clock.mono() for _ in events))

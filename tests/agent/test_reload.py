@@ -8,11 +8,11 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from one_line import config_of
 
 from agent.audit import Trail
 from agent.board import AlarmBoard
@@ -40,6 +40,7 @@ from drivers.contract import Identity, Reading
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AsyncExitStack
+    from pathlib import Path
 
     from agent.part import Turn
     from agent.uplink.uplink import Uplink
@@ -180,20 +181,8 @@ class Site:
 async def site(folder: Path, *lines: Line, uplinks: tuple[outward.Uplink, ...] = ()) -> AsyncIterator[Site]:
     """Polling, until the block ends."""
     clock = ManualClock()
-    config = Config(
-        site="h01",
-        gateway="gw",
-        name=NAME,
-        time_zone="UTC",
-        topic_root="wardgate/v1",
-        type_prefix="wardgate.",
-        version="c-00000001",
-        control_socket=Path("control.sock"),
-        journal=model.Journal(Path("journal"), 1, 1.0, 0.5),
-        uplinks=uplinks,
-        lines=lines,
-        home=Home(config=folder, state=folder / "state"),
-    )
+    home = Home(config=folder, state=folder / "state")
+    config = config_of(window_s=0.5, version="c-00000001", uplinks=uplinks, lines=lines, home=home)
     journal = await Journal.open(
         folder / "journal", Limits(2**24, 3600.0), wall=clock.wall, cursors=[each.id for each in uplinks]
     )

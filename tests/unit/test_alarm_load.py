@@ -11,7 +11,7 @@ from alarm_bench import ALARM, Bench
 from agent.board import AlarmBoard
 from agent.clock import Now
 from agent.health import Health
-from agent.load import load_view, note_flood
+from agent.load_view import load_view, note_flood
 from agent.rules.load import AlarmLoad
 from config.judgement import Level, Limit
 
