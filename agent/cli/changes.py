@@ -63,7 +63,8 @@ class Compared(msgspec.Struct, frozen=True):
 class ChangesView(msgspec.Struct, frozen=True):
     """What `check --diff --json` prints; kinds without a difference are there, too.
 
-    `restart` are settings that a running daemon cannot take over, `renewed` lines that a reload opens anew.
+    `restart` are settings that a running daemon cannot take over, `renewed` lines that a reload opens anew, `settings`
+    those of the gateway that it takes over.
     """
 
     version: str
@@ -71,6 +72,7 @@ class ChangesView(msgspec.Struct, frozen=True):
     changes: list[KindView]
     restart: list[str]
     renewed: list[str]
+    settings: list[str]
 
 
 def compare(config: Config, daemon: Client) -> ChangesView:
@@ -78,7 +80,7 @@ def compare(config: Config, daemon: Client) -> ChangesView:
     before, against = _earlier(config, daemon)
     after = outline(config)
     changes, plan = [_view(each) for each in differences(before, after)], renewal(before, after)
-    return ChangesView(config.version, against, changes, list(plan.restart), list(plan.renewed))
+    return ChangesView(config.version, against, changes, list(plan.restart), list(plan.renewed), list(plan.settings))
 
 
 def _earlier(config: Config, daemon: Client) -> tuple[Outline, Compared]:
@@ -138,8 +140,11 @@ def _reload(view: ChangesView, say: Words) -> Iterator[str]:
     """What it takes to have it."""
     if view.restart:
         yield f"{say('needs a restart')}: {', '.join(view.restart)}"
-    elif view.renewed:
+        return
+    if view.renewed:
         yield f"{say('a reload opens anew')}: {' '.join(view.renewed)}"
+    if view.settings:
+        yield f"{say('a reload takes over')}: {', '.join(view.settings)}"
 
 
 def _lines(kind: KindView, say: Words) -> Iterator[str]:

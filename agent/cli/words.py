@@ -98,6 +98,7 @@ CHINESE = {
     "closed": "已关闭",
     "opened anew": "已重新打开",
     "a reload opens anew": "重新加载时将重新打开",
+    "a reload takes over": "重新加载时将生效",
     "needs a restart": "须重启服务才能生效",
     "went on": "未受影响",
     "settings": "设置",

@@ -41,6 +41,7 @@ class Desk:
         self.clock = ManualClock()
         self.health = Health()
         self.told: list[GatewayHealth] = []
+        self.bulletin = Bulletin(self.status, self.health, [self], self.clock)
 
     def status(self) -> Status:
         return msgspec.structs.replace(status(), health=list(self.health.views()))
@@ -59,7 +60,7 @@ class Desk:
 @asynccontextmanager
 async def telling() -> AsyncIterator[Desk]:
     desk = Desk()
-    running = asyncio.create_task(Bulletin(desk.status, desk.health, [desk], desk.clock).run())
+    running = asyncio.create_task(desk.bulletin.run())
     await asyncio.sleep(0)
     yield desk
     running.cancel()
@@ -78,6 +79,9 @@ async def test_4_health_is_told_once_a_minute_and_soon_after_a_change() -> None:
         (held,) = desk.told[-1].conditions
         assert (held.code, held.severity, held.target, held.detail) == ("line_down", "error", "rs485-1", "no answer")
         assert (held.title.zh, held.todo.en[:11]) == ("线路中断", "Check cable")
+        desk.bulletin.renew()  # an uplink has come that knows nothing yet
+        await desk.hold_on(1)
+        assert (desk.told[-1].reason, desk.told[-1].conditions_held) == ("interval", 1)
         before = len(desk.told)
         for _ in range(10):
             desk.health.release("rs485-1", "line_down")

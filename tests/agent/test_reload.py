@@ -28,7 +28,7 @@ from agent.rules import Rules
 from agent.uplink.uplinks import Uplinks
 from buffer.journal import Journal
 from buffer.retention import Limits
-from config import model, outward
+from config import outward
 from config.errors import ConfigInvalid, Problem
 from config.files import AddressSpec, LineSpec, PointSpec
 from config.judgement import Level, Limit

@@ -90,7 +90,7 @@ def test_changes_against_the_running_daemon(folder: Path, served: Served, capsys
     assert by_kind["device"] == {"kind": "device", "added": [], "removed": ["m-2"], "changed": []}
     limit = {"field": "condition.levels.H.limit", "before": "245", "after": "240"}
     assert {"id": "pwr.lv/m-1/u#high", "fields": [limit]} in by_kind["alarm"]["changed"]
-    assert (view["restart"], view["renewed"]) == ([], ["meters"])
+    assert (view["restart"], view["renewed"], view["settings"]) == ([], ["meters"], [])
 
 
 def test_what_it_takes_to_have_it_is_told(folder: Path, served: Served, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,6 +102,11 @@ def test_what_it_takes_to_have_it_is_told(folder: Path, served: Served, capsys: 
     change(folder)
     assert main(asked) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "a reload opens anew: meters"
+    with (folder / "gateway.yaml").open("a", encoding="utf-8") as file:
+        file.write("time_zone: Asia/Tokyo\n")
+    assert main(asked) == 0
+    told = capsys.readouterr().out.splitlines()[-2:]
+    assert told == ["a reload opens anew: meters", "a reload takes over: time_zone"]
     with (folder / "gateway.yaml").open("a", encoding="utf-8") as file:
         file.write("topic_root: h/v2\n")
     assert main(asked) == 0
