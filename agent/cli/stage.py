@@ -20,9 +20,11 @@ from hardware_mocks.client import HospitalNotReady, HospitalProcess
 from hardware_mocks.nets import free_net, give_back
 
 from agent.cli import broker
-from agent.cli.options import client
+from agent.cli.options import client, gateway_home
 from agent.control.client import ControlError, DaemonUnreachable
 from config.document import Document
+from drivers.opcua import identity
+from drivers.opcua.trust import TrustList
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -130,6 +132,7 @@ async def stage(seed: int, tell: Callable[[str], None]) -> AsyncIterator[Stage]:
         _copy_examples(net, set_up.config)
         await set_up.push_broker()
         await set_up.start_hospital()
+        introduce(set_up.config, set_up.hospital)
         tell(f"{chosen.name} and the devices answer; starting the gateway")
         yield set_up
 
@@ -201,6 +204,13 @@ def _copy_examples(net: str, config: Path) -> None:
     file.write_text(file.read_text(encoding="utf-8") + page, encoding="utf-8")
     gateway = Document("gateway.yaml", file.read_bytes()).data
     (config / gateway["journal"]["path"]).mkdir()
+
+
+def introduce(config: Path, hospital: HospitalProcess) -> None:
+    """What a technician does once for each OPC UA server: has it trust the gateway, and the gateway trust it."""
+    gateway, state = gateway_home(config)
+    hospital.trust(identity.own(identity.folder(state), gateway, time.time()).der)
+    TrustList(state).add(identity.parse(hospital.certificate, "the simulated operating room"))
 
 
 async def _answers(desk: Client) -> bool:

@@ -46,7 +46,7 @@ async def test_a_fire_is_at_the_platform_in_under_two_seconds() -> None:
     """Measured from the act and from the reply that first carried the bit; and the all-clear follows the reset."""
     with folder() as here:
         async with broker(here) as server, HospitalProcess() as hospital:
-            configure_hospital(here, hospital.net, server.port)
+            configure_hospital(here, hospital, server.port)
             with Gateway(here) as gateway, Receiver(here / "received.jsonl", server.port) as receiver:
                 await gateway.ready()
                 await until(lambda: all(view.state == "online" for view in gateway.status().devices))

@@ -55,7 +55,7 @@ async def test_what_happened_can_be_looked_back_on_and_a_copy_put_back(capsys: p
     with folder() as here:
         shell = Shell(here, capsys)
         async with broker(here) as server, HospitalProcess() as hospital:
-            configure_hospital(here, hospital.net, server.port)
+            configure_hospital(here, hospital, server.port)
             with Gateway(here) as gateway:
                 await gateway.ready()
                 await until(lambda: all(view.state == "online" for view in gateway.status().devices))

@@ -30,7 +30,7 @@ async def test_no_lie_becomes_a_value() -> None:
     """Every sample was served before, or is bad and empty; each liar is noticed, none raises an alarm, all return."""
     with folder() as here:
         async with broker(here) as server, HospitalProcess() as hospital:
-            configure_hospital(here, hospital.net, server.port, *FAST, ("poll: {N: 2s}", "poll: {N: 1s}"))
+            configure_hospital(here, hospital, server.port, *FAST, ("poll: {N: 2s}", "poll: {N: 1s}"))
             with Gateway(here) as gateway, Receiver(here / "received.jsonl", server.port) as receiver:
                 await gateway.ready()
                 await until(lambda: all(view.state == "online" for view in gateway.status().devices))

@@ -93,7 +93,7 @@ async def test_silent_devices_do_not_slow_their_neighbours_and_are_never_good() 
     units = ModbusGateway()
     with folder() as here:
         async with broker(here) as server, HospitalProcess() as hospital, peer(units.answer) as field_gateway:
-            configure_hospital(here, hospital.net, server.port, *FAST, ("poll: {N: 2s}", "poll: {N: 1s}"))
+            configure_hospital(here, hospital, server.port, *FAST, ("poll: {N: 2s}", "poll: {N: 1s}"))
             add_units(here, field_gateway.port)
             with Gateway(here) as gateway, Receiver(here / "received.jsonl", server.port) as receiver:
                 await gateway.ready()

@@ -17,6 +17,7 @@ from hardware_mocks.client import HospitalProcess
 
 import config
 from agent import rules as alarm_rules
+from agent.cli.stage import introduce
 from agent.clock import Now, SystemClock
 from config.judgement import Limit, State
 from config.load import load
@@ -46,11 +47,12 @@ FLAGS: Mapping[str, tuple[str, str]] = {"start_fail": ("healthy", "shutdown")}
 NOT_SIMULATED = {"estop", "oil_low", "cool_high", "bat_error"}
 
 
-def moved(folder: Path, net: str) -> Config:
-    """The example hospital on another loopback network."""
+def moved(folder: Path, hospital: HospitalProcess) -> Config:
+    """The example hospital on another loopback network, where OPC UA server and gateway trust each other."""
     shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True)
     for file in folder.rglob("*.yaml"):
-        file.write_text(file.read_text(encoding="utf-8").replace("127.77.0", net), encoding="utf-8")
+        file.write_text(file.read_text(encoding="utf-8").replace("127.77.0", hospital.net), encoding="utf-8")
+    introduce(folder, hospital)
     return load(folder, registry.protocols())
 
 
@@ -143,7 +145,7 @@ def hospital() -> Iterator[HospitalProcess]:
 
 async def test_quiet_hospital_has_no_alarm(hospital: HospitalProcess, tmp_path: Path) -> None:
     """Nothing is in alarm while nothing happens, however long: whoever copies the example starts in peace."""
-    config = moved(tmp_path, hospital.net)
+    config = moved(tmp_path, hospital)
     rules = alarm_rules.Rules.build(config, {})
     for line in config.lines:
         for device in line.devices:
@@ -159,7 +161,7 @@ async def test_quiet_hospital_has_no_alarm(hospital: HospitalProcess, tmp_path: 
 
 async def test_rows_read_what_they_say(hospital: HospitalProcess, tmp_path: Path) -> None:
     """Every point comes back as the value that it was given, in its unit; in no round is one taken for another."""
-    for line in moved(tmp_path, hospital.net).lines:
+    for line in moved(tmp_path, hospital).lines:
         for device in line.devices:
             for turn in range(ROUNDS):
                 wanted = {}
@@ -192,7 +194,7 @@ async def test_what_happens_reaches_its_alarm(
     hospital: HospitalProcess, tmp_path: Path, action: str, undone_by: str, name: str
 ) -> None:
     """What happens in the hospital fulfils the condition of the alarm that is meant for it, and no longer after it."""
-    lines = moved(tmp_path, hospital.net).lines
+    lines = moved(tmp_path, hospital).lines
     line, device, alarm = next(
         (line, device, alarm)
         for line in lines

@@ -18,6 +18,7 @@ import pytest
 from hardware_mocks.client import HospitalProcess
 
 import config
+from agent.cli.stage import introduce
 from agent.clock import ManualClock
 from config.load import load
 from drivers import registry
@@ -100,6 +101,7 @@ def line(asked: Asked, hospital: HospitalProcess, tmp_path: Path) -> Line:
     shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
     for file in tmp_path.rglob("*.yaml"):
         file.write_text(file.read_text(encoding="utf-8").replace("127.77.0", hospital.net), encoding="utf-8")
+    introduce(tmp_path, hospital)
     for found in load(tmp_path, registry.protocols()).lines:
         for each in found.devices:
             if each.id == asked.device:

@@ -99,7 +99,7 @@ async def _write_all(peer: OpcuaPeer, values: dict[str, float]) -> None:
         await peer.server.get_node(peer.node(name)).write_value(value)
 
 
-async def test_a_pulse_between_two_notifications_is_seen(peer: OpcuaPeer) -> None:
+async def test_8_a_pulse_between_two_notifications_is_seen(peer: OpcuaPeer) -> None:
     """Several queued values of one point become readings of their own, in order: the rules see each."""
     await peer.add({"p.alarm": ua.Variant(False), "p.t": ua.Variant(1.0)})
     poll = poll_of(point("p.alarm", type="bool"), point("p.t"))
@@ -198,6 +198,26 @@ async def test_8_subscriptions_per_publishing_interval(peer: OpcuaPeer, monkeypa
     assert reading.poll is polls[0]
     assert first == set(polls)
     assert asked == [(50.0, 1), (200.0, 1), (3_600_000.0, 2)]
+
+
+async def test_8_sampling_interval_per_point(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is asked to look at a point as often as is written, at the others once per publishing interval; and to
+    queue what it sees in five seconds.
+    """
+    await peer.add({f"s.{n}": ua.Variant(0.0) for n in "abc"})
+    asked: list[tuple[float, int]] = []
+    original = SubscriptionService.create_monitored_items
+
+    async def create(self: SubscriptionService, params: ua.CreateMonitoredItemsParameters) -> Any:
+        wanted = [cast("Any", item.RequestedParameters) for item in params.ItemsToCreate]
+        asked.extend((each.SamplingInterval, each.QueueSize) for each in wanted)
+        return await original(self, params)
+
+    monkeypatch.setattr(SubscriptionService, "create_monitored_items", create)
+    points = point("s.a"), point("s.b", spec={"sampling": "100ms"}), point("s.c", spec={"sampling": "1h"})
+    async with listening(peer, poll_of(*points), publishing="500ms") as readings:
+        await anext(readings)
+    assert asked == [(500.0, 10), (100.0, 50), (3_600_000.0, 2)]
 
 
 async def test_8_server_side_deadband(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,7 +342,7 @@ async def test_8_nodes_by_browse_path(peer: OpcuaPeer) -> None:
     await driver.close()
 
 
-async def test_the_initial_values_of_2000_items_all_arrive(peer: OpcuaPeer) -> None:
+async def test_8_never_a_silent_drop_the_initial_values_of_2000_items_all_arrive(peer: OpcuaPeer) -> None:
     """The library's iterator drops all beyond 1,000 in silence; here the first reading holds every one."""
     await peer.add({f"i.{n}": ua.Variant(float(n)) for n in range(2000)})
     poll = poll_of(*(point(f"i.{n}") for n in range(2000)))
@@ -410,7 +430,7 @@ async def test_a_server_with_rare_keep_alives_is_asked_whether_it_lives(
     assert proof.changed == ()
 
 
-async def test_a_frozen_server_is_found(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_8_a_frozen_server_is_found_by_its_silence(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps its connection open and says nothing: after two keep-alive periods and the timeout it is Unreachable."""
     monkeypatch.setattr("drivers.opcua.requests.KEEP_ALIVE_S", 0.1)
     await peer.add({"z.t": ua.Variant(1.0)})
@@ -440,7 +460,7 @@ async def test_a_busy_gateway_does_not_blame_the_server(peer: OpcuaPeer, monkeyp
         writing.result(0)
 
 
-async def test_a_cut_connection_ends_the_readings(peer: OpcuaPeer) -> None:
+async def test_8_a_cut_connection_ends_the_readings_and_is_made_again(peer: OpcuaPeer) -> None:
     """The iterator raises Unreachable at once; after connect it starts anew with a whole reading."""
     await peer.add({"c.t": ua.Variant(1.0)})
     poll = poll_of(point("c.t"))
@@ -453,7 +473,9 @@ async def test_a_cut_connection_ends_the_readings(peer: OpcuaPeer) -> None:
         assert (await anext(readings)).changed == ((0, 1),)
 
 
-async def test_a_missing_notification_is_a_lost_line(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_8_never_a_silent_drop_a_missing_notification_is_a_lost_line(
+    peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A gap in the sequence means that values were lost: everything is asked for anew instead of going on."""
     await peer.add({"m.t": ua.Variant(1.0)})
     async with listening(peer, poll_of(point("m.t"))) as readings:

@@ -62,7 +62,9 @@ async def saying(*answers: bytes) -> AsyncIterator[str]:
         ([b"ACKF\x0c\0\0\0abcd"], Unreachable, "while connecting"),
     ],
 )
-async def test_what_a_server_says_instead_of_hello(answers: list[bytes], error: type[DriverError], said: str) -> None:
+async def test_9_refusals_say_what_is_wrong_and_the_next_step(
+    answers: list[bytes], error: type[DriverError], said: str
+) -> None:
     """Refusals need a person, all else is tried again; both say what happened and nothing of asyncua gets out."""
     async with saying(*answers) as url:
         driver = driver_for(url, timeout_s=0.5)
@@ -79,7 +81,7 @@ async def test_something_else_than_opc_ua(caplog: pytest.LogCaptureFixture) -> N
             await driver_for(url, timeout_s=0.3).connect()
 
 
-async def test_a_refused_user_needs_a_person(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_9_a_refused_user_needs_a_person(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server without anonymous access: Refused, with what to do."""
 
     class Nobody:
@@ -91,7 +93,7 @@ async def test_a_refused_user_needs_a_person(peer: OpcuaPeer, monkeypatch: pytes
         await driver_for(peer.url).connect()
 
 
-async def test_a_server_without_an_open_endpoint_needs_a_person(
+async def test_9_a_server_without_a_fitting_endpoint_needs_a_person(
     peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Endpoints with security only: Refused, not a riddle."""
@@ -107,7 +109,7 @@ async def test_a_server_without_an_open_endpoint_needs_a_person(
 @pytest.mark.parametrize(
     "raised", [AssertionError(), AttributeError("'NoneType' object has no attribute 'public_key'")]
 )
-async def test_a_refused_channel_is_a_refusal(
+async def test_9_a_refused_channel_is_a_refusal(
     peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch, raised: Exception
 ) -> None:
     """Two ways in which the library reports a server that refused: neither passes for a mistake of ours."""

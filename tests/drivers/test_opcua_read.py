@@ -105,7 +105,7 @@ async def test_a_bad_node_spoils_only_itself(peer: OpcuaPeer) -> None:
         (0x808D_0000, None, Quality(Grade.BAD, "out_of_service", "0x808D0000")),
     ],
 )
-async def test_the_status_of_a_value_is_its_quality(
+async def test_9_the_status_code_of_a_value_is_its_quality(
     peer: OpcuaPeer, status: int, value: float | None, flaw: Quality
 ) -> None:
     """What the server says of a value travels with it, with the code as it came; a bad value is none."""

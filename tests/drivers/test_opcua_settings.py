@@ -118,7 +118,7 @@ def test_settings_do_without_the_library() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_sampling_is_a_duration() -> None:
+def test_8_sampling_is_a_duration() -> None:
     """As everywhere: a number with its unit."""
     assert OpcuaPoint.model_validate({"node": "i=1", "sampling": "250ms"}).sampling == 0.25
     with pytest.raises(ValidationError):

@@ -125,13 +125,13 @@ def test_outside_the_plausible_range_is_kept_and_suspect() -> None:
         (0x808C_0480, Grade.BAD, "sensor_fault"),
     ],
 )
-def test_a_status_code_is_a_quality(status: int, grade: Grade, reason: str) -> None:
+def test_9_a_status_code_is_a_quality(status: int, grade: Grade, reason: str) -> None:
     """Each row of the table, with the code as it came; unknown codes keep at least their grade."""
     assert of_status(status) == Quality(grade, reason, f"0x{status:08X}")  # type: ignore[arg-type]  # reasons as text
 
 
 @pytest.mark.parametrize("status", [0, 0x0030_0000, 0x0000_0400, 0x0000_0080])
-def test_good_is_good(status: int) -> None:
+def test_9_a_good_status_code_says_nothing_against_its_value(status: int) -> None:
     """Clamped, or with flags that are no overflow: nothing is said against the value."""
     assert of_status(status) is None
 

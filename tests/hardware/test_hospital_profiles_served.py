@@ -21,7 +21,7 @@ from config.load import load
 from drivers import registry
 from drivers.contract import Poll
 from drivers.errors import Refused
-from drivers.opcua.identity import parse
+from drivers.opcua import identity
 from drivers.opcua.trust import TrustList
 
 if TYPE_CHECKING:
@@ -81,14 +81,17 @@ def site(profile: str, hospital: HospitalProcess, folder: Path) -> Line:
     return found
 
 
-async def connect(driver: Driver, line: Line) -> None:
-    """An OPC UA server is asked signed and encrypted, as it is by default: only after somebody has trusted it."""
+async def connect(driver: Driver, line: Line, hospital: HospitalProcess) -> None:
+    """An OPC UA server is asked signed and encrypted, as it is by default: only when each side trusts the other."""
     if line.protocol == "opcua":
         with pytest.raises(Refused, match="its certificate is not trusted"):
             await driver.connect()
         known = TrustList(line.home.state)
         (shown,) = known.entries()
-        known.add(parse(shown.path.read_bytes(), shown.path))
+        known.add(identity.parse(shown.path.read_bytes(), shown.path))
+        with pytest.raises(Refused, match=r"BadCertificateUntrusted.*wardgate opcua certificate"):
+            await driver.connect()
+        hospital.trust((identity.folder(line.home.state) / identity.CERTIFICATE).read_bytes())
     await driver.connect()
 
 
@@ -112,7 +115,7 @@ async def test_10_the_driver_reads_a_simulated_device_by_its_profile(
         await hospital.set(device_of(profile), point, physical(profile, row))
     line = site(profile, hospital, tmp_path)
     driver = registry.build(line, SystemClock())
-    await connect(driver, line)
+    await connect(driver, line, hospital)
 
     async def is_shown() -> bool:
         return await read(driver, line) == wanted

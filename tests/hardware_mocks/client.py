@@ -94,6 +94,19 @@ class HospitalProcess:
         assert self._process is not None, "not started"
         return self._process.pid
 
+    @property
+    def certificate(self) -> bytes:
+        """That of the OPC UA server, DER."""
+        assert self.settings.pki is not None
+        return (self.settings.pki / "server.der").read_bytes()
+
+    def trust(self, certificate: bytes) -> None:
+        """Have the OPC UA server trust a client from now on."""
+        assert self.settings.pki is not None
+        trusted = self.settings.pki / "trusted"
+        trusted.mkdir(exist_ok=True)
+        (trusted / f"{len(list(trusted.iterdir()))}.der").write_bytes(certificate)
+
     def address(self, device: str) -> tuple[str, int]:
         """Host and port of a device."""
         return PLACES[device].address(self.net)
@@ -110,6 +123,7 @@ class HospitalProcess:
             origin=time.monotonic(),
             lifeline=True,
             protocols=self._protocols,
+            pki=self._folder / "pki",
         )
         try:
             self._process = self._spawn(self._folder / "errors")

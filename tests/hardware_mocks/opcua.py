@@ -1,7 +1,7 @@
 """The clean operating room as an OPC UA server: asyncua behind a relay that makes the faults of the wire.
 
 Values are written ten times a second, only those that changed, each with its source time. Anonymous; signed and
-encrypted for those who want it, in the open for those who do not.
+encrypted for those whom it trusts, in the open for those who want no security.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from asyncua.server.internal_session import InternalSession
 from asyncua.server.server import Server
 
 from hardware_mocks.layout import PLACES
-from hardware_mocks.opcua_identity import URI, identity
+from hardware_mocks.opcua_identity import URI, Clients, identity
 from hardware_mocks.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from hardware_mocks.faults import Fault
     from hardware_mocks.signals import Points, Value
@@ -108,7 +109,7 @@ class FaultyServer(InternalServer):
 class OperatingRoomServer:
     """One OPC UA server; a restart makes a new one, which knows no session of the old."""
 
-    def __init__(self, name: str, net: str, world: World, truth: TruthLog, seed: int) -> None:
+    def __init__(self, name: str, net: str, world: World, truth: TruthLog, seed: int, pki: Path | None) -> None:
         self._name = name
         self._world = world
         self._truth = truth
@@ -118,6 +119,9 @@ class OperatingRoomServer:
         self._relay = Relay(self._address, draw)
         self._fault: Fault = "none"
         self._identity = identity(self._address[0])
+        self._clients = Clients(pki) if pki else None
+        if self._clients:
+            self._clients.show(self._identity[0])
         self._server: Any = None
         self._nodes: dict[str, ua.NodeId] = {}
         self._served: Points = {}
@@ -133,6 +137,8 @@ class OperatingRoomServer:
         await server.set_application_uri(URI)
         server.iserver.certificate, server.iserver.private_key = self._identity
         server.set_security_policy(POLICIES)
+        if self._clients:
+            server.set_certificate_validator(self._clients.check)
         server.socket_address = (host, 0)
         await self._add_nodes(server)
         await server.start()
@@ -225,8 +231,8 @@ def data_value(point: str, value: Value | None, bad: ua.StatusCode, now: datetim
 class OpcUaServers:
     """The operating room, as the only OPC UA device of the hospital."""
 
-    def __init__(self, net: str, world: World, truth: TruthLog, seed: int) -> None:
-        self._room = OperatingRoomServer("or-1", net, world, truth, seed)
+    def __init__(self, net: str, world: World, truth: TruthLog, seed: int, pki: Path | None = None) -> None:
+        self._room = OperatingRoomServer("or-1", net, world, truth, seed, pki)
         self.devices = {"or-1": self._room}
         self._ticks = 0
 

@@ -1,18 +1,28 @@
-"""The certificate of the operating room: made when its process starts, the same after a restart of the server."""
+"""The certificate of the operating room, made when its process starts, the same after a restart of the server; and the
+clients that it trusts.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
+from asyncua.common.utils import ServiceError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 URI = "urn:wardgate:simulated:or:server"
 VALID = timedelta(days=365)
 BACKDATED = timedelta(days=1)
+CERTIFICATE, TRUSTED = "server.der", "trusted"
+UNTRUSTED = 0x801A_0000
 
 
 def identity(host: str) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
@@ -28,3 +38,20 @@ def identity(host: str) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
         .sign(key, hashes.SHA256())
     )
     return certificate, key
+
+
+class Clients:
+    """The folder in which a technician finds the server's certificate, and puts those of its clients."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def show(self, certificate: x509.Certificate) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / CERTIFICATE).write_bytes(certificate.public_bytes(Encoding.DER))
+
+    async def check(self, certificate: x509.Certificate, _: object) -> None:
+        """Raises `ServiceError` for a client that nobody has put there."""
+        shown = certificate.public_bytes(Encoding.DER)
+        if not any(file.read_bytes() == shown for file in (self._folder / TRUSTED).glob("*.der")):
+            raise ServiceError(UNTRUSTED)

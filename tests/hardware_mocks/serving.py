@@ -50,7 +50,7 @@ def build(protocol: ProtocolName, settings: Settings, world: World, truth: Truth
         return BacnetServers(settings.net, world, truth, settings.seed)
     from hardware_mocks.opcua import OpcUaServers  # noqa: PLC0415 - as above
 
-    return OpcUaServers(settings.net, world, truth, settings.seed)
+    return OpcUaServers(settings.net, world, truth, settings.seed, settings.pki)
 
 
 class Desk:

@@ -27,10 +27,13 @@ from hardware_mocks.nets import free_net, give_back
 from mqtt_peer import Mosquitto, until
 from responder import REGISTERS, register_values
 
+from agent.cli.stage import introduce
 from agent.control.client import Client, ControlError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from hardware_mocks.client import HospitalProcess
 
     from agent.status import DeviceView, PointView, ReloadView, Status
 
@@ -387,10 +390,10 @@ FAST = (
 """For `configure_hospital`: every poll class once a second."""
 
 
-def configure_hospital(folder: Path, net: str, port: int, *replace: tuple[str, str]) -> None:
-    """The commented example, on this network and with this broker. `replace` are changes of its text."""
+def configure_hospital(folder: Path, hospital: HospitalProcess, port: int, *replace: tuple[str, str]) -> None:
+    """The commented example, for this hospital and with this broker. `replace` are changes of its text."""
     shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.json"))
-    changes = ((EXAMPLE_BROKER, f"mqtt://{HOST}:{port}"), (EXAMPLE_NET, net), *replace)
+    changes = ((EXAMPLE_BROKER, f"mqtt://{HOST}:{port}"), (EXAMPLE_NET, hospital.net), *replace)
     (folder / "journal").mkdir()
     missing = {old for old, _ in changes}
     for file in folder.rglob("*.yaml"):
@@ -400,6 +403,7 @@ def configure_hospital(folder: Path, net: str, port: int, *replace: tuple[str, s
             text = text.replace(old, new)
         file.write_text(text, encoding="utf-8")
     assert not missing, f"the example no longer says {missing}"
+    introduce(folder, hospital)
 
 
 @contextmanager

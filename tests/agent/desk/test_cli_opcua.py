@@ -30,7 +30,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, 
     return views
 
 
-def test_9_rejected_then_trusted_then_removed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_9_trust_list_and_rejected_folder_by_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What a line refused is listed, trusted by the first digits of its thumbprint, and removed again."""
     server = certificate("plc", uri="urn:plc")
     trust, shown = TrustList(folder / "state"), Shown([server], "urn:plc", "plc")
@@ -59,7 +59,7 @@ def test_9_a_file_is_trusted_beforehand(folder: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("given", ["1A2B3C4D", "1A", "no-such-file.pem"])
-def test_what_is_not_on_file_is_a_usage_error(folder: Path, capsys: pytest.CaptureFixture[str], given: str) -> None:
+def test_9_what_is_not_on_file_is_a_usage_error(folder: Path, capsys: pytest.CaptureFixture[str], given: str) -> None:
     """Unknown, too short to be sure, or a file that is not there: with where to look."""
     assert main(["opcua", "trust", "add", given, "--config", str(folder)]) == 2
     assert "wardgate opcua trust list" in capsys.readouterr().err

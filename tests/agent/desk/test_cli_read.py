@@ -15,6 +15,7 @@ from hardware_mocks.client import HospitalProcess
 
 import config
 from agent.cli.app import main
+from agent.cli.stage import introduce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,7 @@ def folder(hospital: HospitalProcess) -> Iterator[Path]:
         shutil.copytree(EXAMPLES, folder)
         for file in folder.rglob("*.yaml"):
             file.write_text(file.read_text("utf-8").replace("127.77.0", hospital.net), encoding="utf-8")
+        introduce(folder, hospital)
         yield folder
 
 
