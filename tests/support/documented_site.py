@@ -58,7 +58,7 @@ class Site:
 
     def configure(self) -> None:
         """The example, with a test of its rules; and what the pages write down, as a folder of its own."""
-        configure_hospital(self.config, self.hospital.net, self.broker.port, *FAST, LATCHING, PLATFORM)
+        configure_hospital(self.config, self.hospital, self.broker.port, *FAST, LATCHING, PLATFORM)
         for page in ("docs/configure.md", "docs/alarms.md"):
             for block in blocks(page):
                 if file := block.kind.partition("file=")[2]:
