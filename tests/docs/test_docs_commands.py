@@ -157,7 +157,7 @@ PRINTS: Mapping[str, str] = {
     "wardgate alarms unshelve": "^pwr.lv/lv-main/u_an#voltage-a +UNACK",
     "wardgate backtest --rules new --from": r"(?s)^input: .*^resolution: .*appears, .*vanishes, .*moves, .*stays",
     "wardgate backtest --rules new --input": '"spacing_s": 60.0',
-    "wardgate backup": r"gateway gw-1 of h01, \d+ files, 1 secrets",
+    "wardgate backup": r"gateway gw-1 of h01, \d+ files, 2 secrets",
     "wardgate bundle": "without secrets",
     "wardgate check": r"^fine \(c-",
     "wardgate check --config ./new --diff": "against the running configuration",
