@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from config.validate import Report
 
 KEY = "point_list"
+OF_ROWS = frozenset({"id", "device"})
+"""What no two rows have in common, or only a column can say."""
+
 _LIST: TypeAdapter[PointListSpec | None] = TypeAdapter(PointListReference | None)
 
 
@@ -132,8 +135,9 @@ class PointLists:
                 path = (KEY, "columns", heading)
                 self._report.refuse(source, path, f"found {shown(name)}, no field", near(name, [IGNORE, *words]))
         for name in said:
-            if name not in words:
-                self._report.refuse(source, (KEY, "set", name), "no field", near(name, words), at_key=True)
+            if name not in words or name in OF_ROWS:
+                choices = [word for word in words if word not in OF_ROWS]
+                self._report.refuse(source, (KEY, "set", name), "no field", near(name, choices), at_key=True)
         return len(self._report.problems) == before
 
     def _columns_are_there(self, spec: PointListSpec, source: Source, referred: Referred) -> None:

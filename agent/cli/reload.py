@@ -51,4 +51,4 @@ def _lines(view: ReloadView, say: Words) -> Iterator[str]:
     if view.settings:
         yield f"{say('settings')} {say('taken over')}: {', '.join(view.settings)}"
     yield from (f"{say('alarm')} {say('removed')}: {name}" for name in view.ended)
-    yield from (f"{say('warning')}: {warning}" for warning in view.warnings)
+    yield from (f"{say('warning')}: {say.said(warning)}" for warning in view.warnings)

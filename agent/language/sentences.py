@@ -275,6 +275,7 @@ SENTENCES = {
     "days and weekdays": "同时写了 days 和 weekdays",
     "{} s is not after {} s": "{} 秒不晚于 {} 秒",
     "{} is not the severity of {}": "{} 不属于 {} 的严重度",
+    "none, so nothing leaves this gateway": "没有，因此数据不会离开本网关",
     "a secret in plain text": "密码以明文写出",
     "a user or password in the address": "地址中含有用户或密码",
     "a broker without TLS beside one with it": "有的代理用 TLS，有的没有",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from config.pointlist.cells import Cells
 
 UNITS = {
-    "Cel": "°c c degc ℃ 度 摄氏度 deg.c celsius",
+    "Cel": "°c c degc ℃ 摄氏度 deg.c celsius",
     "%": "% 百分比 pct percent %rh rh%",
     "V": "v 伏 伏特 volt volts",
     "mV": "mv 毫伏",
@@ -76,7 +76,7 @@ _EXACT = {
 }  # fmt: skip
 """Where only the capital tells a million from a thousandth, and a thousandth is nothing that is measured here."""
 
-_UNCLEAR = frozenset({"MV", "MA"})
+_UNCLEAR = frozenset({"MV", "MA", "度"})
 _BY_SPELLING = {spelling: unit for unit, spellings in UNITS.items() for spelling in spellings.split()}
 _STATE = re.compile(r"(0x[0-9a-f]+|-?\d+)\s*[=:：、.\-)]?\s*([^\s=:：].*)", re.IGNORECASE | re.DOTALL)
 _BETWEEN = re.compile(r"[;；,，、\n/|]+|\s+(?=\d+\s*[=:：\-])")

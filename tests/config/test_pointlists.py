@@ -209,8 +209,8 @@ def test_units_in_every_spelling(written: str, meant: str) -> None:
 
 
 def test_a_unit_that_may_be_two_is_left_as_it_is() -> None:
-    """MV: millivolts in capitals, or megavolts?"""
-    assert unit("MV") == ("MV", False)
+    """MV: millivolts in capitals, or megavolts? 度: degrees, or kilowatt hours?"""
+    assert (unit("MV"), unit("度")) == (("MV", False), ("度", False))
 
 
 SITE = Site(

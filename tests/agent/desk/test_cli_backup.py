@@ -67,6 +67,7 @@ def here(tmp_path: Path) -> Path:
         ("gateway.yaml", GATEWAY),
         ("lines.yaml", "lines: {lv: {protocol: modbus, host: 10.0.0.9}}\n"),
         ("devices/m.yaml", "devices: {m-1: {line: lv, profile: schneider-pm5300}}\n"),
+        ("points/m-1.csv", "id,register\n"),
         ("broker.txt", PASSWORD + "\n"),
         ("cloud.json", PASSWORD + "\n"),
         ("notes.yaml", PASSWORD + "\n"),
