@@ -5,9 +5,10 @@ The real process under load, with real brokers; another uplink, another page, pe
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,6 +45,16 @@ def begun(gateway: Gateway, name: str) -> int:
 def opened(gateway: Gateway) -> int:
     """How many lines were opened, in the same way."""
     return len(gateway.said("line up")) - len(gateway.said("line lost"))
+
+
+async def closed(host: str, port: int) -> None:
+    """Soon nobody listens there any more: whoever waited for an answer got it first."""
+    async with asyncio.timeout(WAIT_S):
+        with suppress(ConnectionRefusedError):
+            while True:
+                _, writer = await asyncio.open_connection(host, port)
+                writer.close()
+                await asyncio.sleep(0.05)
 
 
 def view(gateway: Gateway, name: str) -> UplinkView:
@@ -177,8 +188,7 @@ async def test_3_the_page_people_and_names_follow() -> None:
                 edit(here / "gateway.yaml", {"http": None, "notify": hook})
                 assert (await reloaded(client)).settings == ["http", "notify hook"]
                 for host in ("127.0.0.2", "127.0.0.3"):
-                    with pytest.raises(OSError, match="Cannot connect"):
-                        await page(host)
+                    await closed(host, port)
                 await until(lambda: bool(web.posted), WAIT_S)
                 assert web.posted[0]["alarms"][0]["alarm_id"] == "energy/m1/r0#a"
                 assert json.loads((here / "gateway.yaml").read_text())["notify"] == hook
