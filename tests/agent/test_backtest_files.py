@@ -139,7 +139,8 @@ def here(tmp_path: Path) -> Path:
         (tmp_path / name / "devices" / "more.yaml").unlink()
         (tmp_path / name / "devices" / "meter.yaml").write_text(DEVICE.format(limit=limit))
         gateway = tmp_path / name / "gateway.yaml"
-        gateway.write_text(gateway.read_text() + "\njournal: {path: ../journal}\n")
+        # A socket of its own: where this runs a gateway may be installed, which would answer for its own journal.
+        gateway.write_text(gateway.read_text() + "\njournal: {path: ../journal}\ncontrol_socket: ./control.sock\n")
     (tmp_path / "journal").mkdir()
     asyncio.run(fill(tmp_path / "journal"))
     return tmp_path
