@@ -6,7 +6,7 @@ BBMD, router and devices are the library's own; the namespaces keep them apart a
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +28,8 @@ from drivers.errors import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from drivers.contract import Reading
 
 INSTANCE = 2002
 ROUTED_NETWORK = 2001
@@ -115,6 +117,14 @@ async def gateway(nets: Networks, bind_to: str, through: str | None = None) -> A
         await driver.close()
 
 
+async def answer(driver: BacnetDriver, poll: Poll) -> Reading:
+    """What it says; on a busy machine a search, which lasts a second, can be over before it was heard."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(NoAnswer):
+                return await driver.read(poll)
+
+
 def two_subnets(nets: Networks) -> None:
     """The gateway in 10.77.1.0/24, the field in 10.77.2.0/24, and an IP router, which passes no broadcast, between."""
     for name in ("gateway", "field", "between"):
@@ -132,12 +142,12 @@ async def test_6_a_device_behind_a_bbmd_in_another_subnet_is_found_and_read(nets
     two_subnets(nets)
     async with device(nets, "field", "10.77.2.2/24"), gateway(nets, "10.77.1.1/24", "10.77.2.1") as (driver, poll):
         async with bbmd(nets, "field", "10.77.2.1/24") as first:
-            given = [await driver.read(poll)]
+            given = [await answer(driver, poll)]
             registered = [str(entry.fdAddress) for entry in first.bbmdFDT]
         async with bbmd(nets, "field", "10.77.2.1/24"):
             with nets.inside("gateway"):
                 await driver.connect()
-            given.append(await driver.read(poll))
+            given.append(await answer(driver, poll))
     assert [list(one.values) for one in given] == [[7.5]] * 2
     assert registered == ["10.77.1.1"]
 
@@ -163,11 +173,11 @@ async def test_6_a_network_behind_a_router_is_read_also_when_the_router_moves(ne
     nets.join(("router", "f0", "10.77.3.1/24"), ("field", "e0", "10.77.3.2/24"))
     async with device(nets, "field", "10.77.3.2/24"), gateway(nets, "10.77.1.1/24") as (driver, poll):
         async with router(nets, "router", "10.77.1.9/24", "10.77.3.1/24"):
-            given = [await driver.read(poll)]
+            given = [await answer(driver, poll)]
             where = str(driver._met[poll.device].peer.address)
         with pytest.raises(NoAnswer):
             await driver.read(poll)
         async with router(nets, "router", "10.77.1.10/24", "10.77.3.1/24"):
-            given.append(await driver.read(poll))
+            given.append(await answer(driver, poll))
     assert [list(one.values) for one in given] == [[7.5]] * 2
     assert where == f"{ROUTED_NETWORK}:10.77.3.2"
