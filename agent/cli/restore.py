@@ -14,6 +14,7 @@ from agent.cli.words import Words
 
 if TYPE_CHECKING:
     from agent.backup.put_back import Restored
+    from agent.cli.options import Language
 
 app = typer.Typer()
 
@@ -48,7 +49,7 @@ def restore(
         show.json(restored)
     else:
         _tell(restored, Words(lang))
-    _judge(Path(restored.config))
+    _judge(Path(restored.config), lang)
 
 
 def _tell(restored: "Restored", words: Words) -> None:
@@ -62,17 +63,18 @@ def _tell(restored: "Restored", words: Words) -> None:
     for path in restored.kept:
         print(f"{words('stays as it is here, and differs from the backup:')} {path}")
     for name in restored.missing:
-        print(f"{words('was not in the backup, set it up by hand:')} {name}")
+        print(f"{words('was not restored, set it up by hand:')} {words(name)}")
 
 
-def _judge(config: Path) -> None:
+def _judge(config: Path, lang: "Language") -> None:
     """A release that is not the one of the backup may not like what it finds."""
     from agent.accept import accept
     from agent.clock import SystemClock
+    from agent.language.sentences import problem
     from config.errors import ConfigInvalid
 
     try:
         accept(config, SystemClock())
     except ConfigInvalid as invalid:
-        sys.stderr.write(f"{invalid}\n")
+        sys.stderr.write("".join(f"{problem(one, lang)}\n" for one in invalid.problems))
         raise typer.Exit(1) from None

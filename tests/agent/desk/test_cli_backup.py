@@ -129,6 +129,19 @@ def test_without_a_passphrase_no_secret_is_in_it(here: Path, capsys: pytest.Capt
     assert missing == {"broker.txt", "cloud.json", "notes.yaml", "state/opcua/own/key.pem"}
 
 
+def test_what_a_restore_left_out_and_what_is_wrong_with_it_is_told_in_chinese(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Secrets that are in the backup and were not wanted, and a configuration that this release does not accept."""
+    (here / "a" / "lines.yaml").write_text("lines: []\n", encoding="utf-8")
+    file = back_up(here, "--passphrase-file", str(here / "passphrase"))
+    capsys.readouterr()
+    assert main(["restore", str(file), "--config", str(here / "b"), "--no-secrets", "--lang", "zh"]) == 1
+    told = capsys.readouterr()
+    assert "未恢复，需手工设置： 密码和密钥\n" in told.out
+    assert "lines.yaml:1:1: lines: 写的是" in told.err
+
+
 def test_nobody_to_ask_is_a_usage_error(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A script has to say what it wants with the secrets."""
     assert main(["backup", str(here / "x"), "--config", str(here / "a")]) == 2

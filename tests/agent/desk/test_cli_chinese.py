@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 CASES = ROOT / "tests" / "cases"
 CODINGS = ROOT / "drivers" / "modbus" / "codings.py"
 HAN = re.compile("[\u4e00-\u9fff]")
-ENGLISH = re.compile(r"[a-z]{3,} [a-z]{2,} [a-z]{2,}")
+ENGLISH = re.compile(r"[a-z]{2,} [a-z]{2,} [a-z]{2,}")
 """Three words in a row are a sentence that nobody has translated."""
 VERB = re.compile("`[^`]*`")
 
@@ -49,7 +49,7 @@ def mistakes() -> Iterator[str]:
     for file in (*CASES.glob("config/*/expected.txt"), *CASES.glob("rule-tests/*/expected.txt")):
         for line in file.read_text(encoding="utf-8").splitlines():
             said, *hints = line.partition(": ")[2].split("; ")
-            field = re.match(r"[\w.\-/# \uff1a]+: ", said)
+            field = re.match(r"[\w.\-/#() \uff1a]+: ", said)
             yield from (said[field.end() :] if field else said, *hints)
 
 
@@ -94,7 +94,15 @@ def orders() -> Iterator[str]:
                     )
 
 
-@pytest.mark.parametrize("source", [mistakes, refusals, lists, orders])
+def warnings() -> Iterator[str]:
+    """Every warning about a configuration, with something in each of its holes, and what to write instead."""
+    for file in (ROOT / "config").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "warn":
+                yield from ("".join(written(said)) for said in node.args[2:])
+
+
+@pytest.mark.parametrize("source", [mistakes, refusals, lists, orders, warnings])
 def test_each_mistake_and_each_refusal_is_told_in_chinese(source: object) -> None:
     """Nothing of it is left in English but names, and what has to be written."""
     found = list(filter(None, source()))  # type: ignore[operator]  # one of those above

@@ -41,7 +41,7 @@ def test_history_tells_since_when_and_by_whom(folder: Path, capsys: pytest.Captu
     ]
     assert main(["config", "history", "--config", str(folder), "--lang", "zh"]) == 0
     headings, first, second = capsys.readouterr().out.splitlines()
-    assert headings.split()[0] == "序号"
+    assert headings.split() == ["序号", "版本", "开始", "操作人"]
     assert (first.split()[:2], second.split()[-1]) == (["1", OLD], "李娜")
 
 
