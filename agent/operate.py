@@ -263,13 +263,13 @@ class OperatorDesk:
         if computed is not None:
             yield from views_of(*computed, mono)
 
-    async def read(self, device: str, points: Sequence[str]) -> list[PointView]:
+    async def read(self, device: str, points: Sequence[str], *, orders: bool) -> list[PointView]:
         found = self._device(device)
         for name in points:
             if name in {point.id for point in found.derived}:
                 raise LookupError(f"{name} of {device} is computed, not read; see wardgate points {device}")
             _find(name, [point.id for point in found.points], f"point of {device}")
-        reading = await self._lines.of(device).read_now(found, points)
+        reading = await self._lines.of(device).read_now(found, points, orders=orders)
         return [point_view(reading, index, self._clock.mono()) for index in range(len(reading.poll.points))]
 
     def watch(self, points: Sequence[str]) -> AsyncGenerator[list[PointView], None]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import structlog
 
+from agent.asked import asked
 from agent.deadlines import Deadlines
 from agent.events import Event, Names, rfc3339
 from agent.histogram import Histogram
@@ -308,12 +309,11 @@ class LineWorker:
         except TimeoutError:
             raise NoAnswer(poll.device.id, f"no answer within {self._deadline_s:g} s") from None
 
-    async def read_now(self, device: Device, points: Iterable[str]) -> Reading:
+    async def read_now(self, device: Device, points: Iterable[str], *, orders: bool = False) -> Reading:
         """Ask a device outside its schedule, for a person who waits. Raises `DriverError`."""
-        wanted = set(points)
         # The driver knows devices by what it was made with, which may be older than the configuration that counts now.
         device = next(each for each in self.line.devices if each.id == device.id)
-        chosen = tuple(point for point in device.points if not wanted or point.id in wanted)
+        chosen = asked(device.points, set(points), orders=orders)
         if self.state != "up":
             raise Unreachable(self.line.id, self._error or "the line is not open yet", self._todo or "")
         async with self._locks[device.id], self._slots:

@@ -7,7 +7,7 @@ refused. What several files must agree on is not here but in `config.checks` and
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003 (dataclasses keep it at run time)
+from collections.abc import Callable, Mapping  # noqa: TC003 (dataclasses keep it at run time)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -128,6 +128,14 @@ class PointSpec(Spec):
     def where(self) -> str:
         """Where the value is found in its device, for a technician. A driver says it."""
         return ""
+
+    @property
+    def in_other_orders(self) -> Mapping[str, PointSpec]:
+        """The same bytes in the other orders that they could have come in, by what is written for each.
+
+        A driver says it; where bytes have one order only, there is none.
+        """
+        return {}
 
 
 class PollSpec(Spec):

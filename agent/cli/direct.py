@@ -7,6 +7,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from agent.accept import accept
+from agent.asked import asked
 from agent.clock import SystemClock
 from agent.control.client import NotDone, UnknownName
 from agent.presence import point_view
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.status import PointView
-    from config.model import Device, Line
+    from config.model import Line
     from drivers.contract import Driver, Reading
 
 TIMEOUTS_MAX = 6
 """Connecting and reading may each take this many request timeouts: several blocks, one retry."""
 
 
-def read(folder: Path, device: str, points: Sequence[str]) -> list[PointView]:
+def read(folder: Path, device: str, points: Sequence[str], *, orders: bool = False) -> list[PointView]:
     """Raises `UnknownName`, or `NotDone` where the configuration or the device does not allow it."""
     try:
         config, drivers = accept(folder, SystemClock())
@@ -44,7 +45,8 @@ def read(folder: Path, device: str, points: Sequence[str]) -> list[PointView]:
             raise UnknownName(f"{name} of {device} is computed, not read", "see `wardgate points`")
         _known(name, [point.id for point in found.points], f"point of {device}")
     try:
-        return _views(asyncio.run(_read(line, driver, found, points)))
+        chosen = asked(found.points, points, orders=orders)
+        return _views(asyncio.run(_read(line, driver, Poll(found, chosen, 0.0))))
     except DriverError as error:
         raise NotDone(f"{error.endpoint}: {error.what}", error.hint) from error
     except TimeoutError as error:
@@ -52,13 +54,12 @@ def read(folder: Path, device: str, points: Sequence[str]) -> list[PointView]:
         raise NotDone(what, "check power, cable and address") from error
 
 
-async def _read(line: Line, driver: Driver, device: Device, points: Sequence[str]) -> Reading:
-    chosen = tuple(point for point in device.points if not points or point.id in points)
+async def _read(line: Line, driver: Driver, poll: Poll) -> Reading:
     try:
         async with asyncio.timeout(line.timeout_s * TIMEOUTS_MAX):
             await driver.connect()
         async with asyncio.timeout(line.timeout_s * TIMEOUTS_MAX):
-            return await driver.read(Poll(device, chosen, 0.0))
+            return await driver.read(poll)
     finally:
         await driver.close()
 

@@ -22,18 +22,21 @@ def read(
     config: ConfigDir = ETC,
     socket: Socket = None,
     as_json: AsJson = False,
+    orders: Annotated[
+        bool, typer.Option("--orders", help="Each number also in the other orders that its bytes could have come in.")
+    ] = False,
 ) -> None:
     """Ask a device now: value, unit, quality and what the source said. Says on stderr which way it was asked."""
     desk = client(config, socket)
     way = f"asked through the daemon at {desk.path}"
     try:
-        views = desk.read(device, points or [])
+        views = desk.read(device, points or [], orders=orders)
     except DaemonAbsent:
         # Only where there is no daemon at all: one that is stuck still holds the line, and a second connection would
         # disturb the device.
         from agent.cli import direct
 
-        views = direct.read(config, device, points or [])
+        views = direct.read(config, device, points or [], orders=orders)
         way = "no daemon is running: the line was opened for this one reading"
     print(way, file=sys.stderr)
     if as_json:

@@ -4,7 +4,7 @@
     GET  /v1/config              ConfigView
     GET  /v1/points?device=      [PointView]
     POST /v1/config/reload       {reason} -> ReloadView
-    POST /v1/read                {device, points} -> [PointView]
+    POST /v1/read                {device, points, orders} -> [PointView]
     GET  /v1/watch?point=…       NDJSON, one [PointView] a line
     GET  /v1/tail?stream=…       NDJSON, one envelope a line
     POST /v1/alarms/order        {verb, alarm_id, comment, …} -> AlarmView
@@ -131,7 +131,7 @@ class _Api:
 
     async def read(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await request.read(), type=ReadRequest)
-        return answer(await self._desk.read(asked.device, asked.points))
+        return answer(await self._desk.read(asked.device, asked.points, orders=asked.orders))
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
         return await self._stream(request, self._desk.watch(request.query.getall("point", [])), msgspec.json.encode)

@@ -103,9 +103,10 @@ class Client:
         query = "?" + urlencode({"device": device}) if device is not None else ""
         return self._ask("GET", f"/v1/points{query}", list[PointView])
 
-    def read(self, device: str, points: Sequence[str]) -> list[PointView]:
+    def read(self, device: str, points: Sequence[str], *, orders: bool = False) -> list[PointView]:
         """Ask the device itself, now."""
-        return self._ask("POST", "/v1/read", list[PointView], {"device": device, "points": list(points)})
+        body = {"device": device, "points": list(points)} | ({"orders": True} if orders else {})
+        return self._ask("POST", "/v1/read", list[PointView], body)
 
     def history(self, point: str, from_s: float, to_s: float, every_s: float | None) -> HistoryView:
         """What a point was between two moments, epoch seconds."""

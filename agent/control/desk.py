@@ -67,8 +67,11 @@ class Desk(Protocol):
     def points(self, device: str | None) -> list[PointView]:
         """All points of one device, or of all. Raises `LookupError`."""
 
-    async def read(self, device: str, points: Sequence[str]) -> list[PointView]:
-        """Ask the device now, through the daemon's line; no `points` means all. Raises `LookupError`, `DriverError`."""
+    async def read(self, device: str, points: Sequence[str], *, orders: bool) -> list[PointView]:
+        """Ask the device now, through the daemon's line; no `points` means all, `orders` each in every order of bytes.
+
+        Raises `LookupError`, `DriverError`.
+        """
 
     def watch(self, points: Sequence[str]) -> AsyncGenerator[list[PointView], None]:
         """First all of `points` (`device/point`, or `device` for all of its points; none means everything) as they

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class ReadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str
     points: list[str] = []
+    orders: bool = False
 
 
 class HistoryRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
@@ -102,6 +102,14 @@ class ModbusPoint(PointSpec):
     def where(self) -> str:
         bit = "" if self.bit is None else f".{self.bit}"
         return f"{self.table} {self.start}{bit} {self.type}"
+
+    @property
+    def in_other_orders(self) -> Mapping[str, ModbusPoint]:
+        """Of a number of several registers; a rollover is left out, since only the right order may count."""
+        if self.width == 1 or self.type == "string" or self.type in TIMES:
+            return {}
+        others = (order for order in get_args(Order) if order != self.order)
+        return {f"order: {order}": self.model_copy(update={"order": order, "rollover": None}) for order in others}
 
     @property
     def width(self) -> int:

@@ -192,6 +192,7 @@ PRINTS: Mapping[str, str] = {
     "wardgate points": r"^lv-main +u_ab .* V +(good|uncertain).* s +holding ",
     "wardgate points --plan": r"^line +device +interval +request +points +bus time\nlv-meter ",
     "wardgate read": r"(?s)^lv-main +u_ab .*^lv-main +i_a .*asked through the daemon",
+    "wardgate read lv-main u_ab --orders": r"(?s)^lv-main +u_ab .*^lv-main +u_ab order: DCBA ",
     "wardgate reload": r"(?s)^c-\w+ → c-\w+\nlines opened anew: genset\nlines went on: ",
     "wardgate restore": "^what was there is now in ",
     "wardgate schema": r'"\$schema": ',

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modbus_peer import device, line, peer, point, poll
 
+from agent.asked import asked
 from agent.clock import ManualClock
 from config.model import Home
-from drivers.contract import Grade, Quality
+from drivers.contract import Grade, Poll, Quality
 from drivers.modbus.counters import CounterFile
 from drivers.modbus.decode import BlockDecoder
 from drivers.modbus.driver import ModbusDriver
@@ -137,14 +138,14 @@ class Registers:
 
 async def read(served: Registers, of: Device, times: int = 1, state: Path | None = None) -> list[tuple[Any, Any]]:
     """Values and flaws of so many reads."""
-    asked = poll(of)
+    wanted = poll(of)
     found = []
     async with peer(served) as there:
         config = line(there.port, of, timeout_s=2.0)
         driver = ModbusDriver(replace(config, home=Home(state=state)) if state else config, ManualClock())
         await driver.connect()
         for _ in range(times):
-            reading = await driver.read(asked)
+            reading = await driver.read(wanted)
             found.append((list(reading.values), dict(reading.flaws)))
         await driver.close()
     return found
@@ -176,18 +177,45 @@ async def test_a_factor_that_is_none_makes_no_value(kind: str, factor: int) -> N
     assert (flaws[0].grade, flaws[0].reason) == (Grade.BAD, "not_available")
 
 
+@pytest.mark.parametrize("order", ["ABCD", "CDAB", "BADC", "DCBA"])
+async def test_4_a_sample_read_shows_a_number_in_every_order_of_its_bytes(order: str) -> None:
+    """One request; 7.25 as a maker may have written it comes out beside the order that it has, also with a factor."""
+    stored = {"ABCD": (0x40E8, 0), "CDAB": (0, 0x40E8), "BADC": (0xE840, 0), "DCBA": (0, 0xE840)}[order]
+    served = Registers(r0=stored[0], r1=stored[1], r2=10)
+    of = device(
+        point("p", 0, type="f32"), point("r", 2), point("k", 0, type="f32", factor={"register": 2, "kind": "times"})
+    )
+    points = asked(of.points, {"p", "k"}, orders=True)
+    async with peer(served) as there:
+        driver = ModbusDriver(line(there.port, of, timeout_s=2.0), ManualClock())
+        await driver.connect()
+        reading = await driver.read(Poll(of, points, 0.0))
+        await driver.close()
+    assert len(points) == 8
+    assert [one.id for one, value in zip(points, reading.values, strict=True) if value in {7.25, 72.5}] == [
+        "p" if order == "ABCD" else f"p order: {order}",
+        "k" if order == "ABCD" else f"k order: {order}",
+    ]
+
+
+def test_what_has_no_order_of_registers_is_read_as_it_is() -> None:
+    """Of one register, a text or a bit there is nothing to choose."""
+    points = (point("n", 0), point("s", 1, type="string", length=2), point("b", 3, type="bit", bit=0))
+    assert asked(points, (), orders=True) == points
+
+
 async def test_a_value_is_judged_after_its_factor_and_follows_it_when_it_changes() -> None:
     """The same raw value, another exponent: another value, and the range is that of the unit."""
     of = device(point("u", 10, low=0, high=500, factor={"register": 900}))
     served = Registers(r10=2301, r900=-1)
-    asked = poll(of)
+    wanted = poll(of)
     async with peer(served) as there:
         driver = ModbusDriver(line(there.port, of, timeout_s=2.0), ManualClock())
         await driver.connect()
-        first = await driver.read(asked)
+        first = await driver.read(wanted)
         served.words[900] = 0
-        second = await driver.read(asked)
-        third = await driver.read(asked)
+        second = await driver.read(wanted)
+        third = await driver.read(wanted)
         await driver.close()
     assert (list(first.values), dict(first.flaws)) == ([230.1], {})
     assert (list(second.values), second.flaws[0].reason, list(second.changed)) == ([2301], "range_suspect", [(0, 1)])
@@ -201,14 +229,14 @@ def counter(**written: Any) -> Point:
 async def series(of: Device, state: Path, *raws: int, written_within_s: float = 30.0) -> list[tuple[Any, str | None]]:
     """The value and the reason of its flaw for each raw reading, by one driver."""
     served = Registers()
-    asked = poll(of)
+    wanted = poll(of)
     found: list[tuple[Any, str | None]] = []
     async with peer(served) as there:
         driver = ModbusDriver(replace(line(there.port, of, timeout_s=2.0), home=Home(state=state)), ManualClock())
         await driver.connect()
         for raw in raws:
             served.words[0] = raw
-            reading = await driver.read(asked)
+            reading = await driver.read(wanted)
             found.append((reading.values[0], reading.flaws[0].reason if 0 in reading.flaws else None))
         await driver.close()
         if driver._turns._file._writer is not None:  # a busy machine may need longer than closing waits

@@ -320,13 +320,14 @@ class FakeDesk:
         if device not in ("lv-main", "gen-1", "ups-1"):
             raise LookupError(f"no device '{device}'; did you mean 'lv-main'?")
 
-    async def read(self, device: str, points: Sequence[str]) -> list[PointView]:
+    async def read(self, device: str, points: Sequence[str], *, orders: bool) -> list[PointView]:
         self._known(device)
         if device == "gen-1":
             raise NoAnswer("127.77.0.12:1502 unit 10", "no answer within 2 s", "check its power")
         if device == "ups-1":
             raise Refused("127.77.0.13:1502", "connection refused", "check the port")
-        return [one for one in self.points(device) if not points or one.point in points]
+        found = [one for one in self.points(device) if not points or one.point in points]
+        return found * 4 if orders else found
 
     async def history(self, point: str, from_s: float, to_s: float, every_s: float | None) -> HistoryView:
         self._known(point.partition("/")[0])

@@ -58,6 +58,17 @@ def test_the_device_is_read_over_each_protocol(
     assert said.err == "no daemon is running: the line was opened for this one reading\n"
 
 
+def test_4_a_sample_read_shows_all_four_orders_of_bytes(
+    folder: Path, hospital: HospitalProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that a technician sees which one agrees with the device's display."""
+    asyncio.run(hospital.set("lv-main", "u_ab", 45.0))
+    assert main(["read", "lv-main", "u_ab", "--orders", "--json", "--config", str(folder)]) == 0
+    shown = {view["point"]: view["value"] for view in json.loads(capsys.readouterr().out)}
+    assert list(shown) == ["u_ab", "u_ab order: CDAB", "u_ab order: BADC", "u_ab order: DCBA"]
+    assert [value == pytest.approx(45.0) for value in shown.values()] == [True, False, False, False]
+
+
 def test_all_points_of_a_device_in_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without names every point is read; Chinese names where asked for."""
     assert main(["read", "fire-panel", "--lang", "zh", "--config", str(folder)]) == 0

@@ -76,6 +76,7 @@ def test_points_of_one_device(served: Served) -> None:
 def test_read_asks_for_the_named_points(served: Served) -> None:
     """Only the points that were asked for come back."""
     assert [one.point for one in Client(served.path).read("lv-main", ["u_ab"])] == ["u_ab"]
+    assert len(Client(served.path).read("lv-main", ["u_ab"], orders=True)) == 4
 
 
 @pytest.mark.parametrize(
