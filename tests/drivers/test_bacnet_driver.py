@@ -205,6 +205,20 @@ async def test_5_an_address_in_use_is_an_error_at_once(*, shared: bool) -> None:
                 await driver.connect()
 
 
+async def test_5_a_broadcast_address_in_use_is_an_error_at_once() -> None:
+    """The library would wait for ever for another stack that does not share it; and our own socket is free again."""
+    host = loopback()
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
+        other.bind((f"{host.rpartition('.')[0]}.255", 0))
+        port = other.getsockname()[1]
+        line = make_line(make_device("127.0.0.9:47999", inputs(1)), bind=f"{host}/24:{port}")
+        async with asyncio.timeout(30.0):
+            with pytest.raises(Refused, match=r"\.255:\d+: another program has this address and port"):
+                await BacnetDriver(line, ManualClock()).connect()
+        with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as ours:
+            ours.bind((host, port))
+
+
 async def test_an_address_that_this_machine_does_not_have_is_tried_later() -> None:
     """The interface may not be up yet at boot."""
     driver = BacnetDriver(make_line(make_device("127.0.0.9:47999", inputs(1)), bind="203.0.113.7:47900"), ManualClock())

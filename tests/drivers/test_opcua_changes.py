@@ -166,7 +166,7 @@ async def test_8_never_a_silent_drop_overflow_becomes_quality_and_a_count(peer: 
 
 
 async def test_8_a_queue_that_really_overflows(peer: OpcuaPeer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More values than the queue holds between two notifications: the newest come, and the loss is marked."""
+    """More values than the queue holds between two notifications: the newest come. This server marks no loss."""
     monkeypatch.setattr("drivers.opcua.requests.QUEUE_MAX", 3)
     await peer.add({"q.t": ua.Variant(0)})
     async with listening(peer, poll_of(point("q.t", type="integer")), publishing="300ms") as readings:

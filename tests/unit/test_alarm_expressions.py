@@ -159,6 +159,6 @@ def test_2_the_engine_is_loaded_only_where_somebody_needs_it(text: str, loads: b
         " points=('lost',), kind='bool')\n"
         "print('cel_expr_python.cel' in sys.modules)"
     )
-    env = {"PYTHONPATH": ".:tests:tests/support"}
+    env = {"PYTHONPATH": ".:tests:tests/support:bench"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert done.stdout == f"{loads}\n"
