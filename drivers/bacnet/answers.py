@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from drivers.bacnet.encoding import Raw
 
 _ALL: Any = SequenceOf(ReadAccessResult)
-_END = 0x4F
+_BEGIN, _END = 0x4E, 0x4F
 
 
 def multiple_results(data: bytes) -> list[Result]:
@@ -47,10 +47,16 @@ def _results(found: Any) -> Iterator[Result]:
 
 
 def _value(element: Any) -> Raw:
-    """The library writes the value anew, in its brackets, so that ours knows it; it was compared with what was sent."""
+    """The library writes the value anew, in its brackets, so that ours knows it; it was compared with what was sent.
+
+    The library also takes one tag with the brackets' number for a value: its data are not to be read as one. Raises
+    `Malformed`.
+    """
     error = element.readResult.propertyAccessError
     if error is not None:
         return AccessError(int(error.errorClass), int(error.errorCode))
     written = bytes(element.readResult.propertyValue.tagList.encode().pduData)
+    if written[0] != _BEGIN:
+        raise Malformed("a value without brackets")
     value, _ = values_until(written, 1, _END)
     return value

@@ -156,6 +156,14 @@ def test_5_a_malformed_answer_never_reaches_the_library(lie: str, monkeypatch: p
     assert reached == []
 
 
+@pytest.mark.parametrize("bare", ["4c 21 05 4f 00", "4c 82 04 40 4e", "48"])
+def test_5_a_value_that_lacks_its_brackets_is_no_value(bare: str) -> None:
+    """The library takes the tag for one, and its data may look like the number 5, or end too early."""
+    data = b"\x0c" + identifier(0, 1) + b"\x1e\x29\x55" + bytes.fromhex(bare) + b"\x1f"
+    with pytest.raises(Malformed, match="the library cannot read it either"):
+        answers.multiple_results(data)
+
+
 KEYS = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 4194303))
 VALUES = st.sampled_from(
     [
