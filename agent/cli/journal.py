@@ -138,7 +138,7 @@ def verdict_lines(verdict: "Verdict", words: Words) -> None:
 
 def journal_table(now: Status, words: Words) -> None:
     kept = now.journal
-    waiting = [f"{words('waiting')} {uplink.id}" for uplink in now.uplinks]
+    waiting = [f"{words('to send')} {uplink.id}" for uplink in now.uplinks]
     headings = [*map(words, ("stream", "next sequence", "records", "size", "dropped")), *waiting]
     rows: list[Row] = [
         [

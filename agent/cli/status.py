@@ -35,7 +35,7 @@ def _heading(now: Status, words: Words) -> None:
 
 
 def _uplinks(now: Status, words: Words) -> None:
-    names = ("uplink", "state", "since", "broker", "waiting", "handed over", "not confirmed", "confirmed", "error")
+    names = ("uplink", "state", "since", "broker", "to send", "handed over", "not confirmed", "confirmed", "error")
     headings = [words(name) for name in names]
     rows: list[Row] = [
         [

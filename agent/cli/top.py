@@ -197,7 +197,7 @@ def _journal(status: Status, words: Words) -> Text:
     waiting = sum(sum(uplink.waiting.values()) for uplink in status.uplinks)
     text = Text.assemble((f"{words('journal')} ", "dim"), (f"{records:,}", "bold"), f" {words('records')}  ")
     text.append(f"{show.size(kept.size_bytes)}  ")
-    text.append(f"{words('waiting')} ", "dim")
+    text.append(f"{words('to send')} ", "dim")
     text.append(f"{waiting:,}", "bold yellow" if waiting > sum(up.in_flight for up in status.uplinks) else "bold green")
     return text if kept.error is None else text.append(f"  {words.said(kept.error)}", "bold red")
 

@@ -38,7 +38,7 @@ const CHINESE = {
   "records": "记录", "red": "红", "refused": "被拒", "round trip": "往返", "sequence": "序号", "since": "自", "size": "大小",
   "skip to the content": "跳到内容", "state": "状态", "stream": "流", "synced": "已同步", "system": "系统", "test": "测试",
   "too many tries": "尝试次数过多，请等待", "uncertain": "存疑", "unknown": "未知", "unsynced": "未同步", "up": "正常",
-  "uplink": "上行", "uplinks": "上行", "value": "值", "version": "版本", "waiting": "待发", "warning": "警告",
+  "uplink": "上行", "uplinks": "上行", "value": "值", "version": "版本", "waiting": "等待重连", "to send": "待发", "warning": "警告",
   "what follows is as it was then; trying again": "以下为当时数值；正在重试", "what to do": "处置", "yellow": "黄",
   "you may look only": "仅可查看", "new alarm": "新报警", "critical": "危急", "alarm": "报警", "audit": "审计", "telemetry": "遥测",
   "true": "是", "false": "否", "until": "至", "of": "/", "by": "操作人", "at": "于", "never": "从未", "page": "页面",
@@ -354,7 +354,7 @@ function uplinkCard(uplink) {
   const waiting = Object.values(uplink.waiting).reduce((sum, count) => sum + count, 0);
   return h("li", { class: `card ${LOOKS[uplink.state]}`, "data-key": `uplink ${uplink.id}` },
     h("div", { class: "head" }, h("strong", null, uplink.id), pill(uplink.state)),
-    facts([["broker", uplink.broker], ["since", `${clockTime(uplink.since)} (${ago(uplink.since)})`], ["waiting", figure(waiting)],
+    facts([["broker", uplink.broker], ["since", `${clockTime(uplink.since)} (${ago(uplink.since)})`], ["to send", figure(waiting)],
       ["handed over", figure(uplink.acknowledged)], ["not confirmed", uplink.handed_over === null ? "" : figure(uplink.handed_over)],
       ["confirmed", uplink.confirmed === null ? "" : figure(uplink.confirmed)]]),
     uplink.error && h("div", { class: "small" }, told(uplink.error)), todo(told(uplink.todo)));

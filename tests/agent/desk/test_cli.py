@@ -223,7 +223,7 @@ def test_acknowledging_names_me(wardgate: Callable[..., Said], served: Served) -
 def test_journal_shows_depth_and_what_waits(wardgate: Callable[..., Said]) -> None:
     """A row per stream, with what each uplink has still to send."""
     rows = wardgate("journal").out.splitlines()
-    assert "waiting platform" in rows[1]
+    assert "to send platform" in rows[1]
     assert rows[-2].split() == ["telemetry", "12", "11", "4.0", "KiB", "0", "3"]
     assert rows[-1] == "uplink platform: handed over 17, not confirmed 2, confirmed 15, live from 9, backlog 3"
     shown = json.loads(wardgate("journal", "--json").out)

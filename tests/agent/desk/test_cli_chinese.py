@@ -17,6 +17,7 @@ from agent.cli.app import main
 from agent.cli.words import CHINESE, Words
 from agent.events import OverlayInfo
 from agent.language.sentences import chinese
+from agent.uplink.uplink import State
 from drivers.contract import Reason
 
 if TYPE_CHECKING:
@@ -114,6 +115,13 @@ def test_each_mistake_and_each_refusal_is_told_in_chinese(source: object) -> Non
 def test_each_reason_of_a_quality_is_told_in_chinese() -> None:
     """In every table of values."""
     assert set(get_args(Reason)) - {"ok"} <= CHINESE.keys()
+
+
+def test_an_uplink_that_waits_for_its_broker_is_not_taken_for_records_that_wait() -> None:
+    """Its state has a word of its own, beside the heading of what it has still to send."""
+    say = Words("zh")
+    assert (say("waiting"), say("to send")) == ("等待重连", "待发")
+    assert set(get_args(State)) <= CHINESE.keys()
 
 
 def test_what_is_put_into_a_sentence_keeps_its_place() -> None:
