@@ -23,7 +23,7 @@ from drivers.opcua.trust import TrustList
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from drivers.contract import Reading
+    from drivers.contract import Counting, Reading
     from drivers.opcua.driver import SubscribingOpcuaDriver
 
 MODULES = Path("build/interop").absolute()
@@ -146,6 +146,28 @@ async def test_8_changes_paths_and_percent_deadband(server: NodeServer, home: Ho
     assert first.values == (20.0, 20.0)
     assert second.values == (20.5, 20.0)
     assert third.values == (22.5, 22.5)
+
+
+async def test_8_never_a_silent_drop_a_queue_that_overflows_in_the_server(
+    server: NodeServer, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue of two, and values that come faster than they are sent: the loss is marked by the server, and counted."""
+    monkeypatch.setattr("drivers.opcua.requests.QUEUE_MAX", 2)
+    hurried = point("t", **node("room.t", sampling="50ms"))
+    async with (
+        connected(server, home, publishing="2s") as driver,
+        aclosing(driver.changes([poll_of(hurried)])) as readings,
+    ):
+        await anext(readings)
+        for number in range(30):
+            server.tell(set=20 + number / 10)
+            await asyncio.sleep(0.06)  # as often as the server looks, and far more often than it sends
+        async with asyncio.timeout(60):
+            marked = await anext(reading async for reading in readings if reading.flaws)
+        assert marked.flaws[0].reason == "insufficient_data"
+        assert marked.flaws[0].raw.endswith("1 overflows")
+        assert marked.values[0] is not None
+        assert cast("Counting", driver).counts()["overflows"] >= 1
 
 
 async def test_9_alarms_of_the_server(server: NodeServer, home: Home) -> None:
