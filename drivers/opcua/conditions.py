@@ -159,6 +159,8 @@ class Conditions:
         if found.retain or found.active:
             if name in self._known or len(self._known) < CONDITIONS_MAX:
                 self._known[name] = found
+            else:
+                self.overflows += 1
         else:
             self._known.pop(name, None)
         followed = [each for each in self._following if _concerns(each, found)]

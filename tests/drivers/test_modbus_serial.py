@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import itertools
+import os
 import random
 import termios
 from collections import deque
@@ -24,6 +27,9 @@ from drivers.modbus.line import ModbusLine
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+TIOCGEXCL = 0x8004_5440
+"""Linux's; the standard library has no name for it."""
 
 
 def serial_line(path: Path, *devices: Device, timeout_s: float = 1.0, **written: Any) -> Line:
@@ -83,6 +89,28 @@ async def test_1_a_serial_port_is_exclusive_to_one_line(tmp_path: Path) -> None:
         await first.close()
         await second.connect()
         await second.close()
+
+
+async def test_1_a_serial_port_is_exclusive_also_to_programs_that_know_no_locks(tmp_path: Path) -> None:
+    """Only while the line has it; who is not root cannot even open it."""
+    async with adapter(tmp_path) as port:
+        driver = ModbusDriver(serial_line(port.path), ManualClock())
+        assert not is_exclusive(port.path)
+        await driver.connect()
+        assert is_exclusive(port.path)
+        await driver.close()
+
+
+def is_exclusive(path: Path) -> bool:
+    """Whether the kernel keeps others from opening the port; root may open it all the same, and ask."""
+    try:
+        number = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    try:
+        return any(fcntl.ioctl(number, TIOCGEXCL, bytes(4)))
+    finally:
+        os.close(number)
 
 
 async def test_1_hot_unplug_is_found_at_once_and_a_replugged_adapter_works_again(tmp_path: Path) -> None:

@@ -376,6 +376,16 @@ def test_9_branches_and_events_that_are_no_conditions_change_nothing() -> None:
     assert values(conditions, branch) == {0: True, 1: True}
 
 
+def test_9_a_condition_for_which_there_is_no_room_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never a silent drop: what is followed is bounded, and what is beyond it is among the overflows of the line."""
+    monkeypatch.setattr("drivers.opcua.conditions.CONDITIONS_MAX", 1)
+    conditions = Conditions(POINTS)
+    values(conditions, START, END, event("a", active=True), event("a", active=True))
+    assert conditions.overflows == 0
+    values(conditions, event("b", active=True))
+    assert conditions.overflows == 1
+
+
 def test_9_quality_and_disabling_of_a_condition_go_with_it() -> None:
     """A condition that judges bad data is bad itself, one that is switched off is out of service."""
     conditions = Conditions(POINTS[:1])
