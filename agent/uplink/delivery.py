@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 BULK = frozenset({"state", "audit", "telemetry"})
 
+READ_AGAIN_S = 0.5
+"""How soon a disk that has not answered is asked again, at the latest."""
+
 HEAD_BYTES_MAX = 64
 """MQTT header and properties of one message, with room to spare."""
 
@@ -121,6 +124,7 @@ class Delivery:
         """When something may go that may not go now, in the seconds of the event loop, where only time is missing."""
         waits = [hold.until for hold in self.holds.values() if hold.probe is None]
         waits += [self._feed.due or now, self._account.discards.due(now) or now]
+        waits += [now + READ_AGAIN_S] if self._feed.is_unreadable else []
         return min((at for at in waits if at > now), default=None)
 
     def _send_record(self, record: Record, now: float) -> int | None:

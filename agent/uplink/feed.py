@@ -160,8 +160,13 @@ class Feed:
 
     @property
     def hungry(self) -> bool:
-        """Whether `fill` would read on at once."""
-        return any(span.hungry and span.lane.stream not in self._held for span in self._spans)
+        """Whether `fill` would read on at once; not where the disk has just not answered."""
+        return any(span.hungry and span.is_readable and span.lane.stream not in self._held for span in self._spans)
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether something could not be read, which `fill` tries again."""
+        return any(span.hungry and not span.is_readable for span in self._spans)
 
     def send_again(self, lane: Lane, first: int, last: int) -> Again:
         """Hand out what is kept of this range, settled or not, after what is due in its stream anyway."""
@@ -260,7 +265,7 @@ class Feed:
                 )
             except JournalUnavailable:
                 span.is_readable = False
-                return  # The disk is away: what is in memory goes on, and this is tried again at the next turn.
+                return  # The disk is away: what is in memory goes on, and this is tried again a little later.
         # An empty answer says that the whole run was trimmed: the journal accounts for it as a loss.
         span.after = records[-1].sequence if records else last
         if span.again:

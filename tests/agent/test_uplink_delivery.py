@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
@@ -14,11 +15,14 @@ from uplink_rig import ROOT, alarm, audit, device_state, telemetry
 
 from agent import schemas
 from agent.events import AUDIT
-from agent.uplink import discards, feed
+from agent.uplink import delivery, discards, feed
+from buffer.errors import JournalUnavailable
 
 if TYPE_CHECKING:
     from mqtt_peer import Publish
     from uplink_rig import Rig
+
+    from buffer.record import Record
 
 
 def sequences(published: list[Publish]) -> list[int]:
@@ -68,6 +72,35 @@ async def test_6_how_long_alarms_take_to_the_broker_is_counted(rig: Rig, broker:
         broker.acknowledge(record)
     await rig.settled()
     assert rig.uplink.alarm_times.cumulative()[-1] == 2
+
+
+async def test_a_disk_that_does_not_answer_leaves_the_gateway_its_time(
+    rig: Rig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked again now and then, never over and over while nothing else can go on; then all of it arrives."""
+    rig.at(broker.port)
+    await rig.append(alarm(), telemetry())
+    read, turns, asked = rig.journal.read, 0, Counter[int]()
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def refuse(stream: str, after: int, limit: int, **lane: Any) -> list[Record]:
+        asked[turns] += 1
+        if asked.total() < 40:
+            raise JournalUnavailable("the disk does not answer", "check the disk")
+        return await read(stream, after, limit, **lane)
+
+    monkeypatch.setattr(delivery, "READ_AGAIN_S", 0.02)
+    monkeypatch.setattr(rig.journal, "read", refuse)
+    turning = asyncio.create_task(turn())
+    rig.start()
+    await rig.settled()
+    turning.cancel()
+    assert max(asked.values()) <= 10  # once for each stream, in a few turns of the uplink at most
 
 
 async def test_streams_go_in_their_order_each_in_sequence(rig: Rig, broker: ScriptedBroker) -> None:
