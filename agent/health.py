@@ -212,8 +212,8 @@ TABLE: dict[Code, Kind] = {
         "error",
         Names(zh="新配置被拒绝，原配置继续运行", en="The new configuration was refused, the former one goes on"),
         Names(
-            zh="用 wardgate check 查看并改正，再执行 wardgate reload；或用 wardgate config rollback 恢复",
-            en="Correct what wardgate check says, then wardgate reload; or put the former files back: config rollback",
+            zh="按详情改正（wardgate check），再执行 wardgate reload；或用 wardgate config rollback 恢复",
+            en="Correct what the detail says (wardgate check), then wardgate reload; or wardgate config rollback",
         ),
     ),
     "config_fallback": Kind(
