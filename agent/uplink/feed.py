@@ -152,9 +152,9 @@ class Feed:
         self._add(positions)
 
     async def fill(self) -> None:
-        """Read on wherever little is at hand."""
+        """Read on wherever little is at hand; of a held stream, so that there is something to try it again with."""
         for span in self._spans:
-            if span.hungry and span.lane.stream not in self._held:
+            if span.hungry and (span.lane.stream not in self._held or not span.records):
                 await self._read(span)
         self._end_spans()
 

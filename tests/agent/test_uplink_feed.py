@@ -105,6 +105,23 @@ async def test_a_held_stream_does_not_stop_the_others(rig: Rig, journal: Journal
     assert await everything(feed) == [("telemetry", 1), ("telemetry", 2)]
 
 
+async def test_a_held_stream_can_be_tried_again_although_nothing_was_at_hand(rig: Rig, journal: Journal) -> None:
+    """What was refused was asked for again, and is over; the next alarm must not wait for another session."""
+    await rig.append(alarm())
+    journal.settle("main", "critical", [(1, 1)])
+    feed = Feed(journal, "main", RATE, 0.0)
+    feed.send_again(Lane(journal.epoch, "critical"), 1, 1)
+    ((_, refused),) = await everything(feed)
+    feed.hold("critical")
+    await rig.append(alarm())
+    feed.refresh()
+    await feed.fill()
+    feed.release("critical")
+    probe = feed.take(["critical"], 0.0)
+    assert probe is not None
+    assert (refused, probe.sequence) == (1, 2)
+
+
 async def test_a_small_backlog_is_sent_in_sequence(rig: Rig, journal: Journal) -> None:
     """No live point is announced where one sequence will do."""
     await rig.append(*(telemetry() for _ in range(feed_module.LIVE_FIRST_RECORDS)))
