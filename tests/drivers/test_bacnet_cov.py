@@ -219,6 +219,22 @@ async def test_a_report_that_was_not_asked_for_is_no_value(foreign: str) -> None
     assert rig.device.others[0] == UNKNOWN_SUBSCRIPTION
 
 
+async def test_12_a_report_from_another_address_is_no_value() -> None:
+    """Whoever knows number, device and object of a subscription does not speak for the device."""
+    async with subscribing(covered(1)) as rig, serving(RawDevice()) as stranger:
+        process = await rig.subscribed(1)
+        stranger.requests = rig.device.requests
+        stranger.notify(process, 1, real(66.0))
+        async with asyncio.timeout(5.0):
+            while not stranger.others:
+                stranger.arrived.clear()
+                await stranger.arrived.wait()
+        rig.device.notify(process, 1, real(9.5))
+        given = await rig.notice()
+    assert list(given.values) == [9.5]
+    assert stranger.others == [UNKNOWN_SUBSCRIPTION]
+
+
 async def test_a_refused_subscription_is_counted_and_the_point_polled() -> None:
     """A device without change of value is a device like any other; the count shows it."""
 

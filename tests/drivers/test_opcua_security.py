@@ -335,8 +335,7 @@ async def test_8_certificate_renewal_without_a_restart(
     peer: OpcuaPeer, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody puts a new certificate in place: the connection ends, and the next one shows the new one."""
-    monkeypatch.setattr("drivers.opcua.opening.SESSION_S", 0.3)
-    monkeypatch.setattr(peer.server.iserver, "min_session_timeout_ms", 300)
+    monkeypatch.setattr("drivers.opcua.session.PROBE_S_MAX", 0.05)
     trust(peer, home)
     async with connected(peer, home) as driver:
         session = driver._session
