@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from config.pointlist.sheet import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 EXCEL_ERRORS = ("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "####")
+
+T = TypeVar("T")
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,(\d{1,2}|\d{4,})")
@@ -26,13 +28,49 @@ _RANGE = re.compile(r"(.+?)\s*(?:~|至|到|\.\.\.?|to|(?<=\d)\s*-)\s*(.+)", re.I
 
 
 class Refused(Exception):
-    """What cannot be taken, and what to write instead. `field` is the one that it is about, where it is one."""
+    """What cannot be taken, and what to write instead. `field` is the one that it is about, where it is one.
+
+    `also` is what else is wrong with the same row.
+    """
 
     def __init__(self, what: str, hint: str = "", field: str = "") -> None:
         super().__init__(f"{what}; {hint}" if hint else what)
         self.what = what
         self.hint = hint
         self.field = field
+        self.also: tuple[Refused, ...] = ()
+
+    @property
+    def all(self) -> tuple[Refused, ...]:
+        return (self, *self.also)
+
+
+def attempt(read: Callable[[], T], refused: list[Refused]) -> T | None:
+    """What is read; or None, and what is wrong goes to `refused`, unless it is there already."""
+    try:
+        return read()
+    except Refused as one:
+        known = {(each.what, each.field) for each in refused}
+        refused += [each for each in one.all if (each.what, each.field) not in known]
+        return None
+
+
+def together(*parts: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """All parts as one. Raises `Refused` for the first that is wrong, with those of the others in `also`."""
+    found: dict[str, Any] = {}
+    refused: list[Refused] = []
+    for part in parts:
+        found |= attempt(part, refused) or {}
+    raise_all(refused)
+    return found
+
+
+def raise_all(refused: Iterable[Refused]) -> None:
+    """As one; nothing, where there is none."""
+    found = list(refused)
+    if found:
+        found[0].also = tuple(found[1:])
+        raise found[0]
 
 
 @dataclass(frozen=True, slots=True)

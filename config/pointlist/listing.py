@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class Listing(Protocol):
     """Built with all rows of a list (`(rows, headings)`), because some things only the whole list can tell.
 
-    The constructor raises `Refused` for what holds for the whole list, the methods for what is wrong with one row.
+    What is wrong with the whole list is in `wrong`, so that the rows are judged all the same; the methods raise
+    `Refused` for what is wrong with one row.
     """
 
     columns: Vocabulary
@@ -22,6 +23,9 @@ class Listing(Protocol):
 
     notes: Sequence[str]
     """What it understood, one sentence each, for the person who has to check it."""
+
+    wrong: Sequence[Refused]
+    """What forbids the list as a whole: no row of it may be taken."""
 
     unsaid: Sequence[Refused]
     """What the list leaves open and was assumed, once all rows were read. A device may not refer to such a list."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from config.pointlist.cells import Refused, limits, scale
+from config.pointlist.cells import Refused, limits, scale, together
 from config.pointlist.flow import flow
 from config.pointlist.spelling import poll, refuse_writing, states, unit
 
@@ -26,24 +26,24 @@ def is_spare(cells: Cells) -> bool:
 
 
 def point_of(cells: Cells, listing: Listing, headings: Headings) -> tuple[dict[str, Any], Refused | None]:
-    """The point, and a doubt about its unit where that is none that we know. Raises `Refused`."""
-    refuse_writing(cells)
-    found = name_of(cells, "name")
-    found |= {"derived": flow(cells, "derived")} if cells.has("derived") else listing.point(cells)
-    if cells.has("value"):
-        found["value"] = cells.get("value")
-    written, doubt = _unit(cells)
-    if written not in {"", "1"}:
-        found["unit"] = written
-    if (by := scale(cells, cells.get("unit"))) != 1:
-        found["scale"] = by
-    for key in ("offset", "deadband"):
-        if (number := cells.number(key)) is not None and number:
-            found[key] = number
-    if cells.get("states") not in NOTHING:
-        found["states"] = flow(cells, "states") if cells.get("states").startswith("{") else states(cells)
+    """The point, and a doubt about its unit where that is none that we know. Raises `Refused`, with all mistakes."""
+    doubts: list[Refused] = []
+    found = together(
+        lambda: _access(cells),
+        lambda: name_of(cells, "name"),
+        lambda: {"derived": flow(cells, "derived")} if cells.has("derived") else listing.point(cells),
+        lambda: {"value": cells.get("value")} if cells.has("value") else {},
+        lambda: _unit(cells, doubts),
+        lambda: _scale(cells),
+        lambda: _number(cells, "offset"),
+        lambda: _number(cells, "deadband"),
+        lambda: _states(cells),
+        lambda: limits(cells),
+        lambda: _pace(cells, headings),
+    )
+    if "states" in found:
         found.setdefault("value", "enum")
-    return found | limits(cells) | _pace(cells, headings), doubt
+    return found, next(iter(doubts), None)
 
 
 def name_of(cells: Cells, key: str) -> dict[str, Any]:
@@ -62,11 +62,32 @@ def address_of(cells: Cells, listing: Listing) -> dict[str, Any]:
     return {**whole, **listing.address(cells)}
 
 
-def _unit(cells: Cells) -> tuple[str, Refused | None]:
+def _access(cells: Cells) -> dict[str, Any]:
+    refuse_writing(cells)
+    return {}
+
+
+def _unit(cells: Cells, doubts: list[Refused]) -> dict[str, Any]:
     written, is_known = unit(cells.raw("unit"))
-    if is_known or not written:
-        return written, None
-    return written, Refused(f"unit {written!r} is not one that we know", "it is taken as it is", "unit")
+    if written and not is_known:
+        doubts.append(Refused(f"unit {written!r} is not one that we know", "it is taken as it is", "unit"))
+    return {"unit": written} if written not in {"", "1"} else {}
+
+
+def _scale(cells: Cells) -> dict[str, Any]:
+    by = scale(cells, cells.get("unit"))
+    return {"scale": by} if by != 1 else {}
+
+
+def _number(cells: Cells, key: str) -> dict[str, Any]:
+    number = cells.number(key)
+    return {key: number} if number else {}
+
+
+def _states(cells: Cells) -> dict[str, Any]:
+    if cells.get("states") in NOTHING:
+        return {}
+    return {"states": flow(cells, "states") if cells.get("states").startswith("{") else states(cells)}
 
 
 def _pace(cells: Cells, headings: Headings) -> dict[str, Any]:

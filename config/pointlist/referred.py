@@ -14,7 +14,7 @@ from config.errors import Problem
 from config.fields import DOTTED_ID
 from config.pointlist import headings as heads
 from config.pointlist import sheet as sheets
-from config.pointlist.cells import Refused
+from config.pointlist.cells import Refused, attempt
 from config.pointlist.point import address_of, is_spare, point_of
 from config.pointlist.sheet import SheetUnreadable
 from config.wording import closest
@@ -175,7 +175,7 @@ class _Rows:
         for cells in self._rows:
             if not is_spare(cells):
                 self._enter(cells)
-        for refused in self._listing.unsaid:
+        for refused in (*self._listing.wrong, *self._listing.unsaid):
             self._refuse(self._headings.row, refused)
 
     def _judge_columns(self, chosen: Mapping[str, str], words: Vocabulary) -> None:
@@ -193,18 +193,20 @@ class _Rows:
             self._referred.problems.append(Problem(self._referred.name, row, index + 1, "", what, hint))
 
     def _enter(self, cells: Cells) -> None:
-        names: tuple[str, str] | None = None
-        try:
-            if self._is_title(cells):
-                return
-            names = self._names(cells)
-            point, doubt = point_of(cells, self._listing, self._headings)
-            self._note(cells, names[0])
-        except Refused as refused:
-            self._refuse(cells.row, refused)
-            point, doubt = None, None
+        refused: list[Refused] = []
+        is_title = attempt(lambda: self._is_title(cells), refused)
+        if is_title is False:
+            self._enter_point(cells, refused)
+        for each in refused:
+            self._refuse(cells.row, each)
+
+    def _enter_point(self, cells: Cells, refused: list[Refused]) -> None:
+        names = attempt(lambda: self._names(cells), refused)
+        point, doubt = attempt(lambda: point_of(cells, self._listing, self._headings), refused) or (None, None)
         if names is not None:
-            self._referred.data.setdefault(names[0], {})[names[1]] = point
+            attempt(lambda: self._note(cells, names[0]), refused)
+            is_sure = not refused and not self._listing.wrong
+            self._referred.data.setdefault(names[0], {})[names[1]] = point if is_sure else None
         if doubt is not None:
             self._referred.doubts.append(self._referred.at(cells.row, doubt.field, doubt.what, doubt.hint))
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from config.fields import DOTTED_ID, ID
 from config.pointlist import headings as heads
 from config.pointlist import sheet as sheets
-from config.pointlist.cells import Refused
+from config.pointlist.cells import Refused, raise_all
 from config.pointlist.point import address_of, is_spare, name_of, point_of
 from config.wording import mistakes
 
@@ -101,6 +101,7 @@ def take(content: bytes, site: Site, wish: Wish) -> Taken:
         if (protocol := site.lines.get(cells.get("line"))) is not None:
             by_protocol.setdefault(protocol, []).append(cells)
     listings = {name: site.listings[name](own, found) for name, own in by_protocol.items()}
+    raise_all(wrong for listing in listings.values() for wrong in listing.wrong)
     taken.notes += [note for listing in listings.values() for note in listing.notes]
     for cells in rows:
         try:

@@ -52,6 +52,7 @@ class BacnetListing:
     def __init__(self, rows: Sequence[Cells], headings: Headings) -> None:
         del rows, headings  # every row says all of it
         self.notes: list[str] = []
+        self.wrong: list[Refused] = []
         self.unsaid: list[Refused] = []
 
     def is_point(self, cells: Cells) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from config.pointlist.cells import Refused
+from config.pointlist.cells import Refused, raise_all, together
 from config.pointlist.flow import flow
 from drivers.modbus.codings import ORDER_PART, WIDTHS, coding
 
@@ -82,18 +83,15 @@ class ModbusListing:
 
     def __init__(self, rows: Sequence[Cells], headings: Headings) -> None:
         self.notes: list[str] = []
+        self.wrong: list[Refused] = []
         self.unsaid: list[Refused] = []
         own = [cells for cells in rows if self.is_point(cells)]
         rows_read = list(_readable(own))
         texts = [text for text, _ in rows_read]
         self._has_areas = any((cross := _CROSS.fullmatch(text)) and cross[1] != "0" for text in texts)
-        said = _said(own, headings)
-        self._base = said or _by_numbers(rows_read)
+        self._base = self._counted_from(own, rows_read, headings)
         self._is_order_known = any(map(_says_order, own))
         self._bits: set[tuple[str, int]] = set()
-        self.notes.append(_SAYINGS[self._base])
-        if not said and not all(map(self._is_plain, texts)):
-            self.unsaid.append(Refused("it is not said how registers are counted", _SAY_BASE, "register"))
         if not self._is_order_known:
             self.notes.append("no order of bytes: ABCD, which is the standard's (--set order=CDAB)")
 
@@ -101,8 +99,20 @@ class ModbusListing:
         return cells.has("register")
 
     def point(self, cells: Cells) -> dict[str, Any]:
+        return together(
+            lambda: self._placed(cells),
+            *(partial(_number, cells, field) for field in ("bits", "rollover") if cells.has(field)),
+            *(partial(_flow, cells, field) for field in ("sentinels", "factor") if cells.has(field)),
+        )
+
+    def _placed(self, cells: Cells) -> dict[str, Any]:
+        """Where it is and how it is coded."""
         written, bit = _split_bit(cells)
-        register, table, span = self._place(written, cells)
+        try:
+            register, table, span = self._place(written, cells)
+        except Refused as refused:
+            raise_all((*refused.all, *self._wrong_coding(cells, written, bit)))
+            raise
         kind = coding(cells, bit=bit is not None, table=table, span=span)
         found: dict[str, Any] = {"table": table} if table != "holding" else {}
         found["register"] = register
@@ -111,13 +121,16 @@ class ModbusListing:
         if bit is not None:
             found["bit"] = bit
             self._refuse_again(cells, written, bit)
-        for field in ("bits", "rollover"):
-            if cells.has(field):
-                found[field] = cells.number(field)
-        for field in ("sentinels", "factor"):
-            if cells.has(field):
-                found[field] = flow(cells, field)
         return found
+
+    def _wrong_coding(self, cells: Cells, written: str, bit: int | None) -> tuple[Refused, ...]:
+        """What is wrong with the type where the place is: told only where the table is sure, and no span is."""
+        table = next((area for _, area in _readable([cells])), "")
+        try:
+            self._note_order(coding(cells, bit=bit is not None, table=table or "holding", span=None))
+        except Refused as refused:
+            return refused.all if table and not _SPAN.fullmatch(written) else ()
+        return ()
 
     def address(self, cells: Cells) -> dict[str, Any]:
         unit = cells.number("unit_id")
@@ -140,6 +153,19 @@ class ModbusListing:
             raise Refused(f"bit {bit} of {written} was there before; Excel cuts the 0 of .10", hint, "register")
         self._bits.add((written, bit))
 
+    def _counted_from(self, own: Sequence[Cells], rows: Sequence[tuple[str, str]], headings: Headings) -> str:
+        """How registers are counted; empty where the list contradicts itself: nothing is made of its numbers then."""
+        try:
+            said = _said(own, headings)
+            base = said or _by_numbers(rows)
+        except Refused as refused:
+            self.wrong.append(refused)
+            return ""
+        self.notes.append(_SAYINGS[base])
+        if not said and not all(self._is_plain(text) for text, _ in rows):
+            self.unsaid.append(Refused("it is not said how registers are counted", _SAY_BASE, "register"))
+        return base
+
     def _is_plain(self, text: str) -> bool:
         """Whether a register says by itself where it is, however others are counted."""
         first = (span[1] if (span := _SPAN.fullmatch(text)) else text).strip()
@@ -152,10 +178,12 @@ class ModbusListing:
             raise _unreadable(written)
         span = _SPAN.fullmatch(written)
         first, stated = self._one(span[1] if span else written)
-        table = _table(cells, stated)
+        table = _table(cells, stated if self._base or not cells.has("table") else "")
         if span is None:
             return first, table, None
         last, _ = self._one(span[2])
+        if not self._base:
+            return first, table, None
         if last < first:
             raise Refused(f"found {written!r}, which runs backwards", "write the first register", "register")
         return first, table, last - first + 1
@@ -169,6 +197,8 @@ class ModbusListing:
             return int(hexadecimal[1] or hexadecimal[2], 16), ""
         if self._base == "hex" and _BARE_HEX.fullmatch(text):
             return int(text, 16), ""
+        if not self._base and _BARE_HEX.fullmatch(text):
+            return 0, TABLES[text[0]] if _looks_like_reference(text) else ""
         if not _NUMBER.fullmatch(text):
             raise _unreadable(text)
         if self._base == "reference":
@@ -239,6 +269,14 @@ def _by_numbers(rows: Sequence[tuple[str, str]]) -> str:
             "register",
         )
     return "wire"
+
+
+def _number(cells: Cells, field: str) -> dict[str, Any]:
+    return {field: cells.number(field)}
+
+
+def _flow(cells: Cells, field: str) -> dict[str, Any]:
+    return {field: flow(cells, field)}
 
 
 def _other(plain: Sequence[str], references: Sequence[str]) -> str:

@@ -36,6 +36,7 @@ class OpcuaListing:
     def __init__(self, rows: Sequence[Cells], headings: Headings) -> None:
         del rows, headings  # every row says all of it
         self.notes: list[str] = []
+        self.wrong: list[Refused] = []
         self.unsaid: list[Refused] = []
 
     def is_point(self, cells: Cells) -> bool:

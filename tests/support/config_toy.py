@@ -46,6 +46,7 @@ class ToyListing:
     def __init__(self, rows: Sequence[Cells], headings: Headings) -> None:
         del rows, headings
         self.notes: Sequence[str] = []
+        self.wrong: Sequence[Refused] = []
         self.unsaid: Sequence[Refused] = []
 
     def is_point(self, cells: Cells) -> bool:
