@@ -98,7 +98,7 @@ def _config(folder: Folder, protocols: Mapping[str, Protocol], report: Report) -
     gateway_file, lines_file = folder.read("gateway.yaml"), folder.read("lines.yaml")
     files = folder.read_all("devices")
     gateway = read_gateway(gateway_file, folder.root, report) if gateway_file else None
-    lines = read_lines(lines_file, protocols, report) if lines_file else {}
+    lines = read_lines(lines_file, folder.root, protocols, report) if lines_file else {}
     catalog = Catalog(folder, protocols, report)
     poll_s = poll_intervals(gateway.spec.poll, POLL_S) if gateway else POLL_S
     packs, rules = Packs(folder, report), Rules.read(folder.read_all("alarms").values(), report)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from config.outward import Mail, Notifier, Webhook
-from config.secrets import secret_of
+from config.secrets import check_secret, secret_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,10 +62,13 @@ def _check(way: Webhook | Mail, written: Source, report: Report) -> None:
     if way.ca is not None and not way.ca.is_file():
         report.warn(written, ("ca",), f"{way.ca} is not there", "put the PEM file there before it is needed")
     if isinstance(way, Webhook):
+        check_secret(way.token, written, "token", report)
         parts = urlsplit(way.url)
         if way.token and parts.scheme == "http" and not _is_here(parts.hostname or ""):
             report.warn(written, ("token",), "it crosses the network readable", "write https:// in url")
-    elif way.password and way.security == "none" and not _is_here(way.host):
+        return
+    check_secret(way.password, written, "password", report)
+    if way.password and way.security == "none" and not _is_here(way.host):
         report.warn(written, ("password",), "it crosses the network readable", "write security: starttls or tls")
 
 

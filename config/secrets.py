@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from config.fields import KeySpec, SecretSpec
+    from config.layers import Source
+    from config.validate import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +53,18 @@ def secret_of(spec: SecretSpec | KeySpec, root: Path) -> Secret:
     if spec.credential is not None:
         return Secret("credential", spec.credential)
     return Secret("env", getattr(spec, "env", None) or "")
+
+
+def check_secret(secret: Secret | None, source: Source, key: str, report: Report) -> None:
+    """Warn of a file that is not there. Only the service itself knows its credentials and its environment.
+
+    What lies behind a folder that this user may not enter may be there.
+    """
+    if secret is None or secret.source != "file":
+        return
+    try:
+        is_there = secret.path().is_file()
+    except PermissionError:
+        return
+    if not is_there:
+        report.warn(source, (key,), f"{secret.name} is not there", "put the secret there before it is needed")

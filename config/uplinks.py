@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from config.checks import check_clients, check_roots, near_system
 from config.outward import Filter, Tls, Uplink
-from config.secrets import secret_of
+from config.secrets import check_secret, secret_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +25,7 @@ def read_uplinks(gateway: GatewaySpec, source: Source, root: Path, report: Repor
     for name, uplink in uplinks.items():
         _check_transport(gateway.uplinks[name], uplink, written.part(name), report)
         _check_files(uplink.tls, written.part(name), report)
+        check_secret(uplink.password, written.part(name), "password", report)
         _check_proof(uplink, written.part(name), report)
         _check_systems(uplink.filter.systems or (), written.part(name), report)
     check_clients(uplinks, source, report)

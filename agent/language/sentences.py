@@ -320,6 +320,7 @@ SENTENCES = {
     "remove the line, or name it in a device": "请删去该线路，或在某台设备中写上它",
     "add it (groupadd {}), then wardgate reload": "请添加该组（groupadd {}），再执行 wardgate reload",
     "put the PEM file there": "请把 PEM 文件放到该处",
+    "put the secret there before it is needed": "请在用到之前把密码文件放到该处",
     "put the PEM file there before it is needed": "请在用到之前把 PEM 文件放到该处",
     "write a name as in the certificate, without a scheme and a port": "请写证书中的名称，不带协议和端口",
     "write a number with ms, s, min, h or d, such as {}": "请写数值加 ms、s、min、h 或 d，例如 {}",

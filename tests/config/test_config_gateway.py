@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from config_toy import GATEWAY, accepted, refused
 
+from config.load import load
 from config.outward import Broker, Filter, Mail, Tls, Webhook
 from config.secrets import Secret
+from drivers.registry import protocols
 
 DEVICE = "devices:\n  a: {line: one, system: pwr.lv}\n"
 
@@ -214,10 +216,38 @@ def test_people_on_the_spot_are_told_by_web_or_mail(tmp_path: Path) -> None:
     assert (plain.way.port, plain.way.user, plain.way.password) == (25, "gw", Secret("file", str(tmp_path / "pw")))
     warnings = sorted(str(warning).partition(": ")[2] for warning in config.warnings)
     assert warnings == [
+        f"notify.plain.smtp.password: {tmp_path}/pw is not there; put the secret there before it is needed",
         "notify.plain.smtp.password: it crosses the network readable; write security: starttls or tls",
         f"notify.web.webhook.ca: {tmp_path}/certs/ca.pem is not there; put the PEM file there before it is needed",
         "notify.web.webhook.token: it crosses the network readable; write https:// in url",
     ]
+
+
+SECRET_LINES = """\
+lines:
+  ua:
+    {protocol: opcua, url: "opc.tcp://10.0.0.3:4840", user: gw, password: {file: secrets/ua}}
+"""
+
+
+def test_a_secret_whose_file_is_not_there_is_a_warning_at_its_place(tmp_path: Path) -> None:
+    """Of uplinks and of lines, until it is there; credentials and the environment are those of the service alone."""
+    uplinks = "{a: {brokers: [mqtts://b], password: {file: pw}}, b: {brokers: [mqtts://c], password: {env: NOT_SET}}}"
+    (tmp_path / "gateway.yaml").write_text(f"site: h01\ngateway: gw-1\nuplinks: {uplinks}\n", encoding="utf-8")
+    (tmp_path / "lines.yaml").write_text(SECRET_LINES, encoding="utf-8")
+
+    def missing() -> list[str]:
+        return [text for each in load(tmp_path, protocols()).warnings if "is not there" in (text := str(each))]
+
+    hint = "is not there; put the secret there before it is needed"
+    assert missing() == [
+        f"gateway.yaml:3:37: uplinks.a.password: {tmp_path}/pw {hint}",
+        f"lines.yaml:3:65: lines.ua.password: {tmp_path}/secrets/ua {hint}",
+    ]
+    (tmp_path / "secrets").mkdir()
+    for name in ("pw", "secrets/ua"):
+        (tmp_path / name).write_text("opensesame\n", encoding="utf-8")
+    assert not missing()
 
 
 def test_what_may_be_missing_for_tls_is_a_warning(tmp_path: Path) -> None:
