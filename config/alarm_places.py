@@ -14,7 +14,7 @@ from config.files import AlarmSpec
 from config.model import Alarm, Point
 from config.open_ids import NUMBER, opened
 from config.pack_rows import PackSource, Row, bound_rows, missing, numbered, overridden
-from config.validate import validate_rows
+from config.validate import validate, validate_rows
 from config.wording import near, shown
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ class Gathering:
             whose = "this device" if block.told is None else self._owner.device
             message = f"found {shown(name)}, no point of {whose}"
             self._report.refuse(source, ("point",), message, near(name, self._points))
+            if isinstance(name, str):
+                validate(AlarmSpec, source, self._report)  # what else is wrong with it
 
     def _of_pack(self, name: str, block: Block) -> Iterator[Row]:
         pack = self._packs.get(name)
