@@ -71,8 +71,9 @@ interop: setup
 FUZZ_S := 30
 
 fuzz: setup
+	@mkdir -p build
 	$(BIN)/python -m pip install --quiet atheris==3.0.0
-	@for target in bench/fuzz/*.py; do echo "$$target"; PYTHONPATH=. $(BIN)/python $$target -max_total_time=$(FUZZ_S) $(ARGS) || exit 1; done
+	@for target in bench/fuzz/*.py; do echo "$$target"; PYTHONPATH=. $(BIN)/python $$target -max_total_time=$(FUZZ_S) -artifact_prefix=build/ $(ARGS) || exit 1; done
 
 lint: setup
 	$(BIN)/ruff format --check --quiet .
