@@ -69,8 +69,7 @@ def _check_exposed(http: Http, source: Source, report: Report) -> None:
 
 
 def _check_files(http: Http, source: Source, report: Report) -> None:
-    """Only a warning: they may be put there later, and `check` may run on another machine."""
     key = Path(http.key.name) if http.key is not None and http.key.source == "file" else None
     for name, path in (("cert", http.cert), ("key", key)):
-        if path is not None and not path.is_file():
-            report.warn(source, ("http", "tls", name), f"{path} is not there", "put the PEM file there")
+        if path is not None:
+            report.look_for(path, source, ("http", "tls", name), "put the PEM file there")

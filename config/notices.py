@@ -59,8 +59,8 @@ def _path(path: Path | None, root: Path) -> Path | None:
 
 def _check(way: Webhook | Mail, written: Source, report: Report) -> None:
     """Only warnings: the file may be put there later, and inside one's own walls plain text is one's own business."""
-    if way.ca is not None and not way.ca.is_file():
-        report.warn(written, ("ca",), f"{way.ca} is not there", "put the PEM file there before it is needed")
+    if way.ca is not None:
+        report.look_for(way.ca, written, ("ca",), "put the PEM file there before it is needed")
     if isinstance(way, Webhook):
         check_secret(way.token, written, "token", report)
         parts = urlsplit(way.url)

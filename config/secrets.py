@@ -56,15 +56,6 @@ def secret_of(spec: SecretSpec | KeySpec, root: Path) -> Secret:
 
 
 def check_secret(secret: Secret | None, source: Source, key: str, report: Report) -> None:
-    """Warn of a file that is not there. Only the service itself knows its credentials and its environment.
-
-    What lies behind a folder that this user may not enter may be there.
-    """
-    if secret is None or secret.source != "file":
-        return
-    try:
-        is_there = secret.path().is_file()
-    except PermissionError:
-        return
-    if not is_there:
-        report.warn(source, (key,), f"{secret.name} is not there", "put the secret there before it is needed")
+    """Warn of a file that is not there. Only the service itself knows its credentials and its environment."""
+    if secret is not None and secret.source == "file":
+        report.look_for(secret.path(), source, (key,), "put the secret there before it is needed")

@@ -96,10 +96,9 @@ def _check_transport(spec: UplinkSpec, uplink: Uplink, written: Source, report: 
 
 
 def _check_files(tls: Tls, written: Source, report: Report) -> None:
-    """Only a warning: they may be put there later, and `check` may run on another machine."""
     for key, path in (("ca", tls.ca), ("cert", tls.cert), ("key", _key_file(tls))):
-        if path is not None and not path.is_file():
-            report.warn(written, ("tls", key), f"{path} is not there", "put the PEM file there before it is needed")
+        if path is not None:
+            report.look_for(path, written, ("tls", key), "put the PEM file there before it is needed")
 
 
 def _key_file(tls: Tls) -> Path | None:

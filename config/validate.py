@@ -12,6 +12,7 @@ from config.wording import mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from config.document import Key
     from config.errors import Problem
@@ -47,6 +48,18 @@ class Report:
 
     def warn(self, source: Source, path: Sequence[Key], message: str, hint: str = "") -> None:
         self.warnings.append(source.problem(path, message, hint))
+
+    def look_for(self, file: Path, source: Source, path: Sequence[Key], hint: str) -> None:
+        """Only a warning: the file may be put there later, and `check` may run on another machine.
+
+        What lies behind a folder that this user may not enter may be there.
+        """
+        try:
+            is_there = file.is_file()
+        except PermissionError:
+            return
+        if not is_there:
+            self.warn(source, path, f"{file} is not there", hint)
 
 
 def validate(model: type[Model], source: Source, report: Report, *, template: bool = False) -> Model | None:

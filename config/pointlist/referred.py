@@ -213,7 +213,7 @@ class _Rows:
     def _is_title(self, cells: Cells) -> bool:
         if self._listing.is_point(cells) or cells.has("derived"):
             return False
-        if cells.filled <= TITLE_CELLS_MAX:
+        if cells.filled <= TITLE_CELLS_MAX and not re.fullmatch(DOTTED_ID, cells.raw("id")):
             return True
         raise Refused("no address", "fill it in, or delete the row")
 

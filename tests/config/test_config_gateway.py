@@ -250,6 +250,17 @@ def test_a_secret_whose_file_is_not_there_is_a_warning_at_its_place(tmp_path: Pa
     assert not missing()
 
 
+def test_files_behind_a_closed_folder_are_no_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever edits the configuration need not be who may see its keys."""
+
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    warnings = [str(warning) for warning in accepted(tmp_path, DEVICE, gateway=TLS_GATEWAY).warnings]
+    assert not [text for text in warnings if "is not there" in text]
+
+
 def test_what_may_be_missing_for_tls_is_a_warning(tmp_path: Path) -> None:
     """Certificates that are not there yet, a slip in a system's name, a password that crosses the network readable."""
     warnings = [str(warning) for warning in accepted(tmp_path, DEVICE, gateway=TLS_GATEWAY).warnings]

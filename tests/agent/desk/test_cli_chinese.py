@@ -99,7 +99,7 @@ def warnings() -> Iterator[str]:
     """Every warning about a configuration, with something in each of its holes, and what to write instead."""
     for file in (ROOT / "config").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "warn":
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in {"warn", "look_for"}:
                 yield from ("".join(written(said)) for said in node.args[2:])
 
 
