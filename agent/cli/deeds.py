@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -79,10 +80,16 @@ async def _done(desk: Client, deed: Deed) -> bool:
     """The alarm may not be there yet, or a person at the keys was quicker."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        try:
-            await asyncio.to_thread(desk.order, deed.verb, deed.alarm, deed.comment)
-        except ControlError:
-            await asyncio.sleep(TRY_AGAIN_S)
-        else:
-            return True
+        with suppress(ControlError):
+            if await asyncio.to_thread(_try, desk, deed):
+                return True
+        await asyncio.sleep(TRY_AGAIN_S)
     return False
+
+
+def _try(desk: Client, deed: Deed) -> bool:
+    """Not before the alarm stands: one that does not could be shelved as well, and nobody would see why."""
+    if all(alarm.alarm_id != deed.alarm for alarm in desk.status().alarms):
+        return False
+    desk.order(deed.verb, deed.alarm, deed.comment)
+    return True
